@@ -1,0 +1,69 @@
+# CI and the README call these same targets.
+.DEFAULT_GOAL := help
+SHELL := /bin/bash
+PYTHON ?= python3
+VENV := .venv
+PY := $(VENV)/bin/python
+# uv does not read pip's settings; the CPU build of torch may lie where pip is told to look.
+export UV_FIND_LINKS ?= $(or $(PIP_FIND_LINKS),$(shell $(PYTHON) -m pip config get global.find-links 2>/dev/null))
+export UV_INDEX_STRATEGY ?= unsafe-best-match
+LOCK := $(VENV)/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --no-annotate
+
+.PHONY: help
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  \033[1m%-12s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+$(VENV)/.installed: requirements/uv.txt requirements/dev.txt pyproject.toml
+	@command -v $(PYTHON) >/dev/null || { echo "Python 3.11 or newer is needed: set PYTHON=/path/to/python3" >&2; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or newer is needed, $(PYTHON) is $$($(PYTHON) -V): set PYTHON=/path/to/python3" >&2; exit 1; }
+	@echo "setting up $(VENV) (hashed requirements)"
+	@test -x $(VENV)/bin/uv || { $(PYTHON) -m venv --clear $(VENV) && $(PY) -m pip install --quiet --require-hashes --no-deps -r requirements/uv.txt; }
+	@$(VENV)/bin/uv pip sync --quiet --python $(PY) --require-hashes requirements/dev.txt || { echo "If torch was not found: docs/development.md, 'The CPU build of torch'." >&2; exit 1; }
+	@$(VENV)/bin/uv pip install --quiet --python $(PY) --no-deps --no-build-isolation --editable .
+	@touch $@
+
+.PHONY: setup
+setup: $(VENV)/.installed ## install both environments and prepare the model
+	@$(VENV)/bin/atrium engine prepare
+
+.PHONY: run
+run: setup ## start the whole stack with two example tenants, and print a curl that works
+	@$(VENV)/bin/atrium up
+
+.PHONY: test
+test: setup ## every test, real vLLM included
+	@$(PY) -m pytest
+
+.PHONY: test-fast
+test-fast: $(VENV)/.installed ## all tests but those that need vLLM
+	@$(PY) -m pytest -m 'not engine'
+
+.PHONY: lint
+lint: $(VENV)/.installed ## ruff, mypy strict, import rules
+	@$(VENV)/bin/ruff check .
+	@$(VENV)/bin/ruff format --check .
+	@$(VENV)/bin/mypy
+	@$(VENV)/bin/lint-imports --no-logo
+
+.PHONY: format
+format: $(VENV)/.installed ## rewrite the code in the one style
+	@$(VENV)/bin/ruff check --fix --quiet .
+	@$(VENV)/bin/ruff format .
+
+.PHONY: bench
+bench: $(VENV)/.installed ## CPU per request and per streamed token of every hop
+	@$(PY) -m benchmarks.hops
+
+.PHONY: lock
+lock: $(VENV)/.installed ## compile requirements/*.in to *.txt with hashes
+	$(LOCK) requirements/app.in -o requirements/app.txt
+	$(LOCK) requirements/dev.in -c requirements/app.txt -o requirements/dev.txt
+	$(LOCK) requirements/uv.in -c requirements/dev.txt -o requirements/uv.txt
+	$(LOCK) --override requirements/engine-cpu.overrides requirements/engine-cpu.in -o requirements/engine-cpu.txt
+	UV_FIND_LINKS= $(LOCK) requirements/engine-gpu.in -o requirements/engine-gpu.txt
+
+.PHONY: clean
+clean: ## remove environments, caches and local state
+	@test ! -x $(VENV)/bin/atrium || $(VENV)/bin/atrium down
+	@rm -rf $(VENV) .venv-engine .atrium .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis build dist src/*.egg-info
+	@find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,160 @@
+"""`/chat`: what a client sends, what it gets, and the events that travel from the orchestrator to the router."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, TypeAdapter
+
+from contracts.tenant import TenantId
+
+MAX_QUERY_CHARS = 32_768
+"""Longer than any context this stack serves by default; beyond it a query is refused before it is looked at."""
+
+Identifier = Annotated[str, StringConstraints(min_length=1, max_length=128, pattern=r"^[\x21-\x7e]+$")]
+Locale = Annotated[str, StringConstraints(max_length=35, pattern=r"^[A-Za-z]{2,8}(?:-[A-Za-z0-9]{1,8})*$")]
+RouteName = Annotated[str, StringConstraints(min_length=1, max_length=64, pattern=r"^[A-Z][A-Z0-9_]*$")]
+Query = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=MAX_QUERY_CHARS)]
+
+
+class ChatRequest(BaseModel):
+    """The body of `POST /chat`."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    tenant_id: TenantId | None = None
+    user_id: Identifier = "anonymous"
+    session_id: Identifier | None = None
+    query: Query
+    locale: Locale | None = None
+    stream: bool = False
+
+
+class Citation(BaseModel):
+    """A passage that was retrieved for this answer and given to the model. `score` is a cosine, -1 to 1."""
+
+    model_config = ConfigDict(frozen=True)
+
+    chunk_id: str
+    document_id: str
+    title: str
+    score: float
+    snippet: str
+
+
+class Refusal(BaseModel):
+    """Why the answer is "no". `rule_id` names the rule, never its pattern."""
+
+    model_config = ConfigDict(frozen=True)
+
+    reason: str
+    rule_id: str
+    stage: Literal["input", "route", "output"]
+    message: str = Field(description="what to tell the user")
+
+
+class Usage(BaseModel):
+    """Tokens as the engine counted them."""
+
+    model_config = ConfigDict(frozen=True)
+
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    total_tokens: int = 0
+
+
+class ChatAnswer(BaseModel):
+    """The body of the answer to `POST /chat` without streaming."""
+
+    model_config = ConfigDict(frozen=True)
+
+    request_id: str
+    tenant_id: TenantId
+    session_id: str
+    route: str
+    answer: str
+    citations: list[Citation]
+    refusal: Refusal | None
+    usage: Usage
+    cost_usd_estimate: float
+    latency_ms: float
+    config_version: int
+
+
+class Route(BaseModel):
+    """An intent: what it is for, questions that belong to it, and how such a question is answered."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: RouteName
+    description: Annotated[str, StringConstraints(max_length=1_000)] = ""
+    examples: tuple[Annotated[str, StringConstraints(min_length=1, max_length=500)], ...] = Field(
+        default=(), max_length=50
+    )
+    system_prompt: Annotated[str, StringConstraints(max_length=4_000)] | None = None
+    retrieve: bool = True
+    tools: tuple[Identifier, ...] = Field(default=(), max_length=32)
+
+
+class TurnRequest(BaseModel):
+    """Router to orchestrator: one question and the part of the tenant's config that decides how it is answered.
+
+    The tenant itself is not here: it comes from the service token.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    query: str
+    locale: str
+    routes: tuple[Route, ...]
+    blocked_tools: tuple[str, ...] = ()
+
+
+class MetaEvent(BaseModel):
+    """First of a turn. Sent once the engine has taken the request, or the turn was refused."""
+
+    event: Literal["meta"] = "meta"
+    route: str
+    route_score: float
+    model: str
+    chunk_ids: list[str] = []
+
+
+class TokenEvent(BaseModel):
+    event: Literal["token"] = "token"
+    text: str
+
+
+class CitationsEvent(BaseModel):
+    event: Literal["citations"] = "citations"
+    citations: list[Citation]
+
+
+class UsageEvent(BaseModel):
+    event: Literal["usage"] = "usage"
+    usage: Usage
+
+
+class DoneEvent(BaseModel):
+    event: Literal["done"] = "done"
+    finish_reason: str
+
+
+class RefusalEvent(BaseModel):
+    event: Literal["refusal"] = "refusal"
+    refusal: Refusal
+
+
+class ErrorEvent(BaseModel):
+    event: Literal["error"] = "error"
+    code: str
+    message: str
+
+
+TurnEvent = Annotated[
+    MetaEvent | TokenEvent | CitationsEvent | UsageEvent | DoneEvent | RefusalEvent | ErrorEvent,
+    Field(discriminator="event"),
+]
+"""One line of the orchestrator's answer (`application/x-ndjson`); `done`, `refusal` or `error` is the last."""
+
+TURN_EVENT: TypeAdapter[TurnEvent] = TypeAdapter(TurnEvent)

@@ -1,0 +1,123 @@
+"""The one error envelope, and the exception tree whose `code` clients rely on.
+
+AtriumError
+├── InvalidRequestError        invalid_request        422  malformed input; nothing was stored or sent on
+│   └── PromptTooLongError     prompt_too_long        422  the prompt does not fit the model's context
+├── BodyTooLargeError          body_too_large         413
+├── UnauthenticatedError       unauthenticated        401  no usable credential
+├── ForbiddenError             forbidden              403  the role may not do this
+├── TenantMismatchError        tenant_mismatch        403  two names of a tenant that disagree
+├── NotFoundError              not_found              404  absent, or another tenant's
+├── ConflictError              conflict               409
+├── PreconditionFailedError    precondition_failed    412
+├── RateLimitedError           rate_limited           429
+├── OverloadedError            overloaded             503
+├── DependencyDownError        dependency_unavailable 503  a store is out of reach
+├── UpstreamError              upstream_error         502  the next service or the engine failed
+└── UpstreamTimeoutError       upstream_timeout       504
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+from pydantic import BaseModel, ConfigDict
+
+
+class ErrorBody(BaseModel):
+    model_config = ConfigDict(frozen=True)
+
+    code: str
+    message: str
+    request_id: str
+    details: dict[str, Any] = {}
+
+
+class ErrorEnvelope(BaseModel):
+    """`{"error": {"code", "message", "request_id", "details"}}`: the body of every answer that is not 2xx."""
+
+    model_config = ConfigDict(frozen=True)
+
+    error: ErrorBody
+
+
+class AtriumError(Exception):
+    """An expected failure with a stable code. `message` is for the caller and names no secret."""
+
+    code: ClassVar[str] = "internal_error"
+
+    def __init__(
+        self, message: str, *, details: Mapping[str, Any] | None = None, retry_after_s: float | None = None
+    ):
+        super().__init__(message)
+        self.message = message
+        self.details = dict(details or {})
+        self.retry_after_s = retry_after_s
+
+
+class InvalidRequestError(AtriumError):
+    code = "invalid_request"
+
+
+class PromptTooLongError(InvalidRequestError):
+    code = "prompt_too_long"
+
+
+class BodyTooLargeError(AtriumError):
+    code = "body_too_large"
+
+
+class UnauthenticatedError(AtriumError):
+    code = "unauthenticated"
+
+
+class ForbiddenError(AtriumError):
+    code = "forbidden"
+
+
+class TenantMismatchError(AtriumError):
+    code = "tenant_mismatch"
+
+
+class NotFoundError(AtriumError):
+    code = "not_found"
+
+
+class ConflictError(AtriumError):
+    code = "conflict"
+
+
+class PreconditionFailedError(AtriumError):
+    code = "precondition_failed"
+
+
+class RateLimitedError(AtriumError):
+    code = "rate_limited"
+
+
+class OverloadedError(AtriumError):
+    code = "overloaded"
+
+
+class DependencyDownError(AtriumError):
+    code = "dependency_unavailable"
+
+
+class UpstreamError(AtriumError):
+    code = "upstream_error"
+
+
+class UpstreamTimeoutError(AtriumError):
+    code = "upstream_timeout"
+
+
+def error_classes() -> dict[str, type[AtriumError]]:
+    """Every code with its class, so that an envelope from the next service can be raised again here."""
+    found: dict[str, type[AtriumError]] = {AtriumError.code: AtriumError}
+    waiting = list(AtriumError.__subclasses__())
+    while waiting:
+        cls = waiting.pop()
+        found[cls.code] = cls
+        waiting.extend(cls.__subclasses__())
+    return found

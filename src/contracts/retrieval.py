@@ -1,0 +1,117 @@
+"""Documents and passages: what tenants upload and search, and what router and orchestrator ask of the RAG service."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Annotated, Literal
+
+from pydantic import Base64Bytes, BaseModel, ConfigDict, Field, JsonValue, StringConstraints
+
+from contracts.chat import Query
+
+MAX_DOCUMENT_BYTES = 8 * 1024 * 1024
+MAX_PASSAGES = 100
+
+DocumentId = Annotated[
+    str, StringConstraints(min_length=1, max_length=128, pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
+]
+Title = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=300)]
+Metadata = dict[Annotated[str, StringConstraints(min_length=1, max_length=64)], JsonValue]
+
+
+class IngestRequest(BaseModel):
+    """Router to RAG: one document to keep, cut into chunks, embed and index.
+
+    `filename` decides the format (`.txt`, `.md`); `content` is the file's bytes.
+    Without a `document_id` the content's hash names it, so that sending the same file twice keeps one document.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    title: Title
+    filename: Annotated[str, StringConstraints(min_length=1, max_length=255)]
+    content: Base64Bytes
+    metadata: Metadata = {}
+    document_id: DocumentId | None = None
+
+
+class DocumentReceipt(BaseModel):
+    """The document is committed. A search with `min_seq` = `seq` sees it on any replica."""
+
+    model_config = ConfigDict(frozen=True)
+
+    document_id: str
+    state: Literal["ready"] = "ready"
+    chunks: int
+    seq: int
+
+
+class DocumentInfo(BaseModel):
+    model_config = ConfigDict(frozen=True)
+
+    document_id: str
+    title: str
+    filename: str
+    state: Literal["ready"] = "ready"
+    chunks: int
+    bytes: int
+    seq: int
+    metadata: Metadata
+    created_at: datetime
+
+
+class DocumentPage(BaseModel):
+    """`next` is the cursor of the following page, null on the last."""
+
+    model_config = ConfigDict(frozen=True)
+
+    items: list[DocumentInfo]
+    next: str | None = None
+
+
+class EmbedRequest(BaseModel):
+    """Orchestrator to RAG: texts to embed with the model that the index uses."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    texts: tuple[str, ...] = Field(min_length=1, max_length=256)
+
+
+class EmbedResponse(BaseModel):
+    """`vectors`: one row a text, L2-normalised, so that a dot product is the cosine."""
+
+    model_config = ConfigDict(frozen=True)
+
+    model: str
+    vectors: list[list[float]]
+
+
+class SearchRequest(BaseModel):
+    """A search in the tenant's own namespace. `vector` is the query's embedding, where the caller has it already."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    query: Query
+    k: int = Field(default=5, ge=1, le=MAX_PASSAGES)
+    min_seq: int = Field(default=0, ge=0)
+    vector: tuple[float, ...] | None = None
+
+
+class Passage(BaseModel):
+    """A chunk that was found. `start` and `end` are character offsets into the document's text; `score` a cosine."""
+
+    model_config = ConfigDict(frozen=True)
+
+    chunk_id: str
+    document_id: str
+    title: str
+    text: str
+    score: float
+    start: int
+    end: int
+
+
+class SearchResponse(BaseModel):
+    model_config = ConfigDict(frozen=True)
+
+    passages: list[Passage]

@@ -1,0 +1,1 @@
+"""Names, metrics, logs and the HTTP middleware that every service shares."""

@@ -1,0 +1,30 @@
+"""The metrics port, and the null implementation for tests and for code that runs without a sink."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from observability.names import Metric
+
+
+class Metrics(Protocol):
+    """A sink. Dimensions are given by name; a missing one is recorded as an empty string."""
+
+    def count(self, metric: Metric, amount: float = 1.0, /, **dimensions: str) -> None: ...
+
+    def observe(self, metric: Metric, value: float, /, **dimensions: str) -> None: ...
+
+    def gauge(self, metric: Metric, delta: float, /) -> None:
+        """Move a gauge up or down by `delta`."""
+        ...
+
+
+class NullMetrics:
+    def count(self, metric: Metric, amount: float = 1.0, /, **dimensions: str) -> None:
+        pass
+
+    def observe(self, metric: Metric, value: float, /, **dimensions: str) -> None:
+        pass
+
+    def gauge(self, metric: Metric, delta: float, /) -> None:
+        pass

@@ -1,0 +1,109 @@
+"""Request id, body limit, request record and metrics around every request. Plain ASGI: it buffers nothing."""
+
+from __future__ import annotations
+
+import logging
+import re
+import time
+import uuid
+
+import orjson
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from contracts.errors import BodyTooLargeError
+from observability import names
+from observability.logging import REQUEST_LOGGER, log
+from observability.metrics import Metrics
+from observability.record import RequestRecord, attach_record
+
+_UNSAFE = re.compile(r"[^A-Za-z0-9._-]")
+_QUIET = frozenset({"/healthz", "/readyz", "/metrics"})
+_logger = logging.getLogger(REQUEST_LOGGER)
+
+
+def safe_request_id(offered: str | None) -> str:
+    """The client's id with every character that could break a log, a header or a key removed; else a new one."""
+    return _UNSAFE.sub("", offered or "")[:128] or uuid.uuid4().hex
+
+
+class RequestMiddleware:
+    """Wraps a service. `max_body_bytes` bounds what is read of a body, declared or chunked."""
+
+    def __init__(self, app: ASGIApp, *, metrics: Metrics, max_body_bytes: int) -> None:
+        self._app = app
+        self._metrics = metrics
+        self._max_body_bytes = max_body_bytes
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        headers = Headers(scope=scope)
+        record = RequestRecord(safe_request_id(headers.get("x-request-id")), scope["method"], scope["path"])
+        attach_record(scope, record)
+        started = time.perf_counter()
+        received = 0
+
+        async def limited_receive() -> Message:
+            nonlocal received
+            message = await receive()
+            if message["type"] == "http.request":
+                received += len(message.get("body", b""))
+                if received > self._max_body_bytes:
+                    raise BodyTooLargeError(f"the body is larger than {self._max_body_bytes} bytes")
+            return message
+
+        async def observed_send(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                record.status = message["status"]
+                MutableHeaders(scope=message)["x-request-id"] = record.request_id
+            await send(message)
+
+        try:
+            declared = headers.get("content-length", "0")
+            if declared.isdigit() and int(declared) > self._max_body_bytes:
+                record.error_code = BodyTooLargeError.code
+                await _refuse_body(observed_send, record, self._max_body_bytes)
+                return
+            await self._app(scope, limited_receive, observed_send)
+        finally:
+            record.latency_ms = round((time.perf_counter() - started) * 1000, 3)
+            if record.path not in _QUIET:
+                self._report(scope, record)
+
+    def _report(self, scope: Scope, record: RequestRecord) -> None:
+        matched = scope.get("route")
+        record.operation = f"{record.method} {getattr(matched, 'path', 'unmatched')}"
+        tenant, route = record.tenant_id, record.route or record.operation
+        labels = {"tenant": tenant, "route": route}
+        self._metrics.count(names.REQUEST_COUNT, status=str(record.status), **labels)
+        self._metrics.observe(names.REQUEST_LATENCY, record.latency_ms / 1000, **labels)
+        if record.first_token_ms is not None:
+            self._metrics.observe(names.TIME_TO_FIRST_TOKEN, record.first_token_ms / 1000, **labels)
+        for kind in ("prompt", "completion"):
+            if tokens := record.token_usage.get(f"{kind}_tokens"):
+                self._metrics.count(names.TOKEN_USAGE, tokens, kind=kind, **labels)
+        if record.cost_usd_estimate:
+            self._metrics.count(names.COST_ESTIMATE, record.cost_usd_estimate, **labels)
+        if record.refusal_reason:
+            self._metrics.count(names.REFUSAL_COUNT, reason=record.refusal_reason, **labels)
+        if record.error_code:
+            self._metrics.count(names.ERROR_COUNT, reason=record.error_code, **labels)
+        log(_logger, logging.INFO, "request", **record.fields())
+
+
+async def _refuse_body(send: Send, record: RequestRecord, limit: int) -> None:
+    """Answer before a byte of the body is read: the app's own error handler would have to read it first."""
+    error = {
+        "code": BodyTooLargeError.code,
+        "message": f"the body is larger than {limit} bytes",
+        "request_id": record.request_id,
+        "details": {"max_bytes": limit},
+    }
+    body = orjson.dumps({"error": error})
+    headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
+    await send(
+        {"type": "http.response.start", "status": 413, "headers": [*headers, (b"connection", b"close")]}
+    )
+    await send({"type": "http.response.body", "body": body})

@@ -1,0 +1,89 @@
+"""Every metric, declared once: name, kind, unit, dimensions, help. `/metrics` and the docs are made from this list.
+
+Dimensions are `tenant`, `route` (the intent, or the HTTP operation where there is none) and `reason`.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Literal
+
+Unit = Literal["seconds", "tokens", "usd", "count"]
+
+
+@dataclass(frozen=True, slots=True)
+class Metric:
+    name: str
+    kind: Literal["counter", "histogram", "gauge"]
+    unit: Unit
+    dimensions: tuple[str, ...]
+    help: str
+    buckets: tuple[float, ...] = ()
+
+    @property
+    def prometheus_name(self) -> str:
+        """`RequestLatency` in seconds becomes `atrium_request_latency_seconds`."""
+        snake = re.sub(r"(?<=[a-z])(?=[A-Z])", "_", self.name).lower().removesuffix("_count")
+        suffix = "" if self.unit == "count" else f"_{self.unit}"
+        return f"atrium_{snake}{suffix}"
+
+
+_LATENCY = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0)
+_PER_ROUTE = ("tenant", "route")
+
+REQUEST_COUNT = Metric("RequestCount", "counter", "count", (*_PER_ROUTE, "status"), "Requests answered.")
+REQUEST_LATENCY = Metric(
+    "RequestLatency",
+    "histogram",
+    "seconds",
+    _PER_ROUTE,
+    "From the first byte in to the last byte out.",
+    _LATENCY,
+)
+TIME_TO_FIRST_TOKEN = Metric(
+    "TimeToFirstToken",
+    "histogram",
+    "seconds",
+    _PER_ROUTE,
+    "From the request to the first token sent on.",
+    _LATENCY,
+)
+TOKEN_USAGE = Metric(
+    "TokenUsage",
+    "counter",
+    "tokens",
+    (*_PER_ROUTE, "kind"),
+    "Tokens as the engine counted them (prompt, completion).",
+)
+COST_ESTIMATE = Metric("CostEstimate", "counter", "usd", _PER_ROUTE, "Estimated cost of the tokens used.")
+REFUSAL_COUNT = Metric(
+    "RefusalCount", "counter", "count", (*_PER_ROUTE, "reason"), "Requests answered with a refusal."
+)
+THROTTLED_COUNT = Metric(
+    "ThrottledCount", "counter", "count", ("tenant", "reason"), "Requests over a limit, by limit."
+)
+ERROR_COUNT = Metric(
+    "ErrorCount", "counter", "count", (*_PER_ROUTE, "reason"), "Requests that failed, by error code."
+)
+ACTIVE_STREAMS = Metric("ActiveStreams", "gauge", "count", (), "Answers being produced now.")
+DEPENDENCY_FAILURE = Metric(
+    "DependencyFailure",
+    "counter",
+    "count",
+    ("dependency", "reason"),
+    "Calls to a store or a service that failed.",
+)
+CROSS_TENANT_DROP = Metric(
+    "CrossTenantDrop",
+    "counter",
+    "count",
+    ("tenant",),
+    "Passages of another tenant found in an index and dropped: must stay 0.",
+)
+INDEX_LOAD = Metric(
+    "IndexLoad", "histogram", "seconds", (), "Time to build a tenant's index from the chunk log.", _LATENCY
+)
+CHUNKS_INGESTED = Metric("ChunksIngested", "counter", "count", ("tenant",), "Chunks committed.")
+
+ALL: tuple[Metric, ...] = tuple(value for value in globals().values() if isinstance(value, Metric))

@@ -1,0 +1,49 @@
+"""The request record: what is said of one request in the log and in the metrics, filled while it is served."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from starlette.types import Scope
+
+_KEY = "atrium.record"
+
+
+@dataclass(slots=True)
+class RequestRecord:
+    """`route` is the intent of a chat; other operations are named by `operation`. No prompt and no answer is here."""
+
+    request_id: str
+    method: str
+    path: str
+    operation: str = ""
+    status: int = 0
+    tenant_id: str = ""
+    user_id: str = ""
+    session_id: str = ""
+    route: str = ""
+    latency_ms: float = 0.0
+    first_token_ms: float | None = None
+    chunk_ids: list[str] = field(default_factory=list)
+    citations: list[str] = field(default_factory=list)
+    refusal_reason: str | None = None
+    token_usage: dict[str, int] = field(default_factory=dict)
+    cost_usd_estimate: float = 0.0
+    config_version: int | None = None
+    error_code: str | None = None
+    disconnected: bool = False
+
+    def fields(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+def attach_record(scope: Scope, record: RequestRecord) -> None:
+    scope[_KEY] = record
+
+
+def record_of(scope: Scope) -> RequestRecord:
+    """The record of the request being served. Set by `RequestMiddleware`, which every service installs."""
+    record = scope[_KEY]
+    assert isinstance(record, RequestRecord)  # noqa: S101  set by attach_record alone; narrows the type
+    return record

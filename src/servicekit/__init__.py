@@ -1,0 +1,1 @@
+"""What the HTTP edge of every service shares: service tokens, the error envelope, health, the outbound client."""

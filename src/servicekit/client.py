@@ -1,0 +1,123 @@
+"""The outbound HTTP client of a service: pooled, bounded in time, and telling failures apart."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from datetime import datetime
+from typing import Any
+
+import aiohttp
+import orjson
+
+from contracts.context import TenantContext
+from contracts.errors import AtriumError, UpstreamError, UpstreamTimeoutError
+from contracts.health import Readiness, State
+from servicekit.problems import error_from_envelope
+from servicekit.tokens import utc_now
+
+CONNECT_TIMEOUT_S = 2.0
+MAX_ERROR_BODY = 64 * 1024
+MAX_LINE = 1024 * 1024
+"""Longest line of a stream; more is not a token but an attack or a fault."""
+
+
+def open_session() -> aiohttp.ClientSession:
+    """No connection limit: admission bounds the load, a second bound here would only hide a queue."""
+    return aiohttp.ClientSession(
+        connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=30),
+        timeout=aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_TIMEOUT_S),
+        json_serialize=lambda value: orjson.dumps(value).decode(),
+        read_bufsize=MAX_LINE,
+    )
+
+
+def bearer(token: str, context: TenantContext) -> dict[str, str]:
+    return {"authorization": f"Bearer {token}", "x-request-id": context.request_id}
+
+
+def seconds_left(deadline: datetime) -> float:
+    return max(0.001, (deadline - utc_now()).total_seconds())
+
+
+class ServiceClient:
+    """Calls one service. Its errors come back as the exceptions they were there; its silence as an upstream error."""
+
+    def __init__(self, session: aiohttp.ClientSession, base_url: str, *, service: str) -> None:
+        self._session = session
+        self._base_url = base_url.rstrip("/")
+        self._service = service
+
+    @asynccontextmanager
+    async def send(
+        self, method: str, path: str, *, headers: Mapping[str, str], deadline: datetime, **options: Any
+    ) -> AsyncIterator[aiohttp.ClientResponse]:
+        """The answer, its body unread, if it is 2xx; closing the context before its end closes the connection,
+        which cancels the work on the other side."""
+        try:
+            async with asyncio.timeout(seconds_left(deadline)):
+                response = await self._session.request(
+                    method, self._base_url + path, headers=headers, **options
+                )
+        except TimeoutError as error:
+            raise UpstreamTimeoutError(f"{self._service} did not answer in time") from error
+        except aiohttp.ClientError as error:
+            raise UpstreamError(f"{self._service} is out of reach") from error
+        try:
+            if response.status >= 300:
+                raise await self._error(response, deadline)
+            yield response
+        finally:
+            # An answer read to its end has given its connection back already; any other is cut here.
+            response.close()
+
+    async def read(
+        self, method: str, path: str, *, headers: Mapping[str, str], deadline: datetime, **options: Any
+    ) -> bytes:
+        """The whole body of a 2xx answer."""
+        async with self.send(method, path, headers=headers, deadline=deadline, **options) as response:
+            return await self._body(response, deadline)
+
+    async def lines(self, response: aiohttp.ClientResponse, deadline: datetime) -> AsyncIterator[bytes]:
+        """The lines of a streamed body, each as soon as it is complete.
+
+        The time limit is set anew around each read, never across a `yield`: a limit belongs to the task that waits.
+        """
+        at_end = False
+        while not at_end:
+            try:
+                async with asyncio.timeout(seconds_left(deadline)):
+                    line = await response.content.readline()
+            except TimeoutError as error:
+                raise UpstreamTimeoutError(f"{self._service} took too long") from error
+            except (aiohttp.ClientError, ValueError) as error:  # ValueError: a line longer than the buffer
+                raise UpstreamError(f"{self._service} broke off") from error
+            at_end = not line
+            if line:
+                yield line
+
+    async def readiness(self) -> Readiness:
+        async with self._session.get(
+            self._base_url + "/readyz", timeout=aiohttp.ClientTimeout(total=1.5)
+        ) as response:
+            return Readiness.model_validate(orjson.loads(await response.read()))
+
+    async def check(self) -> Mapping[str, State]:
+        """For `/readyz`: the states of what lies behind the service; raises if the service itself is down."""
+        return (await self.readiness()).dependencies
+
+    async def _body(self, response: aiohttp.ClientResponse, deadline: datetime) -> bytes:
+        try:
+            async with asyncio.timeout(seconds_left(deadline)):
+                return await response.read()
+        except TimeoutError as error:
+            raise UpstreamTimeoutError(f"{self._service} took too long") from error
+        except aiohttp.ClientError as error:
+            raise UpstreamError(f"{self._service} broke off") from error
+
+    async def _error(self, response: aiohttp.ClientResponse, deadline: datetime) -> AtriumError:
+        if not response.status >= 400:
+            return UpstreamError(f"{self._service} answered {response.status}")
+        body = await self._body(response, deadline)
+        return error_from_envelope(response.status, body[:MAX_ERROR_BODY], service=self._service)

@@ -1,0 +1,67 @@
+"""The shell around a service: error handlers, request middleware, operations endpoints, and the token check."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Coroutine, Mapping
+from typing import Any, TypeVar
+
+from fastapi import FastAPI, Request
+
+from contracts.context import TenantContext
+from contracts.errors import UnauthenticatedError
+from observability.middleware import RequestMiddleware
+from observability.prometheus import PrometheusMetrics
+from observability.record import record_of
+from servicekit.health import Check, operations_router
+from servicekit.problems import install_error_handlers
+from servicekit.tokens import TokenVerifier
+
+T = TypeVar("T")
+
+
+def dress(
+    app: FastAPI, *, checks: Mapping[str, Check], metrics: PrometheusMetrics, max_body_bytes: int
+) -> None:
+    """Give a service what all of them have. `checks` is what `/readyz` asks."""
+    install_error_handlers(app)
+    app.include_router(operations_router(checks, metrics))
+    app.add_middleware(RequestMiddleware, metrics=metrics, max_body_bytes=max_body_bytes)
+
+
+def service_context(verifier: TokenVerifier, request: Request) -> TenantContext:
+    """The context from the service token, the only source of a tenant in an inner service."""
+    scheme, _, token = request.headers.get("authorization", "").partition(" ")
+    if scheme.lower() != "bearer" or not token:
+        raise UnauthenticatedError("a service token is needed")
+    context = verifier.verify(token.strip())
+    record = record_of(request.scope)
+    record.tenant_id = str(context.tenant_id)
+    record.user_id, record.session_id = context.user_id, context.session_id
+    record.request_id = context.request_id
+    record.config_version = context.config_version
+    return context
+
+
+async def until_disconnect(request: Request, work: Coroutine[Any, Any, T]) -> T:
+    """Run `work`, but cancel it when the client goes away. To be used once the body has been read.
+
+    Raises asyncio.CancelledError after a disconnect: there is nobody to answer.
+    """
+
+    async def gone() -> None:
+        while (await request.receive())["type"] != "http.disconnect":
+            pass
+
+    task = asyncio.ensure_future(work)
+    watcher = asyncio.ensure_future(gone())
+    try:
+        await asyncio.wait({task, watcher}, return_when=asyncio.FIRST_COMPLETED)
+        if not task.done():
+            record_of(request.scope).disconnected = True
+            raise asyncio.CancelledError
+        return task.result()
+    finally:
+        for waiting in (task, watcher):
+            waiting.cancel()
+        await asyncio.gather(task, watcher, return_exceptions=True)

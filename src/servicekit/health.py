@@ -1,0 +1,54 @@
+"""`/healthz` (the process lives), `/readyz` (it can work, and if not, what is missing), `/metrics`."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+
+from fastapi import APIRouter, Response
+
+from contracts.health import Readiness, State
+from observability.prometheus import CONTENT_TYPE, PrometheusMetrics
+
+Check = Callable[[], Awaitable[Mapping[str, State] | None]]
+"""Returns nothing when all is well, raises when not; may return the states of what lies behind it."""
+
+CHECK_TIMEOUT_S = 2.0
+
+
+async def readiness(checks: Mapping[str, Check]) -> Readiness:
+    """Ask every dependency at once, each for at most two seconds."""
+
+    async def ask(name: str, check: Check) -> dict[str, State]:
+        try:
+            async with asyncio.timeout(CHECK_TIMEOUT_S):
+                behind = await check()
+        except Exception:  # noqa: BLE001  whatever goes wrong in a check, the answer is "down"
+            return {name: "down"}
+        return {name: "ok", **(behind or {})}
+
+    states: dict[str, State] = {}
+    for found in await asyncio.gather(*(ask(name, check) for name, check in checks.items())):
+        states.update(found)
+    ready = all(state == "ok" for state in states.values())
+    return Readiness(status="ready" if ready else "unready", dependencies=states)
+
+
+def operations_router(checks: Mapping[str, Check], metrics: PrometheusMetrics) -> APIRouter:
+    router = APIRouter(tags=["operations"])
+
+    @router.get("/healthz")
+    async def healthz() -> dict[str, str]:
+        return {"status": "ok"}
+
+    @router.get("/readyz", responses={503: {"model": Readiness}})
+    async def readyz(response: Response) -> Readiness:
+        answer = await readiness(checks)
+        response.status_code = 200 if answer.status == "ready" else 503
+        return answer
+
+    @router.get("/metrics")
+    async def prometheus() -> Response:
+        return Response(metrics.render(), media_type=CONTENT_TYPE)
+
+    return router

@@ -1,0 +1,135 @@
+"""Errors become HTTP here: one table from code to status, one envelope, for every service."""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import orjson
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+from starlette.responses import JSONResponse
+
+from contracts import errors
+from contracts.errors import AtriumError, ErrorBody, ErrorEnvelope
+from observability.logging import log
+from observability.record import record_of
+
+_logger = logging.getLogger("atrium.errors")
+
+STATUS: Mapping[str, int] = {
+    errors.AtriumError.code: 500,
+    errors.InvalidRequestError.code: 422,
+    errors.PromptTooLongError.code: 422,
+    errors.BodyTooLargeError.code: 413,
+    errors.UnauthenticatedError.code: 401,
+    errors.ForbiddenError.code: 403,
+    errors.TenantMismatchError.code: 403,
+    errors.NotFoundError.code: 404,
+    errors.ConflictError.code: 409,
+    errors.PreconditionFailedError.code: 412,
+    errors.RateLimitedError.code: 429,
+    errors.OverloadedError.code: 503,
+    errors.DependencyDownError.code: 503,
+    errors.UpstreamError.code: 502,
+    errors.UpstreamTimeoutError.code: 504,
+}
+
+_FRAMEWORK_CODES = {404: "not_found", 405: "method_not_allowed", 400: errors.InvalidRequestError.code}
+_RESPONSES = {
+    401: "no credential, or not a valid one",
+    403: "not allowed",
+    422: "malformed; nothing was stored",
+}
+
+OPENAPI_ERRORS: dict[int | str, dict[str, Any]] = {
+    status: {"model": ErrorEnvelope, "description": text} for status, text in _RESPONSES.items()
+}
+
+
+def install_error_handlers(app: FastAPI) -> None:
+    app.add_exception_handler(AtriumError, _expected)
+    app.add_exception_handler(RequestValidationError, _malformed)
+    app.add_exception_handler(HTTPException, _framework)
+    app.add_exception_handler(Exception, _unexpected)
+
+
+def error_response(request: Request, error: AtriumError) -> JSONResponse:
+    headers = {}
+    if error.retry_after_s is not None:
+        headers["retry-after"] = str(max(1, math.ceil(error.retry_after_s)))
+    if error.code == errors.UnauthenticatedError.code:
+        headers["www-authenticate"] = "Bearer"
+    extra = error.details.get("headers")
+    if isinstance(extra, dict):
+        headers.update(extra)
+    details = {key: value for key, value in error.details.items() if key != "headers"}
+    return _envelope(request, STATUS.get(error.code, 500), error.code, error.message, details, headers)
+
+
+async def _expected(request: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, AtriumError)  # noqa: S101  registered for this class alone
+    return error_response(request, error)
+
+
+async def _malformed(request: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, RequestValidationError)  # noqa: S101  registered for this class alone
+    faults = [fault_of(item) for item in error.errors()]
+    first = faults[0] if faults else {"path": "", "reason": "malformed"}
+    message = f"{first['path']}: {first['reason']}" if first["path"] else first["reason"]
+    return _envelope(request, 422, errors.InvalidRequestError.code, message, {"faults": faults})
+
+
+def fault_of(item: Mapping[str, Any]) -> dict[str, str]:
+    """Where and why, without the value: it may be a secret, or a megabyte."""
+    place = [str(part) for part in item["loc"] if part not in {"body", "query", "path"}]
+    return {"path": ".".join(place), "reason": str(item["msg"]).removeprefix("Value error, ")}
+
+
+async def _framework(request: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, HTTPException)  # noqa: S101  registered for this class alone
+    code = _FRAMEWORK_CODES.get(error.status_code, errors.InvalidRequestError.code)
+    return _envelope(request, error.status_code, code, str(error.detail), {}, error.headers)
+
+
+async def _unexpected(request: Request, error: Exception) -> JSONResponse:
+    log(
+        _logger,
+        logging.ERROR,
+        "unexpected error",
+        request_id=record_of(request.scope).request_id,
+        type=type(error).__name__,
+    )
+    return _envelope(request, 500, AtriumError.code, "something went wrong on our side", {})
+
+
+def _envelope(
+    request: Request,
+    status: int,
+    code: str,
+    message: str,
+    details: dict[str, Any],
+    headers: Mapping[str, str] | None = None,
+) -> JSONResponse:
+    record = record_of(request.scope)
+    record.error_code = code
+    body = ErrorEnvelope(
+        error=ErrorBody(code=code, message=message, request_id=record.request_id, details=details)
+    )
+    return JSONResponse(body.model_dump(mode="json"), status_code=status, headers=dict(headers or {}))
+
+
+def error_from_envelope(status: int, body: bytes, *, service: str) -> AtriumError:
+    """Raise a callee's envelope again here. A body that is not one is the callee's fault: `upstream_error`."""
+    try:
+        envelope = ErrorEnvelope.model_validate(orjson.loads(body))
+    except ValueError:
+        return errors.UpstreamError(f"{service} answered {status} without an explanation")
+    cls = errors.error_classes().get(envelope.error.code)
+    if cls is None or cls in {errors.AtriumError, errors.UnauthenticatedError, errors.ForbiddenError}:
+        # A callee that does not trust us, or broke, is not the client's doing.
+        return errors.UpstreamError(f"{service} failed")
+    return cls(envelope.error.message, details=envelope.error.details)

@@ -1,0 +1,1 @@
+"""The tenant-scoped doors to PostgreSQL and Valkey: the only place that opens a connection."""

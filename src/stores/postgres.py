@@ -1,0 +1,90 @@
+"""PostgreSQL behind row-level security: every transaction is opened for one tenant, and sees that tenant's rows only."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from sqlalchemy import text
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+
+from contracts.errors import DependencyDownError
+from contracts.tenant import TenantId
+
+STATEMENT_TIMEOUT_S = 30
+POOL_WAIT_S = 5
+
+_SET_TENANT = text("SELECT set_config('app.tenant_id', :tenant, true)")
+_NO_TENANT = ""
+
+
+def driver_url(database_url: str) -> str:
+    """`postgresql://…` with the driver that this code base uses named in it."""
+    scheme, _, rest = database_url.partition("://")
+    if scheme not in {"postgresql", "postgres", "postgresql+psycopg"}:
+        raise ValueError("DATABASE_URL must begin with postgresql://")
+    return f"postgresql+psycopg://{rest}"
+
+
+class Database:
+    """A pool of connections as the service role, which is neither owner nor BYPASSRLS."""
+
+    def __init__(self, database_url: str, *, pool_size: int = 10) -> None:
+        self._engine: AsyncEngine = create_async_engine(
+            driver_url(database_url),
+            pool_size=pool_size,
+            max_overflow=0,
+            pool_timeout=POOL_WAIT_S,
+            pool_pre_ping=True,
+            connect_args={
+                "connect_timeout": POOL_WAIT_S,
+                "options": f"-c statement_timeout={STATEMENT_TIMEOUT_S * 1000}",
+            },
+        )
+
+    @asynccontextmanager
+    async def tenant(self, tenant_id: TenantId) -> AsyncIterator[AsyncConnection]:
+        """One transaction that sees and writes rows of `tenant_id` only; committed at the end, else rolled back.
+
+        Raises DependencyDownError when PostgreSQL is out of reach.
+        """
+        async with self._transaction(str(tenant_id)) as connection:
+            yield connection
+
+    @asynccontextmanager
+    async def no_tenant(self) -> AsyncIterator[AsyncConnection]:
+        """One transaction that sees no tenant's rows: for the few named functions that look across tenants."""
+        async with self._transaction(_NO_TENANT) as connection:
+            yield connection
+
+    async def check(self) -> None:
+        """For `/readyz`: raises when PostgreSQL does not answer."""
+        async with self._engine.connect() as connection:
+            await connection.execute(text("SELECT 1"))
+
+    async def close(self) -> None:
+        await self._engine.dispose()
+
+    @asynccontextmanager
+    async def _transaction(self, tenant: str) -> AsyncIterator[AsyncConnection]:
+        try:
+            async with self._engine.begin() as connection:
+                await connection.execute(_SET_TENANT, {"tenant": tenant})
+                yield connection
+        except DBAPIError as error:
+            if error.connection_invalidated or is_out_of_reach(error):
+                raise DependencyDownError("the database is out of reach", retry_after_s=2) from error
+            raise
+        except (TimeoutError, PoolTimeoutError, OSError) as error:
+            raise DependencyDownError("the database is out of reach", retry_after_s=2) from error
+
+
+def is_out_of_reach(error: SQLAlchemyError) -> bool:
+    """SQLSTATE class 08 (connection), 57P (shutdown), 53 (no resources), or no SQLSTATE at all: never connected."""
+    origin = getattr(error, "orig", None)
+    state = getattr(origin, "sqlstate", None)
+    if state is None:
+        return type(origin).__name__ == "OperationalError"
+    return str(state).startswith(("08", "57P", "53"))
