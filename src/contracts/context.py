@@ -37,6 +37,4 @@ class TenantContext(BaseModel):
     allowed_routes: tuple[str, ...] = ()
     model_pool: str = "pooled"
     deadline: AwareDatetime = Field(description="when the work must be finished or given up, UTC")
-    cache_salt: str = Field(
-        default="", description="separates the tenant's KV prefix cache; never from a client"
-    )
+    cache_salt: str = Field(default="", description="separates the tenant's KV prefix cache; never from a client")

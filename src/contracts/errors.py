@@ -47,9 +47,7 @@ class AtriumError(Exception):
 
     code: ClassVar[str] = "internal_error"
 
-    def __init__(
-        self, message: str, *, details: Mapping[str, Any] | None = None, retry_after_s: float | None = None
-    ):
+    def __init__(self, message: str, *, details: Mapping[str, Any] | None = None, retry_after_s: float | None = None):
         super().__init__(message)
         self.message = message
         self.details = dict(details or {})

@@ -12,9 +12,7 @@ from contracts.chat import Query
 MAX_DOCUMENT_BYTES = 8 * 1024 * 1024
 MAX_PASSAGES = 100
 
-DocumentId = Annotated[
-    str, StringConstraints(min_length=1, max_length=128, pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
-]
+DocumentId = Annotated[str, StringConstraints(min_length=1, max_length=128, pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
 Title = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=300)]
 Metadata = dict[Annotated[str, StringConstraints(min_length=1, max_length=64)], JsonValue]
 

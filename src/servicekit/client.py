@@ -57,9 +57,7 @@ class ServiceClient:
         which cancels the work on the other side."""
         try:
             async with asyncio.timeout(seconds_left(deadline)):
-                response = await self._session.request(
-                    method, self._base_url + path, headers=headers, **options
-                )
+                response = await self._session.request(method, self._base_url + path, headers=headers, **options)
         except TimeoutError as error:
             raise UpstreamTimeoutError(f"{self._service} did not answer in time") from error
         except aiohttp.ClientError as error:
@@ -98,9 +96,7 @@ class ServiceClient:
                 yield line
 
     async def readiness(self) -> Readiness:
-        async with self._session.get(
-            self._base_url + "/readyz", timeout=aiohttp.ClientTimeout(total=1.5)
-        ) as response:
+        async with self._session.get(self._base_url + "/readyz", timeout=aiohttp.ClientTimeout(total=1.5)) as response:
             return Readiness.model_validate(orjson.loads(await response.read()))
 
     async def check(self) -> Mapping[str, State]:

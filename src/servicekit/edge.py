@@ -20,9 +20,7 @@ from servicekit.tokens import TokenVerifier
 T = TypeVar("T")
 
 
-def dress(
-    app: FastAPI, *, checks: Mapping[str, Check], metrics: PrometheusMetrics, max_body_bytes: int
-) -> None:
+def dress(app: FastAPI, *, checks: Mapping[str, Check], metrics: PrometheusMetrics, max_body_bytes: int) -> None:
     """Give a service what all of them have. `checks` is what `/readyz` asks."""
     install_error_handlers(app)
     app.include_router(operations_router(checks, metrics))

@@ -116,9 +116,7 @@ def _envelope(
 ) -> JSONResponse:
     record = record_of(request.scope)
     record.error_code = code
-    body = ErrorEnvelope(
-        error=ErrorBody(code=code, message=message, request_id=record.request_id, details=details)
-    )
+    body = ErrorEnvelope(error=ErrorBody(code=code, message=message, request_id=record.request_id, details=details))
     return JSONResponse(body.model_dump(mode="json"), status_code=status, headers=dict(headers or {}))
 
 

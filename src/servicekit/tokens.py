@@ -70,9 +70,7 @@ def public_text(key: Ed25519PrivateKey) -> str:
 def generate_signing_key() -> str:
     """A new seed, in the base64 form that `load_signing_key` takes."""
     key = Ed25519PrivateKey.generate()
-    return base64.urlsafe_b64encode(
-        key.private_bytes(Encoding.Raw, PrivateFormat.Raw, NoEncryption())
-    ).decode()
+    return base64.urlsafe_b64encode(key.private_bytes(Encoding.Raw, PrivateFormat.Raw, NoEncryption())).decode()
 
 
 def key_id(key: Ed25519PublicKey) -> str:

@@ -1,4 +1,4 @@
-"""PostgreSQL behind row-level security: every transaction is opened for one tenant, and sees that tenant's rows only."""
+"""PostgreSQL behind row-level security: a transaction is opened for one tenant and sees that tenant's rows only."""
 
 from __future__ import annotations
 

@@ -50,9 +50,7 @@ class Script:
     def __init__(self, client: Redis, source: str) -> None:
         self._script = client.register_script(source)
 
-    async def __call__(
-        self, tenant_id: TenantId, keys: Sequence[tuple[str, ...]], args: Sequence[int | str]
-    ) -> Any:
+    async def __call__(self, tenant_id: TenantId, keys: Sequence[tuple[str, ...]], args: Sequence[int | str]) -> Any:
         """Run for one tenant; `keys` are the parts behind the tenant's prefix.
 
         Raises DependencyDownError when Valkey is out of reach.
