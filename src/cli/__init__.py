@@ -1,0 +1,1 @@
+"""The `atrium` command: the whole stack on one machine, and a client of its public API."""

@@ -1,0 +1,1 @@
+"""What tests share: real servers, and stand-ins that are named so."""

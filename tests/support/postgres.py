@@ -1,0 +1,62 @@
+"""The real stores for tests, each once a session: PostgreSQL (migrated) and Valkey, on Unix sockets of their own."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from cli.local.postgres import Postgres
+from cli.local.sockets import socket_folder
+from cli.local.valkey import Valkey
+
+START_TIMEOUT_S = 30.0
+
+
+@contextmanager
+def running_postgres(data_dir: Path) -> Iterator[Postgres]:
+    """A migrated server without crash safety."""
+    server = Postgres(data_dir, durable=False)
+    server.prepare()
+    with _running(server.command(), server.answers, data_dir):
+        server.migrate()
+        yield server
+
+
+@contextmanager
+def running_valkey(data_dir: Path) -> Iterator[Valkey]:
+    server = Valkey(data_dir)
+    server.prepare()
+    with _running(server.command(), server.answers, data_dir):
+        yield server
+
+
+@contextmanager
+def _running(command: list[str], answers: Callable[[], bool], data_dir: Path) -> Iterator[None]:
+    log = data_dir.with_suffix(".log")
+    with log.open("ab") as output:
+        process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=output, stderr=output, cwd="/")
+    try:
+        _wait_until(answers, process, log)
+        yield
+    finally:
+        process.send_signal(signal.SIGINT)  # PostgreSQL's fast shutdown: SIGTERM would wait for every client
+        try:
+            process.wait(10)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+        for leftover in socket_folder(data_dir).iterdir():
+            leftover.unlink(missing_ok=True)
+        socket_folder(data_dir).rmdir()
+
+
+def _wait_until(answers: Callable[[], bool], process: subprocess.Popen[bytes], log: Path) -> None:
+    until = time.monotonic() + START_TIMEOUT_S
+    while not answers():
+        if process.poll() is not None or time.monotonic() > until:
+            raise RuntimeError(f"the server did not start:\n{log.read_text(errors='replace')[-4000:]}")
+        time.sleep(0.02)
