@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, TypeAdapter
 
 from contracts.tenant import TenantId
+from contracts.text import Storable
 
 MAX_QUERY_CHARS = 32_768
 """Longer than any context this stack serves by default; beyond it a query is refused before it is looked at."""
@@ -87,11 +88,11 @@ class Route(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     name: RouteName
-    description: Annotated[str, StringConstraints(max_length=1_000)] = ""
-    examples: tuple[Annotated[str, StringConstraints(min_length=1, max_length=500)], ...] = Field(
+    description: Annotated[str, StringConstraints(max_length=1_000), Storable] = ""
+    examples: tuple[Annotated[str, StringConstraints(min_length=1, max_length=500), Storable], ...] = Field(
         default=(), max_length=50
     )
-    system_prompt: Annotated[str, StringConstraints(max_length=4_000)] | None = None
+    system_prompt: Annotated[str, StringConstraints(max_length=4_000), Storable] | None = None
     retrieve: bool = True
     tools: tuple[Identifier, ...] = Field(default=(), max_length=32)
 

@@ -5,16 +5,17 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Annotated, Literal
 
-from pydantic import Base64Bytes, BaseModel, ConfigDict, Field, JsonValue, StringConstraints
+from pydantic import Base64Bytes, BaseModel, ConfigDict, Field, StringConstraints
 
 from contracts.chat import Query
+from contracts.text import Storable, StorableJson
 
 MAX_DOCUMENT_BYTES = 8 * 1024 * 1024
 MAX_PASSAGES = 100
 
 DocumentId = Annotated[str, StringConstraints(min_length=1, max_length=128, pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
-Title = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=300)]
-Metadata = dict[Annotated[str, StringConstraints(min_length=1, max_length=64)], JsonValue]
+Title = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=300), Storable]
+Metadata = dict[Annotated[str, StringConstraints(min_length=1, max_length=64), Storable], StorableJson]
 
 
 class IngestRequest(BaseModel):
@@ -27,7 +28,7 @@ class IngestRequest(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     title: Title
-    filename: Annotated[str, StringConstraints(min_length=1, max_length=255)]
+    filename: Annotated[str, StringConstraints(min_length=1, max_length=255), Storable]
     content: Base64Bytes
     metadata: Metadata = {}
     document_id: DocumentId | None = None

@@ -14,7 +14,7 @@ from observability.middleware import RequestMiddleware
 from observability.prometheus import PrometheusMetrics
 from observability.record import record_of
 from servicekit.health import Check, operations_router
-from servicekit.problems import install_error_handlers
+from servicekit.problems import ClientGoneError, install_error_handlers
 from servicekit.tokens import TokenVerifier
 
 T = TypeVar("T")
@@ -44,7 +44,7 @@ def service_context(verifier: TokenVerifier, request: Request) -> TenantContext:
 async def until_disconnect(request: Request, work: Coroutine[Any, Any, T]) -> T:
     """Run `work`, but cancel it when the client goes away. To be used once the body has been read.
 
-    Raises asyncio.CancelledError after a disconnect: there is nobody to answer.
+    Raises ClientGoneError after a disconnect, once the work has ended: there is nobody to answer.
     """
 
     async def gone() -> None:
@@ -57,7 +57,7 @@ async def until_disconnect(request: Request, work: Coroutine[Any, Any, T]) -> T:
         await asyncio.wait({task, watcher}, return_when=asyncio.FIRST_COMPLETED)
         if not task.done():
             record_of(request.scope).disconnected = True
-            raise asyncio.CancelledError
+            raise ClientGoneError
         return task.result()
     finally:
         for waiting in (task, watcher):

@@ -11,7 +11,7 @@ import orjson
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
-from starlette.responses import JSONResponse
+from starlette.responses import JSONResponse, Response
 
 from contracts import errors
 from contracts.errors import AtriumError, ErrorBody, ErrorEnvelope
@@ -38,12 +38,20 @@ STATUS: Mapping[str, int] = {
     errors.UpstreamTimeoutError.code: 504,
 }
 
-_FRAMEWORK_CODES = {404: "not_found", 405: "method_not_allowed", 400: errors.InvalidRequestError.code}
+_FRAMEWORK_CODES = {404: errors.NotFoundError.code, 405: "method_not_allowed"}
 _RESPONSES = {
     401: "no credential, or not a valid one",
     403: "not allowed",
     422: "malformed; nothing was stored",
 }
+
+CLIENT_GONE = 499
+"""nginx's status for a request whose client left: only the log and the metrics ever see it."""
+
+
+class ClientGoneError(Exception):
+    """The client closed the connection before the answer began."""
+
 
 OPENAPI_ERRORS: dict[int | str, dict[str, Any]] = {
     status: {"model": ErrorEnvelope, "description": text} for status, text in _RESPONSES.items()
@@ -54,6 +62,7 @@ def install_error_handlers(app: FastAPI) -> None:
     app.add_exception_handler(AtriumError, _expected)
     app.add_exception_handler(RequestValidationError, _malformed)
     app.add_exception_handler(HTTPException, _framework)
+    app.add_exception_handler(ClientGoneError, _gone)
     app.add_exception_handler(Exception, _unexpected)
 
 
@@ -91,8 +100,16 @@ def fault_of(item: Mapping[str, Any]) -> dict[str, str]:
 
 async def _framework(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, HTTPException)  # noqa: S101  registered for this class alone
+    if isinstance(error.__cause__, AtriumError):  # raised while the framework read the body
+        return error_response(request, error.__cause__)
+    if error.status_code == 400:  # a body that is not JSON in UTF-8
+        return _envelope(request, 422, errors.InvalidRequestError.code, str(error.detail), {})
     code = _FRAMEWORK_CODES.get(error.status_code, errors.InvalidRequestError.code)
     return _envelope(request, error.status_code, code, str(error.detail), {}, error.headers)
+
+
+async def _gone(_request: Request, _error: Exception) -> Response:
+    return Response(status_code=CLIENT_GONE)
 
 
 async def _unexpected(request: Request, error: Exception) -> JSONResponse:

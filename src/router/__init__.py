@@ -1,0 +1,1 @@
+"""The router: the only public service. Identity, rules and limits, then a signed context for the services behind it."""

@@ -1,0 +1,1 @@
+"""The router's ports over Valkey and HTTP."""

@@ -1,0 +1,70 @@
+"""The RAG service over HTTP."""
+
+from __future__ import annotations
+
+from typing import TypeVar
+from urllib.parse import quote
+
+from pydantic import BaseModel, ValidationError
+
+from contracts.context import Audience, TenantContext
+from contracts.errors import UpstreamError
+from contracts.retrieval import (
+    DocumentInfo,
+    DocumentPage,
+    DocumentReceipt,
+    IngestRequest,
+    SearchRequest,
+    SearchResponse,
+)
+from servicekit.client import ServiceClient, bearer
+from servicekit.tokens import TokenSigner
+
+M = TypeVar("M", bound=BaseModel)
+
+
+class HttpDocuments:
+    def __init__(self, client: ServiceClient, signer: TokenSigner) -> None:
+        self._client = client
+        self._signer = signer
+
+    async def add(self, context: TenantContext, document: IngestRequest) -> DocumentReceipt:
+        return _parse(DocumentReceipt, await self._call(context, "POST", "/v1/documents", document))
+
+    async def list(self, context: TenantContext, after: str, limit: int) -> DocumentPage:
+        query = {"after": after, "limit": str(limit)}
+        return _parse(DocumentPage, await self._call(context, "GET", "/v1/documents", params=query))
+
+    async def get(self, context: TenantContext, document_id: str) -> DocumentInfo:
+        return _parse(DocumentInfo, await self._call(context, "GET", _path(document_id)))
+
+    async def delete(self, context: TenantContext, document_id: str) -> None:
+        await self._call(context, "DELETE", _path(document_id))
+
+    async def search(self, context: TenantContext, request: SearchRequest) -> SearchResponse:
+        return _parse(SearchResponse, await self._call(context, "POST", "/v1/search", request))
+
+    async def _call(
+        self,
+        context: TenantContext,
+        method: str,
+        path: str,
+        body: BaseModel | None = None,
+        params: dict[str, str] | None = None,
+    ) -> bytes:
+        headers = {**bearer(self._signer.mint(Audience.RAG, context), context), "content-type": "application/json"}
+        data = body.model_dump_json().encode() if body else None
+        return await self._client.read(
+            method, path, headers=headers, deadline=context.deadline, data=data, params=params
+        )
+
+
+def _path(document_id: str) -> str:
+    return f"/v1/documents/{quote(document_id, safe='')}"
+
+
+def _parse(model: type[M], body: bytes) -> M:
+    try:
+        return model.model_validate_json(body)
+    except ValidationError as error:
+        raise UpstreamError("the RAG service sent an answer of another shape") from error

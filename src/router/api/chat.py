@@ -1,0 +1,171 @@
+"""`POST /chat`, as one JSON answer or as a stream of events."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
+
+from fastapi import APIRouter, Request
+from starlette.responses import JSONResponse, Response
+
+from contracts.chat import (
+    ChatAnswer,
+    ChatRequest,
+    CitationsEvent,
+    DoneEvent,
+    ErrorEvent,
+    MetaEvent,
+    RefusalEvent,
+    TokenEvent,
+    TurnEvent,
+    UsageEvent,
+)
+from contracts.errors import AtriumError, UpstreamError, error_classes
+from observability.record import RequestRecord, record_of
+from router.api.dependencies import PrincipalDep, Services, ServicesDep, own_tenant
+from router.api.stream import EventStream, sse
+from router.domain.access import Caller, Permission
+from router.domain.transcript import Transcript
+from router.service.chat import Turn
+from router.service.identity import require, require_same
+from servicekit.edge import until_disconnect
+from servicekit.problems import OPENAPI_ERRORS
+
+api = APIRouter(tags=["chat"], responses=OPENAPI_ERRORS)
+
+
+@api.post("/chat", response_model=ChatAnswer)
+async def chat(body: ChatRequest, request: Request, who: PrincipalDep, found: ServicesDep) -> Response:
+    """Ask a question. With `"stream": true` or `Accept: text/event-stream` the answer is server-sent events:
+    `meta`, `token`…, `citations`, `usage`, then one of `done`, `refusal`, `error`."""
+    tenant_id = own_tenant(who, body.tenant_id)
+    require_same(tenant_id, body.tenant_id)
+    require(who, Permission.CHAT)
+    record = record_of(request.scope)
+    record.tenant_id, record.user_id, record.session_id = str(tenant_id), body.user_id, body.session_id or ""
+    caller = Caller(who, tenant_id, record.request_id)
+    answering = _Answering(found, record)
+    if body.stream or "text/event-stream" in request.headers.get("accept", ""):
+        return await until_disconnect(request, answering.streamed(caller, body))
+    return await until_disconnect(request, answering.whole(caller, body))
+
+
+class _Answering:
+    """One request being answered: turns the turn's events into bytes, and notes them in the request record."""
+
+    def __init__(self, found: Services, record: RequestRecord) -> None:
+        self._services = found
+        self._record = record
+        self._transcript = Transcript()
+        self._started = time.perf_counter()
+
+    async def whole(self, caller: Caller, body: ChatRequest) -> Response:
+        async with self._services.chat.open(caller, body) as turn:
+            try:
+                async for event in turn.events:
+                    self._see(event)
+            finally:
+                self._note(turn)
+        if self._transcript.error:
+            raise _raised_again(self._transcript.error)
+        if not self._transcript.ended:
+            raise UpstreamError("the orchestrator broke off")
+        return JSONResponse(self._answer(turn).model_dump(mode="json"), headers=dict(turn.limit_headers))
+
+    async def streamed(self, caller: Caller, body: ChatRequest) -> Response:
+        async with AsyncExitStack() as stack:
+            turn = await stack.enter_async_context(self._services.chat.open(caller, body))
+            stack.callback(self._note, turn)
+            # From here the response owns the turn; whatever fails before this line is closed right here.
+            return EventStream(self._frames(turn), stack.pop_all(), turn.limit_headers)
+
+    async def _frames(self, turn: Turn) -> AsyncIterator[bytes]:
+        try:
+            async for event in turn.events:
+                self._see(event)
+                yield self._frame(turn, event)
+        except AtriumError as error:
+            event = ErrorEvent(code=error.code, message=error.message)
+            self._see(event)
+            yield self._frame(turn, event)
+        if not self._transcript.ended:
+            event = ErrorEvent(code=UpstreamError.code, message="the orchestrator broke off")
+            self._see(event)
+            yield self._frame(turn, event)
+
+    def _see(self, event: TurnEvent) -> None:
+        if isinstance(event, TokenEvent) and self._record.first_token_ms is None:
+            self._record.first_token_ms = self._elapsed_ms()
+        self._transcript.add(event)
+
+    def _frame(self, turn: Turn, event: TurnEvent) -> bytes:
+        if isinstance(event, TokenEvent):
+            return sse("token", {"text": event.text})
+        return sse(event.event, self._data(turn, event))
+
+    def _data(self, turn: Turn, event: TurnEvent) -> object:
+        match event:
+            case MetaEvent():
+                return self._meta(turn)
+            case UsageEvent():
+                return {**event.usage.model_dump(), "cost_usd_estimate": self._cost()}
+            case DoneEvent():
+                return {"finish_reason": event.finish_reason, "latency_ms": self._elapsed_ms()}
+            case RefusalEvent():
+                return event.refusal.model_dump()
+            case ErrorEvent():
+                error = {"code": event.code, "message": event.message, "request_id": self._record.request_id}
+                return {"error": {**error, "details": {}}}
+            case _:
+                return event.model_dump(exclude={"event"})
+
+    def _meta(self, turn: Turn) -> dict[str, object]:
+        return {
+            "request_id": self._record.request_id,
+            "tenant_id": str(turn.tenant_id),
+            "session_id": turn.session_id,
+            "route": self._transcript.route,
+            "model": self._transcript.model,
+            "config_version": turn.config_version,
+        }
+
+    def _answer(self, turn: Turn) -> ChatAnswer:
+        transcript = self._transcript
+        return ChatAnswer(
+            request_id=self._record.request_id,
+            tenant_id=turn.tenant_id,
+            session_id=turn.session_id,
+            route=transcript.route,
+            answer=transcript.answer,
+            citations=transcript.citations,
+            refusal=transcript.refusal,
+            usage=transcript.usage,
+            cost_usd_estimate=self._cost(),
+            latency_ms=self._elapsed_ms(),
+            config_version=turn.config_version,
+        )
+
+    def _note(self, turn: Turn) -> None:
+        """Into the request record, however the turn ended."""
+        record, transcript = self._record, self._transcript
+        record.session_id, record.config_version = turn.session_id, turn.config_version
+        record.route, record.chunk_ids = transcript.route, transcript.chunk_ids
+        record.citations = [citation.chunk_id for citation in transcript.citations]
+        record.token_usage = transcript.usage.model_dump()
+        record.cost_usd_estimate = self._cost()
+        if transcript.refusal:
+            record.refusal_reason = transcript.refusal.reason
+        if transcript.error:
+            record.error_code = transcript.error.code
+
+    def _cost(self) -> float:
+        return self._services.price.of(self._transcript.usage)
+
+    def _elapsed_ms(self) -> float:
+        return round((time.perf_counter() - self._started) * 1000, 3)
+
+
+def _raised_again(event: ErrorEvent) -> AtriumError:
+    """An error that came as an event, as the exception it was in the orchestrator."""
+    return error_classes().get(event.code, UpstreamError)(event.message)

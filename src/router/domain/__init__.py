@@ -1,0 +1,1 @@
+"""Pure policy: values in, decision out."""

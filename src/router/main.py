@@ -1,0 +1,120 @@
+"""The composition root of the router: the only place that knows every part."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from datetime import timedelta
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from fastapi import FastAPI
+
+from contracts.retrieval import MAX_DOCUMENT_BYTES
+from observability.logging import configure_logging, log
+from observability.prometheus import PrometheusMetrics
+from router.adapters.documents_http import HttpDocuments
+from router.adapters.orchestrator_http import HttpOrchestrator
+from router.adapters.valkey_limiter import ValkeyLimiter
+from router.api import chat, documents, tenants
+from router.api.dependencies import Services
+from router.domain.policy import compile_policy
+from router.domain.pricing import Price
+from router.service.chat import ChatService
+from router.service.contexts import ContextFactory
+from router.service.documents import DocumentService
+from router.service.identity import Identity
+from router.service.tenants import TenantService
+from router.settings import Settings
+from servicekit.client import ServiceClient, open_session
+from servicekit.edge import dress
+from servicekit.health import Check
+from servicekit.server import serve
+from servicekit.tokens import TokenSigner, utc_now
+from stores.postgres import Database
+from stores.valkey import Valkey
+from tenancy.keys import keyed
+from tenancy.live import LiveConfigs, LiveKeys
+from tenancy.postgres_store import PostgresKeyStore, PostgresTenantStore
+
+# A document's text may grow to twice its bytes as JSON escapes; a form adds little.
+MAX_BODY_BYTES = 2 * MAX_DOCUMENT_BYTES + 64 * 1024
+
+_logger = logging.getLogger("atrium.router")
+
+
+def create_app(settings: Settings | None = None) -> FastAPI:
+    """Builds the service; nothing is opened before its lifespan begins."""
+    settings = settings or Settings()
+    metrics = PrometheusMetrics()
+    checks: dict[str, Check] = {}
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        async with AsyncExitStack() as stack:
+            app.state.services = await _open(settings, metrics, checks, stack)
+            yield
+
+    app = FastAPI(title="Atrium", version="0.1.0", lifespan=lifespan)
+    for module in (chat, tenants, documents):
+        app.include_router(module.api)
+    dress(app, checks=checks, metrics=metrics, max_body_bytes=MAX_BODY_BYTES)
+    return app
+
+
+async def _open(
+    settings: Settings, metrics: PrometheusMetrics, checks: dict[str, Check], stack: AsyncExitStack
+) -> Services:
+    database = Database(settings.database_url)
+    stack.push_async_callback(database.close)
+    valkey = Valkey(settings.redis_url)
+    stack.push_async_callback(valkey.close)
+    session = await stack.enter_async_context(open_session())
+    orchestrator = ServiceClient(session, settings.orchestrator_url, service="the orchestrator")
+    rag = ServiceClient(session, settings.rag_service_url, service="the RAG service")
+    checks.update(postgres=database.check, valkey=valkey.check, orchestrator=orchestrator.check)
+
+    keys = PostgresKeyStore(database)
+    await _bootstrap(settings, keys)
+
+    key = settings.signing_key()
+    signer = TokenSigner(key)
+    contexts = ContextFactory(
+        salt_secret=_salt_secret(key), timeout=timedelta(seconds=settings.request_timeout_s), now=utc_now
+    )
+    store = PostgresTenantStore(database)
+    configs = LiveConfigs(store, compile_policy)
+    return Services(
+        identity=Identity(
+            LiveKeys(keys),
+            modes=settings.auth_mode,
+            header_role=settings.header_role,
+            trust_header_from_anywhere=settings.trust_tenant_header,
+        ),
+        chat=ChatService(configs, ValkeyLimiter(valkey), HttpOrchestrator(orchestrator, signer), contexts, metrics),
+        tenants=TenantService(store, configs),
+        documents=DocumentService(configs, HttpDocuments(rag, signer), contexts),
+        price=Price(settings.price_prompt_usd_per_mtok, settings.price_completion_usd_per_mtok),
+    )
+
+
+async def _bootstrap(settings: Settings, keys: PostgresKeyStore) -> None:
+    """At a store's first start the bootstrap key becomes its platform key; later it is ignored."""
+    if settings.atrium_bootstrap_key is None:
+        return
+    key = keyed(settings.atrium_bootstrap_key.get_secret_value())
+    if await keys.add_first_platform_key(key, "bootstrap"):
+        log(_logger, logging.INFO, "platform key created", key_id=key.key_id)
+
+
+def _salt_secret(key: Ed25519PrivateKey) -> bytes:
+    """A secret of its own, derived from the signing key, so that no further one has to be kept."""
+    return hashlib.sha256(b"atrium cache salt\x00" + key.private_bytes_raw()).digest()
+
+
+def run() -> None:
+    """`python -m router`."""
+    settings = Settings()
+    configure_logging("router", settings.log_level)
+    serve(create_app(settings), host=settings.router_host, port=settings.router_port)

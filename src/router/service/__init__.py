@@ -1,0 +1,1 @@
+"""What the router does, in terms of its domain and ports."""

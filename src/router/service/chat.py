@@ -1,0 +1,101 @@
+"""One chat request, from the limits to the stream of events."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+from contracts.chat import ChatRequest, MetaEvent, RefusalEvent, TurnEvent, TurnRequest
+from contracts.errors import NotFoundError, RateLimitedError
+from contracts.tenant import TenantId
+from observability import names
+from observability.metrics import Metrics
+from router.domain.access import Caller
+from router.domain.limits import Decision
+from router.domain.policy import Policy
+from router.ports import Orchestrator, RateLimiter
+from router.service.contexts import Asker, ContextFactory
+from tenancy.live import LiveConfigs
+
+DEFAULT_LOCALE = "en-US"
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """A request that was admitted. `events` ends with `done`, `refusal` or `error`."""
+
+    tenant_id: TenantId
+    session_id: str
+    config_version: int
+    limit_headers: Mapping[str, str]
+    events: AsyncIterator[TurnEvent]
+
+
+class ChatService:
+    def __init__(
+        self,
+        configs: LiveConfigs[Policy],
+        limiter: RateLimiter,
+        orchestrator: Orchestrator,
+        contexts: ContextFactory,
+        metrics: Metrics,
+    ) -> None:
+        self._configs = configs
+        self._limiter = limiter
+        self._orchestrator = orchestrator
+        self._contexts = contexts
+        self._metrics = metrics
+
+    @asynccontextmanager
+    async def open(self, caller: Caller, request: ChatRequest) -> AsyncIterator[Turn]:
+        """Admit a request and begin its turn; leaving the context early stops the work behind it.
+
+        Raises NotFoundError (unknown tenant), RateLimitedError, or what the orchestrator raised before it began.
+        """
+        policy = await self._policy(caller.tenant_id)
+        decision = await self._limiter.take(policy.tenant_id, policy.windows)
+        if not decision.allowed:
+            raise self._over_limit(policy.tenant_id, decision)
+        session_id = request.session_id or uuid.uuid4().hex
+        async with self._events(policy, caller, request, Asker(request.user_id, session_id)) as events:
+            yield Turn(policy.tenant_id, session_id, policy.version, decision.headers(), events)
+
+    @asynccontextmanager
+    async def _events(
+        self, policy: Policy, caller: Caller, request: ChatRequest, asker: Asker
+    ) -> AsyncIterator[AsyncIterator[TurnEvent]]:
+        refusal = policy.rules.judge(request.query)
+        if refusal is not None:
+            yield _just(MetaEvent(route="", route_score=0.0, model=""), RefusalEvent(refusal=refusal))
+            return
+        turn = TurnRequest(
+            query=request.query,
+            locale=request.locale or DEFAULT_LOCALE,
+            routes=policy.config.all_routes(),
+            blocked_tools=policy.config.blocked_tools,
+        )
+        async with self._orchestrator.turn(self._contexts.build(policy, caller, asker), turn) as events:
+            yield events
+
+    async def _policy(self, tenant_id: TenantId) -> Policy:
+        policy = await self._configs.get(tenant_id)
+        if policy is None:
+            raise NotFoundError("no such tenant")
+        return policy
+
+    def _over_limit(self, tenant_id: TenantId, decision: Decision) -> RateLimitedError:
+        window = decision.refused_by
+        assert window is not None  # noqa: S101  `allowed` is false
+        self._metrics.count(names.THROTTLED_COUNT, tenant=str(tenant_id), reason=window.name)
+        return RateLimitedError(
+            f"the limit of {window.limit} {window.name.replace('_', ' ')} is used up",
+            details={"limit": window.name, "value": window.limit, "headers": dict(decision.headers())},
+            retry_after_s=decision.retry_after_s,
+        )
+
+
+async def _just(*events: TurnEvent) -> AsyncIterator[TurnEvent]:
+    for event in events:
+        yield event

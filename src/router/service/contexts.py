@@ -1,0 +1,47 @@
+"""Builds the tenant context that the services behind the router are given."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from contracts.context import TenantContext
+from contracts.tenant import TenantId
+from router.domain.access import Caller
+from router.domain.policy import Policy
+
+
+@dataclass(frozen=True, slots=True)
+class Asker:
+    """The person behind a request, in the words of the tenant's application."""
+
+    user_id: str
+    session_id: str
+
+
+class ContextFactory:
+    """`salt_secret` never leaves the router: a tenant cannot compute another's cache salt."""
+
+    def __init__(self, *, salt_secret: bytes, timeout: timedelta, now: Callable[[], datetime]) -> None:
+        self._salt_secret = salt_secret
+        self._timeout = timeout
+        self._now = now
+
+    def build(self, policy: Policy, caller: Caller, asker: Asker) -> TenantContext:
+        return TenantContext(
+            tenant_id=policy.tenant_id,
+            user_id=asker.user_id,
+            roles=(caller.principal.role,),
+            session_id=asker.session_id,
+            request_id=caller.request_id,
+            config_version=policy.version,
+            allowed_routes=policy.config.allowed_routes,
+            deadline=self._now() + self._timeout,
+            cache_salt=self._salt(policy.tenant_id),
+        )
+
+    def _salt(self, tenant_id: TenantId) -> str:
+        return hmac.new(self._salt_secret, f"cache-salt:{tenant_id}".encode(), hashlib.sha256).hexdigest()[:32]

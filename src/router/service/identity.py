@@ -1,0 +1,99 @@
+"""Who is asking: credentials in, a principal out. Default deny; two names that disagree are refused."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from contracts.context import Role
+from contracts.errors import (
+    ForbiddenError,
+    InvalidRequestError,
+    NotFoundError,
+    TenantMismatchError,
+    UnauthenticatedError,
+)
+from contracts.tenant import InvalidTenantIdError, TenantId
+from router.domain.access import Permission, Principal
+from router.settings import AuthMode
+from tenancy.keys import MAX_KEY_CHARS
+from tenancy.live import LiveKeys
+
+
+@dataclass(frozen=True, slots=True)
+class Credentials:
+    """What a request says of itself: its `Authorization` headers, its `X-Tenant-Id` headers, and where it is from."""
+
+    authorization: tuple[str, ...]
+    tenants: tuple[str, ...]
+    from_loopback: bool
+
+
+class Identity:
+    def __init__(
+        self, keys: LiveKeys, *, modes: frozenset[AuthMode], header_role: Role, trust_header_from_anywhere: bool
+    ) -> None:
+        self._keys = keys
+        self._modes = modes
+        self._header_role = header_role
+        self._trust_anywhere = trust_header_from_anywhere
+
+    async def principal(self, credentials: Credentials) -> Principal:
+        """Raises InvalidRequestError (malformed), UnauthenticatedError, TenantMismatchError."""
+        named = named_tenant(credentials.tenants)
+        if len(credentials.authorization) > 1:
+            raise InvalidRequestError("more than one Authorization header")
+        if credentials.authorization:
+            return await self._by_key(credentials.authorization[0], named)
+        if AuthMode.HEADER not in self._modes:
+            raise UnauthenticatedError("an API key is needed: Authorization: Bearer atr_…")
+        if not (credentials.from_loopback or self._trust_anywhere):
+            raise UnauthenticatedError("X-Tenant-Id alone is believed from this machine only")
+        if named is None:
+            raise UnauthenticatedError("the request names no tenant: send X-Tenant-Id, or an API key")
+        return Principal(named, self._header_role, "header")
+
+    async def _by_key(self, authorization: str, named: TenantId | None) -> Principal:
+        scheme, _, text = authorization.partition(" ")
+        if AuthMode.API_KEY not in self._modes or scheme.lower() != "bearer":
+            raise UnauthenticatedError("this kind of credential is not accepted here")
+        text = text.strip()
+        holder = await self._keys.holder(text) if 0 < len(text) <= MAX_KEY_CHARS else None
+        if holder is None:
+            raise UnauthenticatedError("the API key is not valid")
+        if holder.tenant_id is None:
+            return Principal(named, holder.role, holder.key_id)
+        require_same(holder.tenant_id, named)
+        return Principal(holder.tenant_id, holder.role, holder.key_id)
+
+
+def named_tenant(values: tuple[str, ...]) -> TenantId | None:
+    """The one tenant that the headers name. Raises InvalidRequestError, TenantMismatchError."""
+    if len(set(values)) > 1:
+        raise TenantMismatchError("the X-Tenant-Id headers disagree")
+    return tenant_id_from(values[0], "X-Tenant-Id") if values else None
+
+
+def tenant_id_from(value: str, place: str) -> TenantId:
+    try:
+        return TenantId(value)
+    except InvalidTenantIdError as error:
+        raise InvalidRequestError(
+            f"{place}: {error}", details={"faults": [{"path": place, "reason": str(error)}]}
+        ) from error
+
+
+def require_same(tenant_id: TenantId, other: TenantId | None) -> None:
+    if other is not None and other != tenant_id:
+        raise TenantMismatchError("the request names another tenant than its credential's")
+
+
+def require(principal: Principal, permission: Permission) -> None:
+    if not principal.may(permission):
+        raise ForbiddenError(f"the role {principal.role.value} may not do this")
+
+
+def require_tenant(principal: Principal, tenant_id: TenantId, permission: Permission) -> None:
+    """Another tenant's resource is the same 404 as one that does not exist."""
+    if not principal.reaches(tenant_id):
+        raise NotFoundError("no such tenant")
+    require(principal, permission)

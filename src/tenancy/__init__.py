@@ -1,0 +1,1 @@
+"""Tenants, their versioned config and their keys: domain, stores and the live cache."""

@@ -1,0 +1,76 @@
+"""A tenant's config, version 1 of the schema. What is not in force yet is not in the schema: it would be a lie."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Annotated, Self
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
+
+from contracts.chat import Identifier, Route, RouteName
+from contracts.routes import BUILT_IN_ROUTES
+from contracts.text import Storable
+from tenancy.patterns import InvalidPatternError, PatternType, compile_pattern
+
+MAX_RULES = 1_000
+_BUILT_IN = frozenset(route.name for route in BUILT_IN_ROUTES)
+
+LiteralPattern = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=1_000), Storable]
+Pattern = Annotated[str, StringConstraints(min_length=1, max_length=2_000), Storable]
+Reason = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=300), Storable]
+
+
+class Tier(StrEnum):
+    BASIC = "basic"
+    PRO = "pro"
+    ENTERPRISE = "enterprise"
+
+
+class RefusalRule(BaseModel):
+    """A prompt that matches is answered with a refusal that gives `reason`."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    type: PatternType
+    pattern: Pattern
+    reason: Reason
+    id: Identifier | None = None
+
+    @model_validator(mode="after")
+    def _compiles(self) -> Self:
+        try:
+            compile_pattern(self.type, self.pattern)
+        except InvalidPatternError as error:
+            raise ValueError(f"pattern: {error}") from error
+        return self
+
+
+class TenantConfig(BaseModel):
+    """Immutable: a change is a new version."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    blocked_tools: tuple[Identifier, ...] = Field(default=(), max_length=MAX_RULES)
+    sensitive_prompt_patterns: tuple[LiteralPattern, ...] = Field(default=(), max_length=MAX_RULES)
+    refusal_rules: tuple[RefusalRule, ...] = Field(default=(), max_length=MAX_RULES)
+    rate_limit_per_minute: int = Field(default=60, ge=1, le=1_000_000)
+    rate_limit_per_hour: int = Field(default=1_000, ge=1, le=10_000_000)
+    allowed_routes: tuple[RouteName, ...] = Field(default=tuple(route.name for route in BUILT_IN_ROUTES), max_length=64)
+    routes: tuple[Route, ...] = Field(default=(), max_length=32)
+
+    @model_validator(mode="after")
+    def _routes_exist(self) -> Self:
+        own = [route.name for route in self.routes]
+        if len(set(own)) < len(own):
+            raise ValueError("routes: two routes have the same name")
+        if unknown := sorted(set(self.allowed_routes) - _BUILT_IN - set(own)):
+            raise ValueError(
+                f"allowed_routes: no such route: {', '.join(unknown)} "
+                f"(built in: {', '.join(sorted(_BUILT_IN))}; others must be defined in `routes`)"
+            )
+        return self
+
+    def all_routes(self) -> tuple[Route, ...]:
+        """The tenant's own routes first; a built-in one of the same name gives way."""
+        own = {route.name for route in self.routes}
+        return (*self.routes, *(route for route in BUILT_IN_ROUTES if route.name not in own))
