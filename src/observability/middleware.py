@@ -11,7 +11,7 @@ import orjson
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from contracts.errors import BodyTooLargeError
+from contracts.errors import AtriumError, BodyTooLargeError
 from observability import names
 from observability.logging import REQUEST_LOGGER, log
 from observability.metrics import Metrics
@@ -63,10 +63,16 @@ class RequestMiddleware:
         try:
             declared = headers.get("content-length", "0")
             if declared.isdigit() and int(declared) > self._max_body_bytes:
-                record.error_code = BodyTooLargeError.code
-                await _refuse_body(observed_send, record, self._max_body_bytes)
-                return
-            await self._app(scope, limited_receive, observed_send)
+                # Answered before a byte of the body is read: the app's own error handler would have to read it.
+                message = f"the body is larger than {self._max_body_bytes} bytes"
+                await _answer(observed_send, record, 413, BodyTooLargeError.code, message)
+            else:
+                await self._app(scope, limited_receive, observed_send)
+        except Exception:  # the outermost boundary: a bug becomes one log record and one envelope, never a raw page
+            _logger.exception("unexpected error", extra={"fields": {"request_id": record.request_id}})
+            if record.status:
+                raise  # the answer has begun: only cutting the connection tells the client that it is not whole
+            await _answer(observed_send, record, 500, AtriumError.code, "something went wrong on our side")
         finally:
             record.latency_ms = round((time.perf_counter() - started) * 1000, 3)
             if record.path not in _QUIET:
@@ -93,15 +99,10 @@ class RequestMiddleware:
         log(_logger, logging.INFO, "request", **record.fields())
 
 
-async def _refuse_body(send: Send, record: RequestRecord, limit: int) -> None:
-    """Answer before a byte of the body is read: the app's own error handler would have to read it first."""
-    error = {
-        "code": BodyTooLargeError.code,
-        "message": f"the body is larger than {limit} bytes",
-        "request_id": record.request_id,
-        "details": {"max_bytes": limit},
-    }
+async def _answer(send: Send, record: RequestRecord, status: int, code: str, message: str) -> None:
+    record.error_code = code
+    error = {"code": code, "message": message, "request_id": record.request_id, "details": {}}
     body = orjson.dumps({"error": error})
     headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
-    await send({"type": "http.response.start", "status": 413, "headers": [*headers, (b"connection", b"close")]})
+    await send({"type": "http.response.start", "status": status, "headers": [*headers, (b"connection", b"close")]})
     await send({"type": "http.response.body", "body": body})

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import math
 from collections.abc import Mapping
 from typing import Any
@@ -15,10 +14,7 @@ from starlette.responses import JSONResponse, Response
 
 from contracts import errors
 from contracts.errors import AtriumError, ErrorBody, ErrorEnvelope
-from observability.logging import log
 from observability.record import record_of
-
-_logger = logging.getLogger("atrium.errors")
 
 STATUS: Mapping[str, int] = {
     errors.AtriumError.code: 500,
@@ -63,7 +59,6 @@ def install_error_handlers(app: FastAPI) -> None:
     app.add_exception_handler(RequestValidationError, _malformed)
     app.add_exception_handler(HTTPException, _framework)
     app.add_exception_handler(ClientGoneError, _gone)
-    app.add_exception_handler(Exception, _unexpected)
 
 
 def error_response(request: Request, error: AtriumError) -> JSONResponse:
@@ -110,17 +105,6 @@ async def _framework(request: Request, error: Exception) -> JSONResponse:
 
 async def _gone(_request: Request, _error: Exception) -> Response:
     return Response(status_code=CLIENT_GONE)
-
-
-async def _unexpected(request: Request, error: Exception) -> JSONResponse:
-    log(
-        _logger,
-        logging.ERROR,
-        "unexpected error",
-        request_id=record_of(request.scope).request_id,
-        type=type(error).__name__,
-    )
-    return _envelope(request, 500, AtriumError.code, "something went wrong on our side", {})
 
 
 def _envelope(

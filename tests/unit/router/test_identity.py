@@ -1,0 +1,94 @@
+"""Identity: default deny, and two names of a tenant that disagree touch nothing of either."""
+
+from __future__ import annotations
+
+import pytest
+
+from contracts.context import Role
+from contracts.errors import (
+    AtriumError,
+    ForbiddenError,
+    InvalidRequestError,
+    NotFoundError,
+    TenantMismatchError,
+    UnauthenticatedError,
+)
+from contracts.tenant import TenantId
+from router.domain.access import GRANTS, Permission, Principal
+from router.service.identity import Credentials, Identity, require, require_tenant
+from router.settings import AuthMode
+from tenancy.keys import new_key
+from tenancy.live import LiveKeys
+from tenancy.memory_store import MemoryKeyStore
+
+T1, T2 = TenantId("t1"), TenantId("t2")
+ADMIN, PLATFORM = new_key(), new_key()
+BOTH = frozenset({AuthMode.HEADER, AuthMode.API_KEY})
+
+
+def identity(modes: frozenset[AuthMode] = BOTH, *, anywhere: bool = False) -> Identity:
+    keys = MemoryKeyStore()
+    keys.add(ADMIN, T1, Role.TENANT_ADMIN)
+    keys.add(PLATFORM, None, Role.PLATFORM_ADMIN)
+    return Identity(LiveKeys(keys), modes=modes, header_role=Role.TENANT_USER, trust_header_from_anywhere=anywhere)
+
+
+def said(*, key: str | None = None, tenant: str | None = None, local: bool = True) -> Credentials:
+    return Credentials((f"Bearer {key}",) if key else (), (tenant,) if tenant is not None else (), local)
+
+
+async def test_a_key_speaks_for_its_tenant() -> None:
+    assert await identity().principal(said(key=ADMIN.text)) == Principal(T1, Role.TENANT_ADMIN, ADMIN.key_id)
+
+
+async def test_the_header_alone_is_believed_in_header_mode_on_loopback() -> None:
+    assert await identity().principal(said(tenant="t2")) == Principal(T2, Role.TENANT_USER, "header")
+
+
+async def test_a_platform_key_may_name_the_tenant_it_acts_for() -> None:
+    assert (await identity().principal(said(key=PLATFORM.text, tenant="t2"))).tenant_id == T2
+
+
+@pytest.mark.parametrize(
+    ("credentials", "error"),
+    [
+        (said(), UnauthenticatedError),
+        (said(tenant="t1", local=False), UnauthenticatedError),
+        (said(tenant="T1"), InvalidRequestError),
+        (said(tenant=""), InvalidRequestError),
+        (said(tenant="../t1"), InvalidRequestError),
+        (said(key="atr_wrong", tenant="t1"), UnauthenticatedError),
+        (said(key=ADMIN.text[:-1]), UnauthenticatedError),
+        (said(key=ADMIN.text + "x"), UnauthenticatedError),
+        (said(key="x" * 65_536), UnauthenticatedError),
+        (said(key="a'\"\x00"), UnauthenticatedError),
+        (said(key="\ud800"), UnauthenticatedError),
+        (said(key=ADMIN.text, tenant="t2"), TenantMismatchError),
+        (Credentials((), ("t1", "t2"), from_loopback=True), TenantMismatchError),
+        (Credentials(("Basic eDp5",), ("t1",), from_loopback=True), UnauthenticatedError),
+        (Credentials(("Bearer",), ("t1",), from_loopback=True), UnauthenticatedError),
+        (Credentials((f"Bearer {ADMIN.text}", "Bearer x"), (), from_loopback=True), InvalidRequestError),
+    ],
+)
+async def test_everything_else_is_refused(credentials: Credentials, error: type[AtriumError]) -> None:
+    with pytest.raises(error):
+        await identity().principal(credentials)
+
+
+async def test_a_mode_that_is_off_accepts_nothing() -> None:
+    with pytest.raises(UnauthenticatedError):
+        await identity(frozenset({AuthMode.API_KEY})).principal(said(tenant="t1"))
+    with pytest.raises(UnauthenticatedError):
+        await identity(frozenset({AuthMode.HEADER})).principal(said(key=ADMIN.text, tenant="t1"))
+
+
+def test_every_role_has_its_grants_and_a_user_writes_nothing() -> None:
+    assert set(GRANTS) == set(Role)
+    with pytest.raises(ForbiddenError):
+        require(Principal(T1, Role.TENANT_USER, "u"), Permission.CONFIG_WRITE)
+
+
+def test_another_tenants_resource_does_not_exist() -> None:
+    with pytest.raises(NotFoundError):
+        require_tenant(Principal(T1, Role.TENANT_ADMIN, "a"), T2, Permission.CONFIG_READ)
+    require_tenant(Principal(None, Role.PLATFORM_ADMIN, "p"), T2, Permission.CONFIG_READ)
