@@ -1,0 +1,117 @@
+"""The chunk log in memory: for tests, and as the plainest reading of what a ChunkStore promises."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+
+import numpy as np
+
+from contracts.errors import NotFoundError
+from contracts.retrieval import DocumentInfo
+from contracts.tenant import TenantId
+from rag.domain.corpus import Chunk, ChunkRecord, Corpus, CorpusVersion, Document, Standing
+from rag.domain.vectors import HalfMatrix
+
+
+@dataclass
+class _Kept:
+    document: Document
+    chunks: tuple[Chunk, ...]
+    vectors: HalfMatrix
+    model: str
+    seq: int
+    created_at: datetime
+
+
+@dataclass
+class _Tenant:
+    born: datetime
+    seq: int = 0
+    documents: dict[str, _Kept] = field(default_factory=dict)
+
+
+class MemoryChunkStore:
+    def __init__(self) -> None:
+        self._tenants: dict[TenantId, _Tenant] = {}
+
+    def add_tenant(self, tenant_id: TenantId) -> None:
+        self._tenants[tenant_id] = _Tenant(datetime.now(UTC))
+
+    async def version(self, tenant_id: TenantId) -> CorpusVersion:
+        tenant = self._tenant(tenant_id)
+        return CorpusVersion(tenant.born, tenant.seq)
+
+    async def load(self, tenant_id: TenantId, model: str, dimension: int) -> Corpus:
+        version = await self.version(tenant_id)
+        kept = [document for _, document in sorted(self._tenant(tenant_id).documents.items())]
+        readable = [document for document in kept if document.model == model]
+        rows = [document.vectors for document in readable]
+        return Corpus(
+            version=version,
+            records=tuple(_record(tenant_id, document, chunk) for document in readable for chunk in document.chunks),
+            vectors=np.concatenate(rows) if rows else np.empty((0, dimension), dtype=np.float16),
+            of_other_models=sum(len(document.chunks) for document in kept if document.model != model),
+        )
+
+    async def standing(self, tenant_id: TenantId, document_id: str) -> Standing | None:
+        kept = self._documents(tenant_id).get(document_id)
+        return Standing(kept.document, kept.model, len(kept.chunks), kept.seq) if kept else None
+
+    async def put(
+        self, tenant_id: TenantId, document: Document, chunks: Sequence[Chunk], vectors: HalfMatrix, model: str
+    ) -> int:
+        tenant = self._tenant(tenant_id)
+        before = tenant.documents.get(document.document_id)
+        tenant.seq += 1
+        tenant.documents[document.document_id] = _Kept(
+            document, tuple(chunks), vectors, model, tenant.seq, before.created_at if before else datetime.now(UTC)
+        )
+        return tenant.seq
+
+    async def delete(self, tenant_id: TenantId, document_id: str) -> bool:
+        tenant = self._tenant(tenant_id)
+        if tenant.documents.pop(document_id, None) is None:
+            return False
+        tenant.seq += 1
+        return True
+
+    async def document(self, tenant_id: TenantId, document_id: str) -> DocumentInfo | None:
+        kept = self._documents(tenant_id).get(document_id)
+        return _info(kept) if kept else None
+
+    async def documents(self, tenant_id: TenantId, *, after: str, limit: int) -> list[DocumentInfo]:
+        documents = self._documents(tenant_id)
+        return [_info(documents[key]) for key in sorted(documents) if key > after][:limit]
+
+    def _tenant(self, tenant_id: TenantId) -> _Tenant:
+        try:
+            return self._tenants[tenant_id]
+        except KeyError:
+            raise NotFoundError("there is no such tenant") from None
+
+    def _documents(self, tenant_id: TenantId) -> dict[str, _Kept]:
+        """Reading an unknown tenant's documents finds none, as behind row-level security."""
+        tenant = self._tenants.get(tenant_id)
+        return tenant.documents if tenant else {}
+
+
+def _record(tenant_id: TenantId, kept: _Kept, chunk: Chunk) -> ChunkRecord:
+    document = kept.document
+    return ChunkRecord(
+        tenant_id, chunk.chunk_id, document.document_id, document.title, chunk.text, chunk.start, chunk.end
+    )
+
+
+def _info(kept: _Kept) -> DocumentInfo:
+    return DocumentInfo(
+        document_id=kept.document.document_id,
+        title=kept.document.title,
+        filename=kept.document.filename,
+        chunks=len(kept.chunks),
+        bytes=kept.document.size_bytes,
+        seq=kept.seq,
+        metadata=kept.document.metadata,
+        created_at=kept.created_at,
+    )

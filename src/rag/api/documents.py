@@ -1,0 +1,40 @@
+"""`/v1/documents`: a tenant's corpus."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from fastapi import APIRouter, Path, Query, Request
+
+from contracts.retrieval import DocumentId, DocumentInfo, DocumentPage, DocumentReceipt, IngestRequest
+from rag.api.context import Context, Service, while_awaited
+from servicekit.problems import OPENAPI_ERRORS
+
+MAX_PAGE = 200
+
+router = APIRouter(prefix="/v1/documents", tags=["documents"], responses=OPENAPI_ERRORS)
+
+DocumentPath = Annotated[DocumentId, Path()]
+After = Annotated[str, Query(max_length=128, pattern=r"^[A-Za-z0-9._-]*$")]
+Limit = Annotated[int, Query(ge=1, le=MAX_PAGE)]
+
+
+@router.post("", status_code=201)
+async def ingest(body: IngestRequest, request: Request, context: Context, service: Service) -> DocumentReceipt:
+    """201 means committed: text, chunks and embeddings are in PostgreSQL."""
+    return await while_awaited(request, context, service.ingest(context.tenant_id, body))
+
+
+@router.get("")
+async def list_documents(context: Context, service: Service, after: After = "", limit: Limit = 50) -> DocumentPage:
+    return await service.documents(context.tenant_id, after=after, limit=limit)
+
+
+@router.get("/{document_id}")
+async def document(document_id: DocumentPath, context: Context, service: Service) -> DocumentInfo:
+    return await service.document(context.tenant_id, document_id)
+
+
+@router.delete("/{document_id}", status_code=204)
+async def delete(document_id: DocumentPath, context: Context, service: Service) -> None:
+    await service.delete(context.tenant_id, document_id)

@@ -1,0 +1,1 @@
+"""Pure: values in, decision out. No I/O, no clock, no framework."""

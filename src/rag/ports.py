@@ -1,0 +1,85 @@
+"""What the service's core needs of the outside: an embedding model, the chunk log, and an index over vectors."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from contracts.retrieval import DocumentInfo
+from contracts.tenant import TenantId
+from rag.domain.corpus import Chunk, Corpus, CorpusVersion, Document, Standing
+from rag.domain.ranking import Hit
+from rag.domain.vectors import HalfMatrix, Matrix, Vector
+
+
+class Embedder(Protocol):
+    @property
+    def model(self) -> str:
+        """Names the model and its weights: vectors of two models are never compared."""
+        ...
+
+    @property
+    def dimension(self) -> int: ...
+
+    @property
+    def max_tokens(self) -> int:
+        """What the model reads of one text; the rest is cut off."""
+        ...
+
+    async def embed(self, texts: Sequence[str]) -> Matrix:
+        """One L2-normalised row a text. Raises OverloadedError when too many texts wait already.
+
+        Cancelling stops the work on texts not yet begun.
+        """
+        ...
+
+    def token_counts(self, texts: Sequence[str]) -> list[int]:
+        """Tokens of each text, the model's own marks left out. Blocking; safe in any thread."""
+        ...
+
+
+class ChunkStore(Protocol):
+    """Documents and the chunk log. All methods raise DependencyDownError when the store is out of reach."""
+
+    async def version(self, tenant_id: TenantId) -> CorpusVersion:
+        """The last committed version. Raises NotFoundError for an unknown tenant."""
+        ...
+
+    async def load(self, tenant_id: TenantId, model: str, dimension: int) -> Corpus:
+        """Every chunk embedded with `model`, in the order of document and place. Raises NotFoundError."""
+        ...
+
+    async def standing(self, tenant_id: TenantId, document_id: str) -> Standing | None: ...
+
+    async def put(
+        self, tenant_id: TenantId, document: Document, chunks: Sequence[Chunk], vectors: HalfMatrix, model: str
+    ) -> int:
+        """Keep a document, in the place of one with the same id, and return its sequence: all committed, or nothing.
+
+        `vectors` has one row a chunk. Raises NotFoundError for an unknown tenant.
+        """
+        ...
+
+    async def delete(self, tenant_id: TenantId, document_id: str) -> bool:
+        """False if there is no such document; then the sequence stays. Raises NotFoundError for an unknown tenant."""
+        ...
+
+    async def document(self, tenant_id: TenantId, document_id: str) -> DocumentInfo | None: ...
+
+    async def documents(self, tenant_id: TenantId, *, after: str, limit: int) -> list[DocumentInfo]:
+        """In the order of their ids, those behind `after` (`""`: from the first)."""
+        ...
+
+
+class VectorIndex(Protocol):
+    """An immutable index over one tenant's vectors. Safe to search from several threads."""
+
+    def __len__(self) -> int: ...
+
+    def search(self, query: Vector, k: int) -> list[Hit]:
+        """The min(k, n) rows with the greatest dot product, exact, best first."""
+        ...
+
+
+class IndexFactory(Protocol):
+    def __call__(self, vectors: HalfMatrix) -> VectorIndex: ...

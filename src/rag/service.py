@@ -1,0 +1,165 @@
+"""What the RAG service does, for a tenant that the caller has proved."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from contracts.errors import InvalidRequestError, NotFoundError
+from contracts.retrieval import (
+    DocumentInfo,
+    DocumentPage,
+    DocumentReceipt,
+    IngestRequest,
+    Passage,
+    SearchRequest,
+)
+from contracts.tenant import TenantId
+from observability import names
+from observability.metrics import Metrics
+from rag.domain.corpus import Chunk, Document
+from rag.domain.identity import chunk_id, content_hash, derived_document_id
+from rag.domain.ranking import Found
+from rag.domain.vectors import Matrix, UnusableVectorError, Vector, to_half, unit_vector
+from rag.ingestion.chunker import Chunker
+from rag.ingestion.parsing import parse
+from rag.ports import ChunkStore, Embedder
+from rag.tenant_retriever import TenantRetriever
+
+MAX_METADATA_BYTES = 16 * 1024
+PARSES_AT_ONCE = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Embedded:
+    model: str
+    rows: Matrix
+
+
+class RagService:
+    def __init__(self, embedder: Embedder, store: ChunkStore, retriever: TenantRetriever, metrics: Metrics) -> None:
+        self._embedder = embedder
+        self._store = store
+        self._retriever = retriever
+        self._metrics = metrics
+        self._chunker = Chunker(embedder.token_counts, embedder.max_tokens)
+        self._parse_slots = asyncio.Semaphore(PARSES_AT_ONCE)
+
+    async def embed(self, texts: Sequence[str]) -> Embedded:
+        return Embedded(self._embedder.model, await self._embedder.embed(texts))
+
+    async def search(self, tenant_id: TenantId, request: SearchRequest) -> list[Passage]:
+        """The tenant's min(k, n) nearest chunks, best first, of everything committed so far.
+
+        Raises InvalidRequestError for an unusable vector, NotFoundError for an unknown tenant,
+        PreconditionFailedError when `min_seq` lies ahead of the log.
+        """
+        query = await self._query_vector(request)
+        found = await self._retriever.search(tenant_id, query, k=request.k, min_seq=request.min_seq)
+        return [_passage(item) for item in found]
+
+    async def ingest(self, tenant_id: TenantId, request: IngestRequest) -> DocumentReceipt:
+        """Keep a document in the place of any with the same id. Committed when this returns.
+
+        The same upload again changes nothing and gets the receipt of the first.
+        Raises InvalidRequestError or BodyTooLargeError with the reason, NotFoundError for an unknown tenant.
+        """
+        document = _document(tenant_id, request)
+        standing = await self._store.standing(tenant_id, document.document_id)
+        if standing is not None and standing.answers(document, self._embedder.model):
+            return DocumentReceipt(document_id=document.document_id, chunks=standing.chunks, seq=standing.seq)
+        await self._store.version(tenant_id)  # an unknown tenant is told so before the work, not after
+        async with self._parse_slots:
+            chunks = await asyncio.to_thread(self._chunks, tenant_id, document, request.content)
+        rows = await self._embedder.embed([chunk.text for chunk in chunks])
+        seq = await self._store.put(tenant_id, document, chunks, to_half(rows), self._embedder.model)
+        self._metrics.count(names.CHUNKS_INGESTED, len(chunks), tenant=str(tenant_id))
+        return DocumentReceipt(document_id=document.document_id, chunks=len(chunks), seq=seq)
+
+    async def documents(self, tenant_id: TenantId, *, after: str, limit: int) -> DocumentPage:
+        """`limit` documents behind `after`, by id."""
+        found = await self._store.documents(tenant_id, after=after, limit=limit + 1)
+        items = found[:limit]
+        return DocumentPage(items=items, next=items[-1].document_id if len(found) > limit else None)
+
+    async def document(self, tenant_id: TenantId, document_id: str) -> DocumentInfo:
+        """Raises NotFoundError."""
+        found = await self._store.document(tenant_id, document_id)
+        if found is None:
+            raise _no_document()
+        return found
+
+    async def delete(self, tenant_id: TenantId, document_id: str) -> None:
+        """When this returns no search finds the document any more, on any replica. Raises NotFoundError."""
+        if not await self._store.delete(tenant_id, document_id):
+            raise _no_document()
+
+    async def _query_vector(self, request: SearchRequest) -> Vector:
+        if request.vector is None:
+            row: Vector = (await self._embedder.embed([request.query]))[0]
+            return row
+        try:
+            return unit_vector(request.vector, self._embedder.dimension)
+        except UnusableVectorError as error:
+            raise InvalidRequestError(f"vector: {error}") from error
+
+    def _chunks(self, tenant_id: TenantId, document: Document, content: bytes) -> list[Chunk]:
+        """CPU-bound: for a thread."""
+        parsed = parse(document.filename, content)
+        return [
+            Chunk(
+                chunk_id=chunk_id(tenant_id, document.document_id, document.content_hash, ordinal),
+                ordinal=ordinal,
+                text=span.of(parsed.text),
+                start=span.start,
+                end=span.end,
+            )
+            for ordinal, span in enumerate(self._chunker.spans(parsed))
+        ]
+
+
+def _document(tenant_id: TenantId, request: IngestRequest) -> Document:
+    _check_storable(request)
+    file_hash = content_hash(request.content)
+    return Document(
+        document_id=request.document_id or derived_document_id(tenant_id, request.title, file_hash),
+        title=request.title,
+        filename=request.filename,
+        metadata=request.metadata,
+        content_hash=file_hash,
+        size_bytes=len(request.content),
+    )
+
+
+def _check_storable(request: IngestRequest) -> None:
+    """Refuses what JSON can say and PostgreSQL cannot keep: NUL in a text, a number that is not finite."""
+    for field, value in (("title", request.title), ("filename", request.filename)):
+        if "\x00" in value:
+            raise InvalidRequestError(f"{field}: NUL is not allowed")
+    try:
+        written = json.dumps(request.metadata, allow_nan=False)
+    except ValueError as error:
+        raise InvalidRequestError("metadata: a number in it is not finite") from error
+    if len(written) > MAX_METADATA_BYTES:
+        raise InvalidRequestError(f"metadata: larger than {MAX_METADATA_BYTES} bytes")
+    if "\\u0000" in written:
+        raise InvalidRequestError("metadata: NUL is not allowed")
+
+
+def _no_document() -> NotFoundError:
+    return NotFoundError("there is no such document")
+
+
+def _passage(found: Found) -> Passage:
+    record = found.record
+    return Passage(
+        chunk_id=record.chunk_id,
+        document_id=record.document_id,
+        title=record.title,
+        text=record.text,
+        score=found.score,
+        start=record.start,
+        end=record.end,
+    )
