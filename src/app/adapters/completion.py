@@ -1,0 +1,55 @@
+"""OpenAI's chat completion chunks, read one by one into deltas with a running token count."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import orjson
+
+from app.ports import Delta, TokenCount
+from contracts.errors import UpstreamError
+
+CHARS_PER_TOKEN = 4
+"""For an engine that does not count: what a token of English text is on average."""
+
+
+class ChunkReader:
+    """Knows at any time what was used: the engine's own count where it gives one, else one token a piece of text."""
+
+    def __init__(self, prompt_chars: int) -> None:
+        self.counted_by_engine = False
+        self.finished = False
+        self._pieces = 0
+        self._tokens = TokenCount(prompt=max(1, prompt_chars // CHARS_PER_TOKEN))
+
+    def read(self, data: bytes) -> Delta:
+        """Raises UpstreamError when the data is no completion chunk, or the engine reports an error in its place."""
+        try:
+            chunk = orjson.loads(data)
+            if "error" in chunk:
+                raise UpstreamError("the engine failed while it was answering")
+            choices = chunk.get("choices")
+            text, finish_reason = _first_choice(choices[0]) if choices else ("", None)
+            self._count(text, chunk.get("usage"))
+        except (orjson.JSONDecodeError, AttributeError, KeyError, TypeError, ValueError) as error:
+            raise UpstreamError("the engine sent something that is no completion") from error
+        self.finished = self.finished or finish_reason is not None
+        return Delta(text, self._tokens, finish_reason)
+
+    def _count(self, text: str, usage: dict[str, Any] | None) -> None:
+        if text:
+            self._pieces += 1
+        if usage is not None:
+            self.counted_by_engine = True
+            self._tokens = TokenCount(int(usage["prompt_tokens"]), int(usage["completion_tokens"]))
+        elif self._pieces > self._tokens.completion:
+            self._tokens = self._tokens._replace(completion=self._pieces)
+
+
+def _first_choice(choice: dict[str, Any]) -> tuple[str, str | None]:
+    """Its text and finish reason. Raises TypeError where they are not text."""
+    text = (choice.get("delta") or {}).get("content") or ""
+    finish_reason = choice.get("finish_reason")
+    if not isinstance(text, str) or not isinstance(finish_reason, str | None):
+        raise TypeError("content and finish_reason are text")
+    return text, finish_reason

@@ -1,0 +1,88 @@
+"""The response of a turn: it owns the running turn from before the first byte until after the last."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Sequence
+from contextlib import AbstractAsyncContextManager
+
+import orjson
+from starlette.requests import Request
+from starlette.responses import StreamingResponse
+from starlette.types import Receive, Scope, Send
+
+from app.pipe import Event
+from app.service import RunningTurn
+from contracts.chat import ErrorEvent
+from contracts.errors import UpstreamTimeoutError
+from observability.record import RequestRecord, record_of
+from servicekit.edge import until_disconnect
+
+
+class TurnResponse(StreamingResponse):
+    """NDJSON. The head is sent with the first events, so that a failure before them is still an HTTP status.
+
+    Nothing but this object starts the turn and nothing else ends it, whatever happens: end, failure, disconnect.
+    """
+
+    media_type = "application/x-ndjson"
+
+    def __init__(self, turn: AbstractAsyncContextManager[RunningTurn]) -> None:
+        super().__init__((), headers={"cache-control": "no-store"})
+        self._turn = turn
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        record = record_of(scope)
+        try:
+            await until_disconnect(Request(scope, receive), self._write(record, send))
+        except TimeoutError:
+            # The reader does not read. Returning now makes the server close the connection.
+            record.error_code = UpstreamTimeoutError.code
+        except asyncio.CancelledError:
+            if not record.disconnected:
+                raise
+            # The turn is stopped and there is nobody to answer: done.
+
+    async def _write(self, record: RequestRecord, send: Send) -> None:
+        started = time.perf_counter()
+        async with self._turn as turn:
+            try:
+                batch = await turn.next_batch()
+                await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
+                while batch:
+                    await send({"type": "http.response.body", "body": encode(batch), "more_body": True})
+                    _note_error(record, batch)
+                    batch = await turn.next_batch()
+                await send({"type": "http.response.body", "body": b""})
+            finally:
+                _fill(record, turn, started)
+
+
+def encode(events: Sequence[Event]) -> bytes:
+    """One line an event. Token lines are written without a model in between: there are hundreds in a turn."""
+    return b"".join(
+        orjson.dumps({"event": "token", "text": event}, option=orjson.OPT_APPEND_NEWLINE)
+        if isinstance(event, str)
+        else event.model_dump_json().encode() + b"\n"
+        for event in events
+    )
+
+
+def _note_error(record: RequestRecord, events: Sequence[Event]) -> None:
+    if isinstance(events[-1], ErrorEvent):
+        record.error_code = events[-1].code
+
+
+def _fill(record: RequestRecord, turn: RunningTurn, started: float) -> None:
+    """What the log and the metrics say of the turn, complete or not."""
+    progress = turn.progress
+    record.route = progress.route
+    record.chunk_ids = progress.chunk_ids
+    record.citations = progress.citations
+    record.refusal_reason = progress.refusal_reason
+    usage = progress.usage()
+    if usage.total_tokens:
+        record.token_usage = usage.model_dump()
+    if progress.first_token_at is not None:
+        record.first_token_ms = round((progress.first_token_at - started) * 1000, 3)

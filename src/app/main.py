@@ -1,0 +1,85 @@
+"""The orchestrator, wired: the only place that knows both the ports and their implementations."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
+
+from fastapi import FastAPI
+
+from app.adapters.engine_http import EngineHttp, Sampling, open_engine_session
+from app.adapters.rag_http import RagHttp
+from app.adapters.replicas import Replicas
+from app.api.turns import router
+from app.graph import build_graph
+from app.nodes.classify import Classify
+from app.nodes.generate import Generate
+from app.nodes.retrieve import Retrieve
+from app.service import TurnService
+from app.settings import EngineDialect, Settings, default_replicas
+from contracts.context import Audience
+from contracts.health import State
+from observability.metrics import Metrics
+from observability.prometheus import PrometheusMetrics
+from servicekit.client import ServiceClient, open_session
+from servicekit.edge import dress
+from servicekit.tokens import TokenVerifier
+
+MAX_BODY_BYTES = 2 * 1024 * 1024
+"""A query, and a tenant's routes with all their examples."""
+
+
+def create_app(settings: Settings | None = None) -> FastAPI:
+    """The service; everything it holds open is opened when it starts. Without settings, the environment's are read."""
+    settings = settings or Settings()
+    metrics = PrometheusMetrics()
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        async with AsyncExitStack() as stack:
+            await _open(app, settings, metrics, stack)
+            yield
+
+    app = FastAPI(title="Atrium orchestrator", lifespan=lifespan, openapi_url=None)
+    app.state.verifier = TokenVerifier(Audience.ORCHESTRATOR, settings.verify_keys())
+    app.include_router(router)
+
+    async def check_rag() -> Mapping[str, State]:
+        rag: ServiceClient = app.state.rag
+        return await rag.check()
+
+    async def check_engine() -> None:
+        engine: EngineHttp = app.state.engine
+        await engine.check(default_replicas(settings.engine_pools()))
+
+    checks = {"rag": check_rag, "vllm": check_engine}
+    dress(app, checks=checks, metrics=metrics, max_body_bytes=MAX_BODY_BYTES)
+    return app
+
+
+async def _open(app: FastAPI, settings: Settings, metrics: Metrics, stack: AsyncExitStack) -> None:
+    """Open the two clients and compile the graph, all to be closed by `stack`."""
+    session = await stack.enter_async_context(open_session())
+    engine_session = await stack.enter_async_context(open_engine_session())
+    app.state.rag = ServiceClient(session, settings.rag_service_url, service="rag")
+    rag = RagHttp(app.state.rag, metrics)
+    app.state.engine = EngineHttp(
+        engine_session,
+        Replicas(settings.engine_pools()),
+        Sampling(
+            model=settings.atrium_model,
+            max_tokens=settings.max_answer_tokens,
+            temperature=settings.temperature,
+            extensions=settings.engine_dialect is EngineDialect.VLLM,
+        ),
+        api_key=settings.engine_key(),
+        metrics=metrics,
+    )
+    graph = build_graph(
+        classify=Classify(rag, settings.route_threshold),
+        retrieve=Retrieve(
+            rag, settings.retrieve_passages, settings.min_passage_score, max_bytes=settings.max_passages_bytes
+        ),
+        generate=Generate(app.state.engine),
+    )
+    app.state.turns = TurnService(graph, metrics=metrics, tracing=settings.langsmith_api_key is not None)

@@ -1,0 +1,45 @@
+"""The answer, sent on token by token."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+
+from langgraph.runtime import Runtime
+
+from app.ports import Engine
+from app.prompts import build_messages
+from app.state import Turn, TurnState
+from contracts.chat import MetaEvent
+
+
+@dataclass(frozen=True, slots=True)
+class Generate:
+    engine: Engine
+
+    async def __call__(self, state: TurnState, runtime: Runtime[Turn]) -> TurnState:
+        turn = runtime.context
+        progress, sink, request = turn.progress, turn.sink, turn.request
+        passages = state.get("passages", ())
+        messages = build_messages(state["route"], request.query, passages, locale=request.locale)
+        pieces: list[str] = []
+        finish_reason = "stop"
+        async with self.engine.generate(turn.caller.context, messages) as generation:
+            await sink.put(
+                MetaEvent(
+                    route=state["route"].name,
+                    route_score=state["route_score"],
+                    model=generation.model,
+                    chunk_ids=progress.chunk_ids,
+                )
+            )
+            async for text, tokens, finished in generation:
+                progress.tokens = tokens
+                if finished:
+                    finish_reason = finished
+                if text:
+                    if progress.first_token_at is None:
+                        progress.first_token_at = time.perf_counter()
+                    pieces.append(text)
+                    await sink.put(text)
+        return {"answer": "".join(pieces), "finish_reason": finish_reason}

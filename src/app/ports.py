@@ -1,0 +1,83 @@
+"""What the graph needs from outside: an embedder, a retriever, an engine, and somewhere to send events."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
+from typing import Literal, NamedTuple, Protocol, TypedDict
+
+import numpy as np
+import numpy.typing as npt
+
+from contracts.chat import TurnEvent
+from contracts.context import TenantContext
+from contracts.retrieval import Passage
+
+Vector = npt.NDArray[np.float32]
+"""One row, L2-normalised, so that a dot product is the cosine."""
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """On whose behalf a port is asked: the verified context, and the token by which the RAG service verifies it too."""
+
+    context: TenantContext
+    rag_token: str
+
+
+class Message(TypedDict):
+    role: Literal["system", "user", "assistant"]
+    content: str
+
+
+class TokenCount(NamedTuple):
+    """Tokens so far, as the engine counts them. Not pydantic: one is made per streamed token."""
+
+    prompt: int = 0
+    completion: int = 0
+
+
+class Delta(NamedTuple):
+    """A piece of the answer. `tokens` is what was used up to here; `finish_reason` is set on the last piece."""
+
+    text: str
+    tokens: TokenCount
+    finish_reason: str | None = None
+
+
+class Embedder(Protocol):
+    async def embed(self, caller: Caller, texts: Sequence[str]) -> list[Vector]:
+        """One vector a text, in order. Raises UpstreamError, UpstreamTimeoutError, and what the service raised."""
+        ...
+
+
+class Retriever(Protocol):
+    async def search(self, caller: Caller, query: str, vector: Vector | None, k: int) -> list[Passage]:
+        """The `k` nearest passages of the caller's tenant, best first. Raises as `Embedder.embed` does."""
+        ...
+
+
+class Generation(Protocol):
+    """An answer being generated: iterate once. Raises UpstreamError when it breaks, UpstreamTimeoutError when late."""
+
+    model: str
+
+    def __aiter__(self) -> AsyncIterator[Delta]: ...
+
+
+class Engine(Protocol):
+    def generate(self, context: TenantContext, messages: Sequence[Message]) -> AbstractAsyncContextManager[Generation]:
+        """Entered once the engine has taken the request; leaving it stops the generation, wherever it is.
+
+        Entering raises PromptTooLongError, OverloadedError, UpstreamError or UpstreamTimeoutError.
+        """
+        ...
+
+
+class Sink(Protocol):
+    """Where a turn's events go, in order. Waits while the reader is behind: memory stays bounded."""
+
+    async def put(self, event: TurnEvent | str) -> None:
+        """A `str` is a `token` event's text: the hot path makes no object per token."""
+        ...

@@ -1,0 +1,322 @@
+"""An IMITATION of an OpenAI-compatible engine, for tests and benches that are about our own hops, not about a model.
+
+It generates nothing: the answer quotes the last user message, word by word, again and again up to the wanted length.
+It counts exactly (a token is a word), honours `max_tokens` and `stream_options`, remembers what it was asked, and
+whether the client stayed to the end. Words in the last user message make it misbehave: see `FAULTS`.
+
+    python tests/support/imitation_engine.py --port 8100 [--tokens 64] [--interval-ms 10]
+
+GET /imitation/requests lists what was asked, oldest first; DELETE forgets it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import re
+import threading
+import time
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import orjson
+import uvicorn
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse, PlainTextResponse, Response
+from starlette.routing import Route
+from starlette.types import Receive, Scope, Send
+
+MODEL = "imitation"
+MAX_MODEL_LEN = 4096
+
+FAULTS = {
+    "fault:hang-before-headers": "takes the request and never answers",
+    "fault:hang": "answers with headers, then never with a token",
+    "fault:stall": "stops after three tokens, and keeps the connection open",
+    "fault:die": "cuts the connection after three tokens",
+    "fault:cut": "ends the body properly after three tokens, without a finish reason and [DONE]",
+    "fault:garbage": "sends three tokens, then data that is not JSON",
+    "fault:nonsense": "sends three tokens, then JSON that is no completion",
+    "fault:error-event": "sends three tokens, then an error object, as vLLM does",
+    "fault:big-event": "sends three tokens, then one event of 2 MB",
+    "fault:endless-line": "sends three tokens, then a line that never ends",
+    "fault:no-usage": "never says what was used",
+    "fault:split": "cuts every event into single bytes, so that characters arrive in pieces",
+    "fault:http400-context": "400, in vLLM's words for a prompt that is too long",
+    "fault:http404": "404, in vLLM's words for an unknown model",
+    "fault:http500": "500 without a body",
+    "fault:http503": "503 with Retry-After, as vLLM does with its queue full",
+    "fault:html": "200 with an HTML page, as a wrong proxy does",
+}
+_FAULT = re.compile(r"fault:[a-z0-9-]+")
+_TOKENS = re.compile(r"tokens:(\d+)")
+_TOO_LONG = (
+    f"This model's maximum context length is {MAX_MODEL_LEN} tokens. However, your prompt contains at least "
+    f"{MAX_MODEL_LEN + 1} input tokens. Please reduce the length of the input prompt."
+)
+
+
+@dataclass(slots=True)
+class Asked:
+    """One request, as `/imitation/requests` shows it."""
+
+    body: dict[str, Any]
+    authorization: str | None
+    tokens_sent: int = 0
+    disconnected: bool = False
+    finished: bool = False
+
+    def shown(self) -> dict[str, Any]:
+        return {name: getattr(self, name) for name in self.__slots__}
+
+
+@dataclass(slots=True)
+class Imitation:
+    """`tokens` is the length of an answer (`tokens:N` in the message overrides it), `interval_s` the time between."""
+
+    tokens: int = 32
+    interval_s: float = 0.0
+    asked: list[Asked] = field(default_factory=list)
+
+    def app(self) -> Starlette:
+        return Starlette(
+            routes=[
+                Route("/health", _health),
+                Route("/v1/models", _models),
+                Route("/v1/chat/completions", self._complete, methods=["POST"]),
+                Route("/imitation/requests", self._requests, methods=["GET", "DELETE"]),
+            ]
+        )
+
+    async def _requests(self, request: Request) -> Response:
+        if request.method == "DELETE":
+            self.asked.clear()
+        return JSONResponse([asked.shown() for asked in self.asked])
+
+    async def _complete(self, request: Request) -> Response:
+        body = orjson.loads(await request.body())
+        asked = Asked(body, request.headers.get("authorization"))
+        self.asked.append(asked)
+        message = str(body["messages"][-1]["content"])
+        found = _FAULT.search(message)
+        fault = found[0] if found else ""
+        if fault and fault not in FAULTS:
+            raise ValueError(f"no such fault: {fault}")
+        refusal = _refusal(fault)
+        if refusal is not None:
+            return refusal
+        wanted = _TOKENS.search(message)
+        length = min(int(wanted[1]) if wanted else self.tokens, int(body.get("max_tokens") or MAX_MODEL_LEN))
+        words = message.split() or ["…"]
+        answer = [words[0], *(f" {words[at % len(words)]}" for at in range(1, length))]
+        if not body.get("stream"):
+            return JSONResponse(_whole(body, answer))
+        return _Stream(asked, answer, fault, self.interval_s)
+
+
+class _Stream(Response):
+    """Watches the connection while it writes: Starlette's own streaming would only notice when it writes again."""
+
+    def __init__(self, asked: Asked, answer: list[str], fault: str, interval_s: float) -> None:
+        super().__init__()
+        self._asked, self._answer, self._fault, self._interval_s = asked, answer, fault, interval_s
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        writing = asyncio.ensure_future(self._write(send))
+        leaving = asyncio.ensure_future(receive())  # the body is read: the next message is the disconnect
+        await asyncio.wait({writing, leaving}, return_when=asyncio.FIRST_COMPLETED)
+        self._asked.finished = writing.done()
+        self._asked.disconnected = not writing.done()
+        for task in (writing, leaving):
+            task.cancel()
+        await asyncio.gather(writing, leaving, return_exceptions=True)
+
+    async def _write(self, send: Send) -> None:
+        if self._fault == "fault:hang-before-headers":
+            await asyncio.Event().wait()
+        headers = [(b"content-type", b"text/event-stream; charset=utf-8")]
+        await send({"type": "http.response.start", "status": 200, "headers": headers})
+        await send({"type": "http.response.body", "body": b"", "more_body": True})
+        async for event in self._events():
+            for piece in _single_bytes(event) if self._fault == "fault:split" else (event,):
+                await send({"type": "http.response.body", "body": piece, "more_body": True})
+        # Returning without an end makes uvicorn cut the connection.
+        if self._fault != "fault:die":
+            await send({"type": "http.response.body", "body": b""})
+
+    async def _events(self) -> AsyncIterator[bytes]:
+        if self._fault == "fault:hang":
+            await asyncio.Event().wait()
+        options = self._asked.body.get("stream_options") or {}
+        final = bool(options.get("include_usage")) and self._fault != "fault:no-usage"
+        running = final and bool(options.get("continuous_usage_stats"))
+        yield _chunk(self._asked, {"role": "assistant", "content": ""}, usage=running)
+        breaks = self._fault in _BREAKS
+        for token in self._answer[:3] if breaks else self._answer:
+            if self._interval_s:
+                await asyncio.sleep(self._interval_s)
+            self._asked.tokens_sent += 1
+            yield _chunk(self._asked, {"content": token}, usage=running)
+        if breaks:
+            async for event in _BREAKS[self._fault]():
+                yield event
+            return
+        reason = "length" if len(self._answer) == self._asked.body.get("max_tokens") else "stop"
+        yield _chunk(self._asked, {}, usage=running, finish_reason=reason)
+        if final:
+            yield b"data: " + orjson.dumps({"choices": [], "usage": _usage(self._asked)}) + b"\n\n"
+        yield b"data: [DONE]\n\n"
+
+
+async def _stall() -> AsyncIterator[bytes]:
+    await asyncio.Event().wait()
+    yield b""
+
+
+async def _endless() -> AsyncIterator[bytes]:
+    yield b"data: "
+    while True:
+        yield b"x" * 65_536
+        await asyncio.sleep(0)
+
+
+def _then(*events: bytes) -> Callable[[], AsyncIterator[bytes]]:
+    async def send() -> AsyncIterator[bytes]:
+        for event in events:
+            yield event
+
+    return send
+
+
+_BREAKS: dict[str, Callable[[], AsyncIterator[bytes]]] = {
+    "fault:stall": _stall,
+    "fault:die": _then(),
+    "fault:cut": _then(),
+    "fault:garbage": _then(b"data: {not json\n\n"),
+    "fault:nonsense": _then(b'data: {"choices": [{"delta": {"content": 7}}]}\n\n'),
+    "fault:error-event": _then(b'data: {"error": {"message": "EngineCore died", "code": 500}}\n\n'),
+    "fault:big-event": _then(b'data: {"choices": [{"delta": {"content": "' + b"x" * 2_000_000 + b'"}}]}\n\n'),
+    "fault:endless-line": _endless,
+}
+
+
+def _refusal(fault: str) -> Response | None:
+    if fault == "fault:http400-context":
+        return JSONResponse({"error": {"message": _TOO_LONG, "type": "BadRequestError", "code": 400}}, status_code=400)
+    if fault == "fault:http404":
+        return JSONResponse({"error": {"message": "The model does not exist.", "code": 404}}, status_code=404)
+    if fault == "fault:http500":
+        return PlainTextResponse("", status_code=500)
+    if fault == "fault:http503":
+        return JSONResponse({"error": {"message": "queue full"}}, status_code=503, headers={"retry-after": "3"})
+    if fault == "fault:html":
+        return Response("<html>welcome</html>", media_type="text/html")
+    return None
+
+
+def prompt_tokens(body: dict[str, Any]) -> int:
+    return sum(len(str(message["content"]).split()) for message in body["messages"])
+
+
+def _usage(asked: Asked) -> dict[str, int]:
+    prompt, completion = prompt_tokens(asked.body), asked.tokens_sent
+    return {"prompt_tokens": prompt, "completion_tokens": completion, "total_tokens": prompt + completion}
+
+
+def _chunk(asked: Asked, delta: dict[str, str], *, usage: bool, finish_reason: str | None = None) -> bytes:
+    chunk: dict[str, Any] = {
+        "id": "chatcmpl-imitation",
+        "object": "chat.completion.chunk",
+        "created": 0,
+        "model": MODEL,
+        "choices": [{"index": 0, "delta": delta, "logprobs": None, "finish_reason": finish_reason}],
+    }
+    if usage:
+        chunk["usage"] = _usage(asked)
+    return b"data: " + orjson.dumps(chunk) + b"\n\n"
+
+
+def _whole(body: dict[str, Any], answer: list[str]) -> dict[str, Any]:
+    prompt = prompt_tokens(body)
+    return {
+        "id": "chatcmpl-imitation",
+        "object": "chat.completion",
+        "created": 0,
+        "model": MODEL,
+        "choices": [
+            {"index": 0, "message": {"role": "assistant", "content": "".join(answer)}, "finish_reason": "stop"}
+        ],
+        "usage": {
+            "prompt_tokens": prompt,
+            "completion_tokens": len(answer),
+            "total_tokens": prompt + len(answer),
+        },
+    }
+
+
+def _single_bytes(event: bytes) -> Iterator[bytes]:
+    return (event[at : at + 1] for at in range(len(event)))
+
+
+async def _health(_request: Request) -> Response:
+    return Response()
+
+
+async def _models(_request: Request) -> Response:
+    model = {"id": MODEL, "object": "model", "created": 0, "owned_by": "atrium", "max_model_len": MAX_MODEL_LEN}
+    return JSONResponse({"object": "list", "data": [model]})
+
+
+def server(app: Any, *, port: int = 0) -> uvicorn.Server:
+    config = uvicorn.Config(
+        app, host="127.0.0.1", port=port, log_level="critical", access_log=False, timeout_graceful_shutdown=1
+    )
+    return uvicorn.Server(config)
+
+
+@contextmanager
+def in_thread(app: Any) -> Iterator[str]:
+    """Serve an ASGI app on a free port of loopback, in a thread with a loop of its own; gives the address."""
+    serving = server(app)
+    thread = threading.Thread(target=serving.run, daemon=True)
+    thread.start()
+    try:
+        _wait(lambda: serving.started or not thread.is_alive())
+        (port,) = {socket.getsockname()[1] for listener in serving.servers for socket in listener.sockets}
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        serving.should_exit = True
+        thread.join(10)
+
+
+@contextmanager
+def running_imitation(*, tokens: int = 32, interval_s: float = 0.0) -> Iterator[tuple[str, Imitation]]:
+    """The imitation on a free port; gives its address and itself, whose `asked` a test may read and clear."""
+    imitation = Imitation(tokens, interval_s)
+    with in_thread(imitation.app()) as url:
+        yield url, imitation
+
+
+def _wait(ready: Callable[[], bool], limit_s: float = 10.0) -> None:
+    end = time.monotonic() + limit_s
+    while not ready():
+        if time.monotonic() > end:
+            raise TimeoutError("the server did not start")
+        time.sleep(0.005)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--port", type=int, default=8100)
+    parser.add_argument("--tokens", type=int, default=64)
+    parser.add_argument("--interval-ms", type=float, default=0.0)
+    options = parser.parse_args()
+    imitation = Imitation(options.tokens, options.interval_ms / 1000)
+    server(imitation.app(), port=options.port).run()
+
+
+if __name__ == "__main__":
+    main()
