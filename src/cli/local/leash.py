@@ -31,6 +31,12 @@ def end_with_parent(parent: int, with_signal: int) -> bool:
     return os.getppid() == parent
 
 
+def follow_parent() -> None:
+    """End this process, in order, with the one that started it: `make run` killed leaves no stack behind."""
+    if not end_with_parent(os.getppid(), signal.SIGTERM) or os.getppid() == 1:
+        sys.exit("the parent process has ended")
+
+
 def _main() -> None:
     parent, with_signal, *command = sys.argv[1:]
     if not end_with_parent(int(parent), int(with_signal)):

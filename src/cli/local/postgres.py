@@ -16,6 +16,7 @@ import psycopg
 from alembic import command
 from alembic.config import Config
 
+from cli.errors import CliError
 from cli.local.leash import leashed
 from cli.local.sockets import socket_folder
 
@@ -28,7 +29,7 @@ _UNPRIVILEGED = ("nobody", "nogroup")
 _DROP = ("--clear-groups", "--ambient-caps", "+dac_override", "--inh-caps", "+dac_override")
 
 
-class PostgresError(RuntimeError):
+class PostgresError(CliError):
     """PostgreSQL cannot be set up; the message says why."""
 
 
@@ -96,9 +97,7 @@ class Postgres:
             found = connection.execute("SELECT FROM pg_database WHERE datname = %s", (DATABASE,)).fetchone()
             if found is None:
                 connection.execute(f"CREATE DATABASE {DATABASE}".encode())
-        config = Config(ROOT / "alembic.ini")
-        config.attributes["database_url"] = self.owner_url
-        command.upgrade(config, "head")
+        migrate(self.owner_url)
 
     def _url(self, role: str, database: str) -> str:
         return f"postgresql://{role}@/{database}?host={quote(str(socket_folder(self.data_dir)), safe='/')}"
@@ -131,6 +130,12 @@ class Postgres:
         lock.unlink(missing_ok=True)
 
 
+def migrate(owner_url: str) -> None:
+    config = Config(ROOT / "alembic.ini")
+    config.attributes["database_url"] = owner_url
+    command.upgrade(config, "head")
+
+
 def _unprivileged(arguments: list[str]) -> list[str]:
     if os.getuid() != 0:
         return arguments
@@ -144,7 +149,7 @@ def _unprivileged(arguments: list[str]) -> list[str]:
 def _run(arguments: list[str]) -> None:
     done = subprocess.run(arguments, check=False, capture_output=True, text=True, cwd="/", env=_environment())
     if done.returncode != 0:
-        raise PostgresError(f"{Path(arguments[-1]).name}: {done.stderr.strip() or done.stdout.strip()}")
+        raise PostgresError(f"the database could not be made: {done.stderr.strip() or done.stdout.strip()}")
 
 
 def _environment() -> dict[str, str]:

@@ -8,10 +8,12 @@ import stat
 import tempfile
 from pathlib import Path
 
+from cli.errors import CliError
+
 _MAX_PATH = 107 - len("/.s.PGSQL.5432")
 
 
-class SocketFolderError(RuntimeError):
+class SocketFolderError(CliError):
     """The folder belongs to somebody else, or is not a folder."""
 
 

@@ -1,0 +1,5 @@
+"""`python -m cli` is `atrium`."""
+
+from cli.main import main
+
+main()

@@ -1,0 +1,36 @@
+"""Where the router is and which key opens it: what was said, else what runs on the data directory."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from cli.client.api import Api
+from cli.errors import CliError
+from cli.local.data_dir import DataDir
+from cli.local.run_state import RunState
+from cli.local.secrets import Secrets
+
+
+def tenant_api(url: str | None, key: str | None, data_dir: Path | None, tenant: str) -> Api:
+    """Without a key the router must believe X-Tenant-Id, as the local stack does."""
+    return Api(_router_url(url, data_dir), key=key, tenant=tenant)
+
+
+def platform_api(url: str | None, key: str | None, data_dir: Path | None) -> Api:
+    """For operations on tenants. A data directory's own key is sent to its own router only."""
+    if key is None and url is None:
+        kept = Secrets.load(DataDir.at(data_dir).secrets)
+        key = kept.platform_key if kept else None
+    if key is None:
+        raise CliError("a platform key is needed", hint="--key atr_…, or ATRIUM_KEY")
+    return Api(_router_url(url, data_dir), key=key)
+
+
+def _router_url(url: str | None, data_dir: Path | None) -> str:
+    if url:
+        return url.rstrip("/")
+    chosen = DataDir.at(data_dir)
+    running = RunState.read(chosen.run_file)
+    if running is None or running.supervisor.process() is None:
+        raise CliError(f"no stack runs on {chosen.path}", hint="start it with `atrium up`, or name a router with --url")
+    return running.router_url

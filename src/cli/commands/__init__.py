@@ -1,0 +1,1 @@
+"""One module a command; `main` loads the one that was asked for."""

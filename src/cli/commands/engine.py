@@ -1,0 +1,31 @@
+"""`atrium engine`: which inference engine runs here, and making it ready."""
+
+from __future__ import annotations
+
+import os
+
+import typer
+
+from cli.console import ERR
+from cli.engine.choice import HOW_EXTERNAL, Engine, Machine, choose
+from cli.engine.prepare import prepare as prepare_engine
+
+app = typer.Typer(help="The inference engine of the local stack.", no_args_is_help=True, add_completion=False)
+
+
+@app.callback()
+def engine() -> None:
+    """The inference engine of the local stack."""
+
+
+@app.command()
+def prepare() -> None:
+    """Install the engine and convert its model. Does nothing when both are there."""
+    choice = choose(os.environ, Machine.here())
+    if choice.engine is Engine.EXTERNAL:
+        ERR.print(f"Engine: external ({choice.reason}). Start the stack with\n\n    {HOW_EXTERNAL}\n")
+        return
+    if choice.caution:
+        ERR.print(choice.caution, style="yellow")
+    server = prepare_engine(choice, os.environ)
+    ERR.print(f"[green]✓[/green] engine: {choice.engine} ({choice.reason}), model {server.name}")

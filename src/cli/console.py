@@ -1,0 +1,26 @@
+"""Where the command writes: answers to stdout, everything about them to stderr."""
+
+from __future__ import annotations
+
+import re
+
+from rich.console import Console
+from rich.text import Text
+
+from cli.errors import CliError
+
+OUT = Console(highlight=False, soft_wrap=True)
+ERR = Console(highlight=False, soft_wrap=True, stderr=True)
+
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
+
+
+def printable(text: str) -> str:
+    """Without the control characters that would move the cursor or colour the terminal of whoever reads it."""
+    return _CONTROL.sub("", text)
+
+
+def show_error(error: CliError) -> None:
+    ERR.print(Text.assemble(("✗ ", "bold red"), printable(error.message)))
+    if error.hint:
+        ERR.print(Text(f"  {printable(error.hint)}", style="dim"))

@@ -1,0 +1,29 @@
+"""The log of each child: appended to, put aside when it has grown, and its end shown when the child fails."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import BinaryIO
+
+MAX_BYTES = 8 * 1024 * 1024
+_TAIL_BYTES = 16 * 1024
+
+
+def open_log(path: Path) -> BinaryIO:
+    """To append to. A log over the bound is kept once as `<name>.log.1`."""
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    if path.exists() and path.stat().st_size > MAX_BYTES:
+        path.replace(path.with_name(f"{path.name}.1"))
+    return path.open("ab")
+
+
+def tail(path: Path, lines: int = 15) -> list[str]:
+    """The last lines, at most 16 KB of them; none where there is no log."""
+    try:
+        with path.open("rb") as file:
+            file.seek(max(0, file.seek(0, os.SEEK_END) - _TAIL_BYTES))
+            text = file.read().decode("utf-8", "replace")
+    except OSError:
+        return []
+    return [line.rstrip() for line in text.splitlines() if line.strip()][-lines:]
