@@ -14,8 +14,6 @@ from __future__ import annotations
 import argparse
 import asyncio
 import re
-import threading
-import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -270,42 +268,21 @@ async def _models(_request: Request) -> Response:
     return JSONResponse({"object": "list", "data": [model]})
 
 
-def server(app: Any, *, port: int = 0) -> uvicorn.Server:
-    config = uvicorn.Config(
-        app, host="127.0.0.1", port=port, log_level="critical", access_log=False, timeout_graceful_shutdown=1
-    )
-    return uvicorn.Server(config)
-
-
-@contextmanager
-def in_thread(app: Any) -> Iterator[str]:
-    """Serve an ASGI app on a free port of loopback, in a thread with a loop of its own; gives the address."""
-    serving = server(app)
-    thread = threading.Thread(target=serving.run, daemon=True)
-    thread.start()
-    try:
-        _wait(lambda: serving.started or not thread.is_alive())
-        (port,) = {socket.getsockname()[1] for listener in serving.servers for socket in listener.sockets}
-        yield f"http://127.0.0.1:{port}"
-    finally:
-        serving.should_exit = True
-        thread.join(10)
-
-
 @contextmanager
 def running_imitation(*, tokens: int = 32, interval_s: float = 0.0) -> Iterator[tuple[str, Imitation]]:
     """The imitation on a free port; gives its address and itself, whose `asked` a test may read and clear."""
+    from support.server import served  # noqa: PLC0415  the script below runs where the tests' package is not found
+
     imitation = Imitation(tokens, interval_s)
-    with in_thread(imitation.app()) as url:
+    with served(imitation.app()) as url:
         yield url, imitation
 
 
-def _wait(ready: Callable[[], bool], limit_s: float = 10.0) -> None:
-    end = time.monotonic() + limit_s
-    while not ready():
-        if time.monotonic() > end:
-            raise TimeoutError("the server did not start")
-        time.sleep(0.005)
+@contextmanager
+def running_engine(*, tokens: int = 32, interval_s: float = 0.0) -> Iterator[str]:
+    """The same for those who need the address only."""
+    with running_imitation(tokens=tokens, interval_s=interval_s) as (url, _imitation):
+        yield url
 
 
 def main() -> None:
@@ -315,7 +292,7 @@ def main() -> None:
     parser.add_argument("--interval-ms", type=float, default=0.0)
     options = parser.parse_args()
     imitation = Imitation(options.tokens, options.interval_ms / 1000)
-    server(imitation.app(), port=options.port).run()
+    uvicorn.run(imitation.app(), host="127.0.0.1", port=options.port, log_level="warning", access_log=False)
 
 
 if __name__ == "__main__":

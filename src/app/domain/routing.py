@@ -11,7 +11,7 @@ from contracts.routes import BUILT_IN_ROUTES, GENERAL
 NEAREST = 2
 """A route's score is the mean of its nearest two examples: one stray example alone does not decide.
 
-Measured on tests/unit/app/labelled_queries.py (all-MiniLM-L6-v2): right for every threshold from .24 to .32;
+Measured on tests/support/labelled_queries.py (all-MiniLM-L6-v2): right for every threshold from .24 to .32;
 with the nearest one alone only at .32.
 """
 

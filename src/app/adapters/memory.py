@@ -1,0 +1,104 @@
+"""The ports in memory: for tests, and to run the graph without a network."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import zlib
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+
+import numpy as np
+
+from app.ports import Caller, Delta, Message, TokenCount, Vector
+from contracts.context import TenantContext
+from contracts.errors import AtriumError
+from contracts.retrieval import Passage
+from contracts.tenant import TenantId
+
+DIMENSIONS = 4096
+_WORD = re.compile(r"\w+")
+
+
+def word_vector(text: str) -> Vector:
+    """A bag of hashed words: texts are near when they share words. No meaning, but the same everywhere."""
+    vector = np.zeros(DIMENSIONS, dtype=np.float32)
+    for word in _WORD.findall(text.lower()):
+        vector[zlib.crc32(word.encode()) % DIMENSIONS] += 1.0
+    norm = float(np.linalg.norm(vector))
+    return vector if norm == 0 else (vector / norm).astype(np.float32)
+
+
+class MemoryEmbedder:
+    """Remembers in `calls` what it was asked, each time."""
+
+    def __init__(self) -> None:
+        self.calls: list[tuple[TenantId, tuple[str, ...]]] = []
+
+    async def embed(self, caller: Caller, texts: Sequence[str]) -> list[Vector]:
+        self.calls.append((caller.context.tenant_id, tuple(texts)))
+        return [word_vector(text) for text in texts]
+
+
+class MemoryRetriever:
+    """Every tenant's passages by themselves. Remembers the vectors it was given."""
+
+    def __init__(self, passages: Mapping[TenantId, Sequence[Passage]]) -> None:
+        self._passages = passages
+        self.vectors: list[Vector | None] = []
+
+    async def search(self, caller: Caller, query: str, vector: Vector | None, k: int) -> list[Passage]:
+        self.vectors.append(vector)
+        near = word_vector(query) if vector is None else vector
+        scored = [
+            passage.model_copy(update={"score": float(word_vector(passage.text) @ near)})
+            for passage in self._passages.get(caller.context.tenant_id, ())
+        ]
+        return sorted(scored, key=lambda passage: passage.score, reverse=True)[:k]
+
+
+class MemoryGeneration:
+    def __init__(self, engine: MemoryEngine, prompt: int) -> None:
+        self.model = engine.model
+        self._engine = engine
+        self._prompt = prompt
+
+    async def __aiter__(self) -> AsyncIterator[Delta]:
+        for at, token in enumerate(self._engine.tokens, start=1):
+            yield Delta(token, TokenCount(self._prompt, at))
+        if self._engine.breaks_with is not None:
+            raise self._engine.breaks_with
+        if self._engine.hangs:
+            await asyncio.Event().wait()
+        yield Delta("", TokenCount(self._prompt, len(self._engine.tokens)), "stop")
+
+
+class MemoryEngine:
+    """Says `tokens`, then ends, breaks or hangs. `asked` holds the prompts, `left` how many generations were closed."""
+
+    model = "memory"
+
+    def __init__(
+        self,
+        tokens: Sequence[str] = ("Hello", " there"),
+        *,
+        refuses_with: AtriumError | None = None,
+        breaks_with: AtriumError | None = None,
+        hangs: bool = False,
+    ) -> None:
+        self.tokens = tuple(tokens)
+        self.refuses_with = refuses_with
+        self.breaks_with = breaks_with
+        self.hangs = hangs
+        self.asked: list[tuple[TenantContext, list[Message]]] = []
+        self.left = 0
+
+    @asynccontextmanager
+    async def generate(self, context: TenantContext, messages: Sequence[Message]) -> AsyncIterator[MemoryGeneration]:
+        self.asked.append((context, list(messages)))
+        if self.refuses_with is not None:
+            raise self.refuses_with
+        try:
+            yield MemoryGeneration(self, sum(len(message["content"].split()) for message in messages))
+        finally:
+            self.left += 1

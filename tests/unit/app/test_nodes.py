@@ -1,0 +1,150 @@
+"""Each node alone, over ports in memory."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from app.adapters.memory import MemoryEmbedder, MemoryEngine, MemoryRetriever, word_vector
+from app.nodes.cite import cite_passages
+from app.nodes.classify import Classify
+from app.nodes.example_vectors import ExampleVectors
+from app.nodes.generate import Generate
+from app.nodes.refuse import refuse
+from app.nodes.retrieve import Retrieve
+from app.ports import TokenCount
+from app.state import TurnState
+from contracts.chat import CitationsEvent, DoneEvent, MetaEvent, Refusal, RefusalEvent, Usage, UsageEvent
+from contracts.errors import OverloadedError
+from contracts.routes import BUILT_IN_ROUTES
+from support.turns import T1, T2, a_context, a_passage, a_request, a_route, a_runtime, kept
+
+TRAVEL = a_route("TRAVEL", "book a flight", "find a hotel")
+ROUTES = (*BUILT_IN_ROUTES, TRAVEL)
+
+
+def classify(embedder: MemoryEmbedder | None = None) -> Classify:
+    return Classify(embedder or MemoryEmbedder(), threshold=0.28)
+
+
+async def test_classify_finds_the_route_of_the_nearest_examples() -> None:
+    runtime = a_runtime(a_context(allowed_routes=("TRAVEL",)), a_request("book a cheap flight", routes=ROUTES))
+    state = await classify()({}, runtime)
+    assert state["route"] is TRAVEL
+    assert state["refusal"] is None
+    assert runtime.context.progress.route == "TRAVEL"
+
+
+async def test_classify_refuses_a_route_outside_the_allowed_ones() -> None:
+    runtime = a_runtime(a_context(allowed_routes=("GENERAL",)), a_request("book a flight", routes=ROUTES))
+    refusal = (await classify()({}, runtime))["refusal"]
+    assert refusal is not None
+    assert refusal.reason == "route_not_allowed"
+
+
+async def test_classify_refuses_a_route_that_needs_a_blocked_tool() -> None:
+    request = a_request("What is the price of this laptop?", blocked_tools=("mcp_catalog",))
+    refusal = (await classify()({}, a_runtime(request=request)))["refusal"]
+    assert refusal is not None
+    assert refusal.reason == "blocked_tool"
+
+
+async def test_classify_embeds_the_examples_once_and_afterwards_the_query_alone() -> None:
+    embedder = MemoryEmbedder()
+    node = classify(embedder)
+    for query in ("first", "second"):
+        await node({}, a_runtime(request=a_request(query, routes=(TRAVEL,))))
+    assert embedder.calls == [(T1, ("first", *TRAVEL.examples)), (T1, ("second",))]
+
+
+async def test_classify_shares_no_example_between_tenants() -> None:
+    embedder = MemoryEmbedder()
+    node = classify(embedder)
+    for tenant in (T1, T2):
+        await node({}, a_runtime(a_context(tenant), a_request("q", routes=(TRAVEL,))))
+    assert embedder.calls == [(T1, ("q", *TRAVEL.examples)), (T2, ("q", *TRAVEL.examples))]
+
+
+async def test_classify_asks_for_no_vector_where_there_is_nothing_to_compare_with() -> None:
+    embedder = MemoryEmbedder()
+    state = await classify(embedder)({}, a_runtime(request=a_request("q", routes=(a_route("GENERAL"),))))
+    assert (state["route"].name, state["vector"], embedder.calls) == ("GENERAL", None, [])
+
+
+def test_the_least_recently_used_example_goes_first() -> None:
+    vectors = ExampleVectors(capacity=2)
+    row = np.zeros(3, dtype=np.float32)
+    vectors.keep(T1, {"a": row, "b": row})
+    vectors.known(T1, ["a"])
+    vectors.keep(T1, {"c": row})
+    assert set(vectors.known(T1, ["a", "b", "c"])) == {"a", "c"}
+    assert len(vectors) == 2
+
+
+async def test_retrieve_uses_the_vector_of_the_query_and_drops_what_is_not_relevant() -> None:
+    passages = {T1: [a_passage("near", "lentils protein"), a_passage("far", "a bicycle")]}
+    retriever = MemoryRetriever(passages)
+    vector = word_vector("protein in lentils")
+    runtime = a_runtime(request=a_request("protein in lentils"))
+    state = await Retrieve(retriever, 4, 0.25, max_bytes=1000)({"vector": vector}, runtime)
+    assert [passage.chunk_id for passage in state["passages"]] == ["near"]
+    assert retriever.vectors == [vector]
+    assert runtime.context.progress.chunk_ids == ["near"]
+
+
+async def test_retrieve_finds_nothing_of_another_tenant() -> None:
+    retriever = MemoryRetriever({T2: [a_passage("theirs", "lentils protein")]})
+    runtime = a_runtime(a_context(T1), a_request("lentils protein"))
+    assert (await Retrieve(retriever, 4, 0.25, max_bytes=1000)({"vector": None}, runtime))["passages"] == ()
+
+
+def answered(route_score: float = 0.5) -> TurnState:
+    return {"route": TRAVEL, "route_score": route_score, "passages": (a_passage("c1"),)}
+
+
+async def test_generate_says_meta_before_the_first_token_and_keeps_the_answer() -> None:
+    engine = MemoryEngine(["A", " b", " c"])
+    runtime = a_runtime()
+    runtime.context.progress.chunk_ids = ["c1"]
+    state = await Generate(engine)(answered(), runtime)
+    assert kept(runtime) == [
+        MetaEvent(route="TRAVEL", route_score=0.5, model="memory", chunk_ids=["c1"]),
+        "A",
+        " b",
+        " c",
+    ]
+    assert (state["answer"], state["finish_reason"]) == ("A b c", "stop")
+    assert runtime.context.progress.tokens.completion == 3
+    assert runtime.context.progress.first_token_at is not None
+    assert engine.left == 1
+
+
+async def test_generate_says_nothing_when_the_engine_refuses() -> None:
+    runtime = a_runtime()
+    with pytest.raises(OverloadedError):
+        await Generate(MemoryEngine(refuses_with=OverloadedError("full")))(answered(), runtime)
+    assert kept(runtime) == []
+
+
+async def test_cite_ends_the_turn_with_what_it_rests_on_and_what_it_used() -> None:
+    runtime = a_runtime()
+    runtime.context.progress.tokens = TokenCount(10, 3)
+    state: TurnState = {"passages": (a_passage("c1"), a_passage("c2")), "answer": "So [2].", "finish_reason": "length"}
+    await cite_passages(state, runtime)
+    citations, usage, done = kept(runtime)
+    assert isinstance(citations, CitationsEvent)
+    assert [citation.chunk_id for citation in citations.citations] == ["c2"]
+    assert usage == UsageEvent(usage=Usage(prompt_tokens=10, completion_tokens=3, total_tokens=13))
+    assert done == DoneEvent(finish_reason="length")
+    assert runtime.context.progress.citations == ["c2"]
+
+
+async def test_refuse_names_the_route_to_the_router_and_only_the_reason_to_the_user() -> None:
+    runtime = a_runtime()
+    refusal = Refusal(reason="route_not_allowed", rule_id="allowed_routes", stage="route", message="no")
+    await refuse({"route": TRAVEL, "route_score": 0.9, "refusal": refusal}, runtime)
+    assert kept(runtime) == [
+        MetaEvent(route="TRAVEL", route_score=0.9, model=""),
+        RefusalEvent(refusal=refusal),
+    ]
+    assert runtime.context.progress.refusal_reason == "route_not_allowed"
