@@ -23,10 +23,11 @@ class Metric:
 
     @property
     def prometheus_name(self) -> str:
-        """`RequestLatency` in seconds becomes `atrium_request_latency_seconds`."""
+        """`RequestLatency` in seconds becomes `atrium_request_latency_seconds`; a counter ends in `_total`."""
         snake = re.sub(r"(?<=[a-z])(?=[A-Z])", "_", self.name).lower().removesuffix("_count")
-        suffix = "" if self.unit == "count" else f"_{self.unit}"
-        return f"atrium_{snake}{suffix}"
+        unit = "" if self.unit == "count" else f"_{self.unit}"
+        total = "_total" if self.kind == "counter" else ""
+        return f"atrium_{snake}{unit}{total}"
 
 
 _LATENCY = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0)

@@ -12,7 +12,6 @@ from starlette.responses import JSONResponse, Response
 from contracts.chat import (
     ChatAnswer,
     ChatRequest,
-    CitationsEvent,
     DoneEvent,
     ErrorEvent,
     MetaEvent,
