@@ -34,7 +34,7 @@ def summary(data_dir: DataDir, stack: Stack, secrets: Secrets, *, examples: bool
             "",
             *_indented(_chat(data_dir)),
         ]
-    lines += ["", "Stop it with `atrium down`." if detached else "Ctrl-C stops everything.", ""]
+    lines += ["", f"Stop it with `atrium down{_where(data_dir)}`." if detached else "Ctrl-C stops everything.", ""]
     return "\n".join(lines)
 
 
@@ -47,8 +47,11 @@ def curl(router_url: str) -> str:
 
 
 def _chat(data_dir: DataDir) -> str:
-    elsewhere = "" if data_dir == DataDir.at(None) else f" --data-dir {shlex.quote(str(data_dir.path))}"
-    return f"atrium chat --tenant t1{elsewhere} {shlex.quote(QUESTION)}"
+    return f"atrium chat --tenant t1{_where(data_dir)} {shlex.quote(QUESTION)}"
+
+
+def _where(data_dir: DataDir) -> str:
+    return "" if data_dir == DataDir.at(None) else f" --data-dir {shlex.quote(str(data_dir.path))}"
 
 
 def _indented(text: str) -> list[str]:

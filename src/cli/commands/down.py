@@ -1,0 +1,53 @@
+"""`atrium down`: stop the stack of a data directory, and whatever an earlier one left."""
+
+from __future__ import annotations
+
+import signal
+import time
+
+import psutil
+import typer
+
+from cli.commands.options import DataDirOption
+from cli.console import ERR
+from cli.errors import CliError
+from cli.local.data_dir import DataDir
+from cli.local.leftovers import end_processes, find_leftovers
+from cli.local.lock import is_locked
+from cli.local.run_state import RunState
+
+app = typer.Typer(add_completion=False)
+STOP_TIMEOUT_S = 60.0
+
+
+@app.command()
+def down(data_dir: DataDirOption = None) -> None:
+    """Stop everything that runs on the data directory. Does nothing when nothing runs."""
+    chosen = DataDir.at(data_dir)
+    started = time.monotonic()
+    stopped = _stop_supervisor(chosen)
+    leftovers = find_leftovers(chosen)
+    if survivors := end_processes(leftovers):
+        raise CliError(f"these processes cannot be ended: {', '.join(str(process.pid) for process in survivors)}")
+    chosen.run_file.unlink(missing_ok=True)
+    if stopped or leftovers:
+        ERR.print(f"[green]✓[/green] Everything is stopped ({time.monotonic() - started:.1f} s).")
+    else:
+        ERR.print(f"Nothing runs on {chosen.path}.", markup=False)
+
+
+def _stop_supervisor(data_dir: DataDir) -> bool:
+    """Ask it to stop everything in order; force it when it takes longer than its own bounds allow."""
+    running = RunState.read(data_dir.run_file)
+    supervisor = running.supervisor.process() if running else None
+    if supervisor is None or not is_locked(data_dir.lock):
+        return False
+    try:
+        supervisor.send_signal(signal.SIGTERM)
+        supervisor.wait(STOP_TIMEOUT_S)
+    except psutil.NoSuchProcess:
+        return True
+    except psutil.TimeoutExpired:
+        supervisor.kill()
+        supervisor.wait(5)
+    return True
