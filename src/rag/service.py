@@ -13,6 +13,7 @@ from contracts.retrieval import (
     DocumentPage,
     DocumentReceipt,
     IngestRequest,
+    Metadata,
     Passage,
     SearchRequest,
 )
@@ -121,7 +122,7 @@ class RagService:
 
 
 def _document(tenant_id: TenantId, request: IngestRequest) -> Document:
-    _check_storable(request)
+    _check_metadata(request.metadata)
     file_hash = content_hash(request.content)
     return Document(
         document_id=request.document_id or derived_document_id(tenant_id, request.title, file_hash),
@@ -133,19 +134,13 @@ def _document(tenant_id: TenantId, request: IngestRequest) -> Document:
     )
 
 
-def _check_storable(request: IngestRequest) -> None:
-    """Refuses what JSON can say and PostgreSQL cannot keep: NUL in a text, a number that is not finite."""
-    for field, value in (("title", request.title), ("filename", request.filename)):
-        if "\x00" in value:
-            raise InvalidRequestError(f"{field}: NUL is not allowed")
+def _check_metadata(metadata: Metadata) -> None:
     try:
-        written = json.dumps(request.metadata, allow_nan=False)
+        written = json.dumps(metadata, allow_nan=False)
     except ValueError as error:
         raise InvalidRequestError("metadata: a number in it is not finite") from error
     if len(written) > MAX_METADATA_BYTES:
         raise InvalidRequestError(f"metadata: larger than {MAX_METADATA_BYTES} bytes")
-    if "\\u0000" in written:
-        raise InvalidRequestError("metadata: NUL is not allowed")
 
 
 def _no_document() -> NotFoundError:

@@ -28,7 +28,8 @@ class HashEmbedder:
         for row, text in zip(rows, texts, strict=True):
             for word in _WORD.findall(text.lower()) or [""]:
                 row[zlib.crc32(word.encode()) % self.dimension] += 1.0
-        return rows / np.linalg.norm(rows, axis=1, keepdims=True)
+        lengths: Matrix = np.linalg.norm(rows, axis=1, keepdims=True)
+        return rows / lengths
 
     def token_counts(self, texts: Sequence[str]) -> list[int]:
         return [len(_WORD.findall(text)) for text in texts]

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from typing import Any
 
-import orjson
 from sqlalchemy import Row
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -109,7 +109,7 @@ def _document_values(document: Document, chunks: int) -> dict[str, Any]:
     return {
         "title": document.title,
         "filename": document.filename,
-        "metadata": orjson.dumps(document.metadata).decode(),
+        "metadata": json.dumps(document.metadata),  # not orjson: it knows no integer beyond 64 bits
         "content_hash": document.content_hash,
         "bytes": document.size_bytes,
         "chunks": chunks,

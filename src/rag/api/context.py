@@ -6,19 +6,16 @@ import asyncio
 from collections.abc import Coroutine
 from typing import Annotated, Any, TypeVar
 
-from fastapi import Depends, HTTPException, Request
+from fastapi import Depends, Request
 
 from contracts.context import TenantContext
 from contracts.errors import UpstreamTimeoutError
-from observability.record import record_of
 from rag.service import RagService
 from servicekit.client import seconds_left
 from servicekit.edge import service_context, until_disconnect
 from servicekit.tokens import TokenVerifier
 
 T = TypeVar("T")
-
-_CLIENT_CLOSED_REQUEST = 499  # nginx's code for it; nobody is there to read it but the log
 
 
 async def _context(request: Request) -> TenantContext:
@@ -44,7 +41,3 @@ async def while_awaited(request: Request, context: TenantContext, work: Coroutin
             return await until_disconnect(request, work)
     except TimeoutError as error:
         raise UpstreamTimeoutError("the deadline has passed") from error
-    except asyncio.CancelledError:
-        if record_of(request.scope).disconnected:
-            raise HTTPException(_CLIENT_CLOSED_REQUEST, "the client went away") from None
-        raise

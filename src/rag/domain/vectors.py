@@ -27,12 +27,12 @@ def unit_vector(values: Sequence[float], dimension: int) -> Vector:
     """`values` scaled to length 1, so that a dot product is a cosine. Raises UnusableVectorError."""
     if len(values) != dimension:
         raise UnusableVectorError(f"the vector has {len(values)} dimensions, the model {dimension}")
-    # In 64 bits, so that the square of a large value does not overflow.
     wide = np.asarray(values, dtype=np.float64)
-    length = float(np.linalg.norm(wide))
-    if not np.isfinite(length) or length == 0.0:
+    peak = float(np.max(np.abs(wide)))
+    if not np.isfinite(peak) or peak == 0.0:
         raise UnusableVectorError("the vector is not finite or has no length")
-    return (wide / length).astype(np.float32)
+    wide /= peak  # so that the square of a large value does not overflow, nor that of a small one vanish
+    return (wide / np.linalg.norm(wide)).astype(np.float32)
 
 
 def to_half(matrix: Matrix) -> HalfMatrix:
