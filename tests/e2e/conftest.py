@@ -30,7 +30,11 @@ class Running:
 
     def atrium(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
-            [ATRIUM, *arguments, "--data-dir", str(self.data_dir)], capture_output=True, text=True, timeout=180
+            [ATRIUM, *arguments, "--data-dir", str(self.data_dir)],
+            check=False,
+            capture_output=True,
+            text=True,
+            timeout=180,
         )
 
     def engine_metric(self, name: str) -> float:
@@ -46,7 +50,7 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
     environment = {name: value for name, value in os.environ.items() if not name.startswith(("ATRIUM_", "VLLM_"))}
     command = [ATRIUM, "up", "--detach", f"--port={port}", f"--data-dir={data_dir}"]
     try:
-        up = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=420)
+        up = subprocess.run(command, check=False, capture_output=True, text=True, env=environment, timeout=420)
         logs = "".join(f"\n{path}\n{path.read_text()[-1500:]}" for path in data_dir.glob("logs/*.log"))
         assert up.returncode == 0, up.stdout + up.stderr + logs
         state = RunState.read(data_dir / "run.json")

@@ -6,7 +6,6 @@ import re
 import subprocess
 import time
 
-import httpx
 import psutil
 import pytest
 
@@ -23,7 +22,7 @@ def test_the_curl_that_is_printed_works(running: Running) -> None:
     printed = re.search(r"curl (?:.|\n)*?\n\n", running.said + "\n\n")
     assert printed, running.said
     command = printed.group().replace("\\\n", " ").strip()
-    answer = subprocess.run(["bash", "-c", command], capture_output=True, text=True, timeout=120)
+    answer = subprocess.run(["bash", "-c", command], check=False, capture_output=True, text=True, timeout=120)
     assert answer.returncode == 0, answer.stderr
     assert '"answer"' in answer.stdout
 
@@ -103,12 +102,8 @@ def test_the_command_streams_an_answer_and_ingests_a_file(
     assert asked.stdout.strip()
 
 
-def test_readiness_names_the_engine_when_it_is_gone_and_down_leaves_nothing(running: Running) -> None:
+def test_down_leaves_nothing(running: Running) -> None:
     """Last in this file: it ends the stack."""
-    ready = httpx.get(f"{running.url}/readyz")
-    assert (ready.status_code, set(ready.json()["dependencies"].values())) == (200, {"ok"})
-    state_file = running.data_dir / "run.json"
-    assert state_file.exists()
     marked = [process for process in psutil.process_iter() if str(running.data_dir) in " ".join(_cmdline(process))]
     assert marked
     down = running.atrium("down")

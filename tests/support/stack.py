@@ -31,6 +31,7 @@ class Stack:
     engine: str
     imitation: Imitation
     signing_key: str
+    database_url: str
 
     def client(self, tenant: str | None = None, **options: Any) -> httpx.Client:
         """A client that names its tenant by header, as an application behind a trusted mesh does."""
@@ -82,4 +83,4 @@ def running_stack(database_url: str, valkey_url: str) -> Iterator[Stack]:
             )
         )
         router_url = stack.enter_context(served(router_app))
-        yield Stack(router_url, orchestrator_url, rag_url, engine, imitation, signing_key)
+        yield Stack(router_url, orchestrator_url, rag_url, engine, imitation, signing_key, database_url)

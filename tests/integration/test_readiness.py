@@ -1,0 +1,82 @@
+"""`/readyz` is truthful: it names what is down, behind another service as well; `/metrics` and `/healthz` go on."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import httpx
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+
+import router.main
+import router.settings
+from support.server import served
+from support.stack import Stack
+
+NOWHERE = "http://127.0.0.1:9"
+
+
+def lonely_router(stack: Stack, database_url: str, valkey_url: str, **changes: Any) -> Any:
+    values: dict[str, Any] = {
+        "database_url": database_url,
+        "redis_url": valkey_url,
+        "orchestrator_url": stack.orchestrator,
+        "rag_service_url": stack.rag,
+        "service_signing_key": stack.signing_key,
+        "auth_mode": "header,api_key",
+    }
+    return router.main.create_app(router.settings.Settings(**(values | changes)))
+
+
+def test_all_is_well_from_the_router_to_the_engine(stack: Stack) -> None:
+    answer = httpx.get(f"{stack.router}/readyz")
+    assert answer.status_code == 200
+    assert answer.json()["status"] == "ready"
+    assert {"postgres", "valkey", "orchestrator", "rag", "vllm"} <= set(answer.json()["dependencies"])
+
+
+@pytest.mark.parametrize(
+    ("change", "named"),
+    [({"redis_url": "unix:///nonexistent/valkey.sock"}, "valkey"), ({"orchestrator_url": NOWHERE}, "orchestrator")],
+)
+def test_what_is_down_is_named(
+    stack: Stack, database_url: str, valkey_url: str, change: dict[str, str], named: str
+) -> None:
+    with served(lonely_router(stack, database_url, valkey_url, **change)) as url:
+        answer = httpx.get(f"{url}/readyz")
+        assert httpx.get(f"{url}/healthz").status_code == 200
+    assert answer.status_code == 503
+    assert answer.json()["status"] == "unready"
+    assert [name for name, state in answer.json()["dependencies"].items() if state == "down"] == [named]
+
+
+def test_without_valkey_nothing_is_admitted_and_the_answer_comes_soon(stack: Stack, database_url: str) -> None:
+    """On the stack's own database a tenant exists; here it need not: the limit is asked after the config."""
+    tenant = stack.new_tenant()
+    with served(lonely_router(stack, stack.database_url, "unix:///nonexistent/valkey.sock")) as url:
+        answer = httpx.post(f"{url}/chat", json={"query": "hello"}, headers={"x-tenant-id": tenant}, timeout=5)
+    assert (answer.status_code, answer.json()["error"]["code"]) == (503, "dependency_unavailable")
+    assert answer.headers["retry-after"] == "1"
+
+
+def test_an_orchestrator_out_of_reach_is_a_502(stack: Stack, valkey_url: str) -> None:
+    tenant = stack.new_tenant()
+    with served(lonely_router(stack, stack.database_url, valkey_url, orchestrator_url=NOWHERE)) as url:
+        for stream in (False, True):
+            body = {"query": "hello", "stream": stream}
+            answer = httpx.post(f"{url}/chat", json=body, headers={"x-tenant-id": tenant}, timeout=5)
+            assert (answer.status_code, answer.json()["error"]["code"]) == (502, "upstream_error")
+
+
+def test_every_service_exports_metrics_that_prometheus_can_read(stack: Stack) -> None:
+    for url in (stack.router, stack.orchestrator, stack.rag):
+        assert httpx.get(f"{url}/healthz").json() == {"status": "ok"}
+        assert list(text_string_to_metric_families(httpx.get(f"{url}/metrics").text))
+
+
+def test_a_request_is_counted_under_its_tenant_and_route(stack: Stack) -> None:
+    tenant = stack.new_tenant()
+    with stack.client(tenant) as client:
+        client.post("/chat", json={"query": "Which shop sells this laptop cheapest?"}).raise_for_status()
+    text = httpx.get(f"{stack.router}/metrics").text
+    assert f'atrium_request_total{{route="PRICE_COMPARE",status="200",tenant="{tenant}"}} 1.0' in text
