@@ -14,6 +14,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import re
+import threading
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -63,6 +64,7 @@ class Asked:
 
     body: dict[str, Any]
     authorization: str | None
+    client_port: int
     tokens_sent: int = 0
     disconnected: bool = False
     finished: bool = False
@@ -78,6 +80,16 @@ class Imitation:
     tokens: int = 32
     interval_s: float = 0.0
     asked: list[Asked] = field(default_factory=list)
+    _changed: threading.Condition = field(default_factory=threading.Condition)
+
+    def wait_for(self, what: Callable[[list[Asked]], bool], timeout_s: float = 5.0) -> bool:
+        """For a test in another thread: wait until `what` is true of the requests so far; false if it never was."""
+        with self._changed:
+            return self._changed.wait_for(lambda: what(self.asked), timeout_s)
+
+    def _notify(self) -> None:
+        with self._changed:
+            self._changed.notify_all()
 
     def app(self) -> Starlette:
         return Starlette(
@@ -96,8 +108,9 @@ class Imitation:
 
     async def _complete(self, request: Request) -> Response:
         body = orjson.loads(await request.body())
-        asked = Asked(body, request.headers.get("authorization"))
+        asked = Asked(body, request.headers.get("authorization"), request.client.port if request.client else 0)
         self.asked.append(asked)
+        self._notify()
         message = str(body["messages"][-1]["content"])
         found = _FAULT.search(message)
         fault = found[0] if found else ""
@@ -112,15 +125,18 @@ class Imitation:
         answer = [words[0], *(f" {words[at % len(words)]}" for at in range(1, length))]
         if not body.get("stream"):
             return JSONResponse(_whole(body, answer))
-        return _Stream(asked, answer, fault, self.interval_s)
+        return _Stream(asked, answer, fault, self.interval_s, self._notify)
 
 
 class _Stream(Response):
     """Watches the connection while it writes: Starlette's own streaming would only notice when it writes again."""
 
-    def __init__(self, asked: Asked, answer: list[str], fault: str, interval_s: float) -> None:
+    def __init__(
+        self, asked: Asked, answer: list[str], fault: str, interval_s: float, notify: Callable[[], None]
+    ) -> None:
         super().__init__()
         self._asked, self._answer, self._fault, self._interval_s = asked, answer, fault, interval_s
+        self._notify = notify
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         writing = asyncio.ensure_future(self._write(send))
@@ -128,6 +144,7 @@ class _Stream(Response):
         await asyncio.wait({writing, leaving}, return_when=asyncio.FIRST_COMPLETED)
         self._asked.finished = writing.done()
         self._asked.disconnected = not writing.done()
+        self._notify()
         for task in (writing, leaving):
             task.cancel()
         await asyncio.gather(writing, leaving, return_exceptions=True)

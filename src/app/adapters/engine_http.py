@@ -178,8 +178,7 @@ class HttpGeneration:
         self._until = until
         self._reader = ChunkReader(prompt_chars)
         self._decoder = SseDecoder(MAX_EVENT_BYTES)
-        self._deltas: deque[Delta] = deque()
-        self._done = False
+        self._events: deque[bytes] = deque()
 
     @property
     def counted_by_engine(self) -> bool:
@@ -190,11 +189,12 @@ class HttpGeneration:
         return self
 
     async def __anext__(self) -> Delta:
-        while not self._deltas:
-            if self._done:
-                raise StopAsyncIteration
+        while not self._events:
             await self._read_on()
-        return self._deltas.popleft()
+        event = self._events.popleft()
+        if event == b"[DONE]":
+            raise StopAsyncIteration
+        return self._reader.read(event)
 
     async def drain(self) -> None:
         """Read the end of the body, which follows `[DONE]` at once, so that the connection can be used again."""
@@ -206,20 +206,16 @@ class HttpGeneration:
             pass  # then it is closed: the answer is complete, and nobody is to wait for this
 
     async def _read_on(self) -> None:
+        """Wait for more. Events stay as they came until their turn: one that is no completion spoils none before it."""
         chunk = await self._chunk()
         if not chunk:
             if not self._reader.finished:
                 raise UpstreamError("the engine broke off")
-            self._done = True
+            chunk = b"data: [DONE]\n\n"  # an engine may end with the body alone
         try:
-            events = self._decoder.feed(chunk)
+            self._events.extend(self._decoder.feed(chunk))
         except EventTooLongError as error:
             raise UpstreamError("the engine sent an event that is no token") from error
-        for event in events:
-            if event == b"[DONE]":
-                self._done = True
-                return
-            self._deltas.append(self._reader.read(event))
 
     async def _chunk(self) -> bytes:
         try:

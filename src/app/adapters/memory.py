@@ -16,7 +16,7 @@ from contracts.errors import AtriumError
 from contracts.retrieval import Passage
 from contracts.tenant import TenantId
 
-DIMENSIONS = 4096
+DIMENSIONS = 384
 _WORD = re.compile(r"\w+")
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
 from collections.abc import Sequence
 from contextlib import AbstractAsyncContextManager
@@ -18,6 +17,7 @@ from contracts.chat import ErrorEvent
 from contracts.errors import UpstreamTimeoutError
 from observability.record import RequestRecord, record_of
 from servicekit.edge import until_disconnect
+from servicekit.problems import ClientGoneError
 
 
 class TurnResponse(StreamingResponse):
@@ -39,10 +39,8 @@ class TurnResponse(StreamingResponse):
         except TimeoutError:
             # The reader does not read. Returning now makes the server close the connection.
             record.error_code = UpstreamTimeoutError.code
-        except asyncio.CancelledError:
-            if not record.disconnected:
-                raise
-            # The turn is stopped and there is nobody to answer: done.
+        except ClientGoneError:
+            return  # the turn is stopped, and there is nobody to answer
 
     async def _write(self, record: RequestRecord, send: Send) -> None:
         started = time.perf_counter()

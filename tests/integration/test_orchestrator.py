@@ -1,0 +1,506 @@
+"""The orchestrator over real sockets, between an imitation of the engine and one of the RAG service."""
+
+from __future__ import annotations
+
+import json
+import logging
+import queue
+import secrets
+import socket
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Any
+from urllib.parse import urlsplit
+
+import httpx
+import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route as HttpRoute
+
+from app.main import create_app
+from app.settings import Settings
+from contracts.chat import TURN_EVENT
+from contracts.context import Audience, TenantContext
+from observability.logging import REQUEST_LOGGER
+from servicekit.tokens import TokenSigner, generate_signing_key, load_signing_key, public_text, utc_now
+from support.imitation_engine import Imitation, running_imitation
+from support.imitation_rag import ImitationRag, running_rag
+from support.server import served
+from support.turns import T1, T2, a_context, a_passage, a_request, a_route
+
+SIGNING_KEY = generate_signing_key()
+KEY = load_signing_key(SIGNING_KEY)
+PASSAGE = a_passage("c1", "lentils have 9 g of protein")
+
+
+@dataclass
+class Orchestrator:
+    """The service under test, and the two it talks to."""
+
+    url: str
+    engine_url: str
+    engine: Imitation
+    rag_url: str
+    rag: ImitationRag
+    signer: TokenSigner = field(default_factory=lambda: TokenSigner(KEY))
+
+    def headers(self, context: TenantContext) -> dict[str, str]:
+        return {
+            "authorization": f"Bearer {self.signer.mint(Audience.ORCHESTRATOR, context)}",
+            "x-atrium-rag-token": self.signer.mint(Audience.RAG, context),
+            "content-type": "application/json",
+        }
+
+    def ask(self, query: str, context: TenantContext | None = None, **request: Any) -> httpx.Response:
+        body = a_request(query, **request).model_dump_json()
+        return httpx.post(
+            f"{self.url}/v1/turns", content=body, headers=self.headers(context or a_context()), timeout=30
+        )
+
+    def events(self, query: str, context: TenantContext | None = None, **request: Any) -> list[dict[str, Any]]:
+        """The turn's events, each of them valid by the contract."""
+        answer = self.ask(query, context, **request)
+        assert answer.status_code == 200, answer.text
+        assert answer.headers["content-type"] == "application/x-ndjson"
+        for line in answer.text.splitlines():
+            TURN_EVENT.validate_json(line)
+        return [json.loads(line) for line in answer.text.splitlines()]
+
+
+@contextmanager
+def running_orchestrator(
+    *, engines: Callable[[str], str] = str, rag_url: str | None = None, **settings: Any
+) -> Iterator[Orchestrator]:
+    """`engines` makes VLLM_SERVICE_URL from the imitation's address."""
+    with ExitStack() as stack:
+        engine_url, engine = stack.enter_context(running_imitation(tokens=8))
+        own_rag_url, rag = stack.enter_context(running_rag([KEY.public_key()]))
+        rag.passages = {T1: [PASSAGE], T2: [a_passage("of-t2", "lentils have 9 g of protein")]}
+        built = Settings(
+            rag_service_url=rag_url or own_rag_url,
+            vllm_service_url=engines(engine_url),
+            service_verify_keys=public_text(KEY),
+            **settings,
+        )
+        url = stack.enter_context(served(create_app(built)))
+        yield Orchestrator(url, engine_url, engine, own_rag_url, rag)
+
+
+@pytest.fixture(scope="module")
+def shared() -> Iterator[Orchestrator]:
+    with running_orchestrator() as running:
+        yield running
+
+
+@pytest.fixture
+def orchestrator(shared: Orchestrator) -> Orchestrator:
+    """One for the module, with nothing remembered of the tests before."""
+    shared.engine.asked.clear()
+    shared.rag.asked.clear()
+    shared.rag.left.clear()
+    return shared
+
+
+class Records(logging.Handler):
+    """The request records, awaited: a record is written after its answer has been read."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._records: queue.Queue[dict[str, Any]] = queue.Queue()
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self._records.put(record.__dict__["fields"])
+
+    def next(self) -> dict[str, Any]:
+        return self._records.get(timeout=5)
+
+
+@pytest.fixture
+def records() -> Iterator[Records]:
+    handler, logger = Records(), logging.getLogger(REQUEST_LOGGER)
+    before = logger.level
+    logger.addHandler(handler)
+    logger.setLevel(logging.INFO)
+    yield handler
+    logger.removeHandler(handler)
+    logger.setLevel(before)
+
+
+def names(events: list[dict[str, Any]]) -> list[str]:
+    return [event["event"] for event in events]
+
+
+def soon(milliseconds: int = 300) -> TenantContext:
+    return a_context(deadline=utc_now() + timedelta(milliseconds=milliseconds))
+
+
+def closed_port() -> int:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return int(free.getsockname()[1])
+
+
+# ---- the happy path
+
+
+def test_a_turn_streams_the_engines_words_with_the_tenants_own_passages(orchestrator: Orchestrator) -> None:
+    events = orchestrator.events("how much protein do lentils have")
+    assert names(events) == ["meta", *["token"] * 8, "citations", "usage", "done"]
+    meta, citations, usage, done = events[0], events[-3], events[-2], events[-1]
+    assert (meta["model"], meta["chunk_ids"]) == ("imitation", ["c1"])
+    assert "".join(event["text"] for event in events[1:9]) == "how much protein do lentils have Answer briefly"
+    assert [(c["chunk_id"], c["snippet"]) for c in citations["citations"]] == [("c1", PASSAGE.text)]
+    assert usage["usage"]["completion_tokens"] == 8
+    assert usage["usage"]["total_tokens"] == usage["usage"]["prompt_tokens"] + 8
+    assert done["finish_reason"] == "stop"
+
+
+def test_the_engine_gets_the_salt_of_the_context_and_nothing_of_the_tenants_identity(
+    orchestrator: Orchestrator,
+) -> None:
+    orchestrator.ask("hello", a_context(cache_salt="pepper", user_id="alice"))
+    (asked,) = orchestrator.engine.asked
+    assert asked.body["cache_salt"] == "pepper"
+    assert asked.body["stream_options"] == {"include_usage": True, "continuous_usage_stats": True}
+    assert asked.body["max_tokens"] == 512
+    assert "alice" not in json.dumps(asked.body)
+
+
+def test_two_tenants_asking_the_same_get_their_own_passages(orchestrator: Orchestrator) -> None:
+    for tenant, chunk in ((T1, "c1"), (T2, "of-t2")):
+        events = orchestrator.events("protein of lentils", a_context(tenant))
+        assert events[0]["chunk_ids"] == [chunk]
+    assert {tenant for _path, tenant, _body in orchestrator.rag.asked} == {T1, T2}
+
+
+def test_the_query_is_embedded_once_and_the_search_uses_that_vector(orchestrator: Orchestrator) -> None:
+    orchestrator.ask("lentils again")
+    orchestrator.rag.asked.clear()
+    orchestrator.ask("lentils once more")
+    (embed, search) = orchestrator.rag.asked
+    assert embed[2] == {"texts": ["lentils once more"]}
+    assert (search[0], len(search[2]["vector"])) == ("/v1/search", 384)
+
+
+def test_a_refused_turn_is_an_answer_and_reaches_neither_search_nor_engine(orchestrator: Orchestrator) -> None:
+    events = orchestrator.events("What is the price of this laptop?", a_context(allowed_routes=("GENERAL",)))
+    assert names(events) == ["meta", "refusal"]
+    assert events[1]["refusal"]["rule_id"] == "allowed_routes"
+    assert orchestrator.engine.asked == []
+    assert [path for path, _tenant, _body in orchestrator.rag.asked if path == "/v1/search"] == []
+
+
+def test_a_route_with_a_blocked_tool_is_refused(orchestrator: Orchestrator) -> None:
+    events = orchestrator.events("What is the price of this laptop?", blocked_tools=("mcp_catalog",))
+    assert events[-1]["refusal"]["reason"] == "blocked_tool"
+
+
+def test_a_tenants_own_route_answers_by_its_own_instruction_without_retrieval(orchestrator: Orchestrator) -> None:
+    travel = a_route("TRAVEL", "book a flight", system_prompt="You sell trips.", retrieve=False)
+    events = orchestrator.events("book a flight", a_context(allowed_routes=("TRAVEL",)), routes=(travel,))
+    assert (events[0]["route"], events[0]["chunk_ids"]) == ("TRAVEL", [])
+    assert orchestrator.engine.asked[0].body["messages"][0]["content"] == "You sell trips."
+
+
+def test_the_first_tokens_leave_while_the_engine_is_still_at_work(orchestrator: Orchestrator) -> None:
+    """The engine never says a fourth token: three arrive, so nothing on the way waits for more."""
+    headers = orchestrator.headers(a_context())
+    body = a_request("fault:stall one two three").model_dump_json()
+    with httpx.stream("POST", f"{orchestrator.url}/v1/turns", content=body, headers=headers, timeout=5) as answer:
+        lines = answer.iter_lines()
+        received = [json.loads(next(lines))["event"] for _ in range(4)]
+    assert received == ["meta", "token", "token", "token"]
+
+
+def test_meta_leaves_before_the_first_token(orchestrator: Orchestrator) -> None:
+    headers = orchestrator.headers(a_context())
+    body = a_request("fault:hang").model_dump_json()
+    with httpx.stream("POST", f"{orchestrator.url}/v1/turns", content=body, headers=headers, timeout=5) as answer:
+        assert json.loads(next(answer.iter_lines()))["event"] == "meta"
+
+
+def test_a_finished_turn_leaves_its_connection_to_the_engine_for_the_next(orchestrator: Orchestrator) -> None:
+    for _ in range(3):
+        orchestrator.ask("hello")
+    assert len({asked.client_port for asked in orchestrator.engine.asked}) == 1
+
+
+def test_characters_cut_by_the_network_arrive_whole(orchestrator: Orchestrator) -> None:
+    events = orchestrator.events("fault:split Grüße 👋 日本語")
+    assert "Grüße 👋 日本語" in "".join(event["text"] for event in events if event["event"] == "token")
+
+
+def test_an_engine_that_does_not_count_is_counted_for(
+    orchestrator: Orchestrator, caplog: pytest.LogCaptureFixture
+) -> None:
+    events = orchestrator.events("fault:no-usage hello")
+    assert events[-2]["usage"]["completion_tokens"] == 8
+    assert "the engine counted no tokens" in caplog.messages
+
+
+# ---- failures before the engine took the request are statuses
+
+
+@pytest.mark.parametrize(
+    ("query", "status", "code"),
+    [
+        ("fault:http400-context", 422, "prompt_too_long"),
+        ("fault:http404", 502, "upstream_error"),
+        ("fault:http500", 502, "upstream_error"),
+        ("fault:http503", 503, "overloaded"),
+        ("fault:html", 502, "upstream_error"),
+        ("rag:down", 503, "dependency_unavailable"),
+        ("rag:garbage", 502, "upstream_error"),
+    ],
+)
+def test_a_failure_before_the_answer_is_a_status_with_the_envelope(
+    orchestrator: Orchestrator, query: str, status: int, code: str
+) -> None:
+    answer = orchestrator.ask(query)
+    assert (answer.status_code, answer.json()["error"]["code"]) == (status, code)
+    assert answer.json()["error"]["request_id"] == "r1"
+
+
+def test_an_engine_at_its_limit_says_when_to_come_again(orchestrator: Orchestrator) -> None:
+    assert orchestrator.ask("fault:http503").headers["retry-after"] == "3"
+
+
+@pytest.mark.parametrize("query", ["fault:hang-before-headers", "rag:hang"])
+def test_silence_until_the_deadline_is_504(orchestrator: Orchestrator, query: str) -> None:
+    answer = orchestrator.ask(query, soon())
+    assert (answer.status_code, answer.json()["error"]["code"]) == (504, "upstream_timeout")
+
+
+def test_a_deadline_that_has_passed_is_504_at_once(orchestrator: Orchestrator) -> None:
+    assert orchestrator.ask("hello", soon(-5000)).status_code == 504
+
+
+def test_an_unknown_pool_is_an_error_and_not_another_pools_engine(orchestrator: Orchestrator) -> None:
+    assert orchestrator.ask("hello", a_context(model_pool="gold")).status_code == 502
+    assert orchestrator.engine.asked == []
+
+
+@pytest.mark.parametrize(
+    "body", ["", "[]", "{not json", '{"query": "x"}', '{"query": 1, "locale": "en", "routes": []}']
+)
+def test_a_malformed_request_is_422(orchestrator: Orchestrator, body: str) -> None:
+    answer = httpx.post(f"{orchestrator.url}/v1/turns", content=body, headers=orchestrator.headers(a_context()))
+    assert (answer.status_code, answer.json()["error"]["code"]) == (422, "invalid_request")
+
+
+def test_a_tenant_in_the_body_is_an_unknown_field(orchestrator: Orchestrator) -> None:
+    body = json.loads(a_request("hello").model_dump_json()) | {"tenant_id": "t2"}
+    answer = httpx.post(f"{orchestrator.url}/v1/turns", json=body, headers=orchestrator.headers(a_context()))
+    assert answer.status_code == 422
+
+
+# ---- failures in the middle of an answer are events
+
+
+@pytest.mark.parametrize("fault", ["die", "cut", "garbage", "nonsense", "error-event", "big-event", "endless-line"])
+def test_an_engine_that_breaks_leaves_what_was_used_and_an_error(orchestrator: Orchestrator, fault: str) -> None:
+    events = orchestrator.events(f"fault:{fault} one two three")
+    assert names(events) == ["meta", "token", "token", "token", "usage", "error"]
+    assert events[-2]["usage"]["completion_tokens"] == 3
+    assert events[-1]["code"] == "upstream_error"
+
+
+def test_an_engine_that_stalls_is_given_up_at_the_deadline(orchestrator: Orchestrator) -> None:
+    events = orchestrator.events("fault:stall one two three", soon())
+    assert names(events) == ["meta", "token", "token", "token", "usage", "error"]
+    assert events[-1]["code"] == "upstream_timeout"
+    assert orchestrator.engine.wait_for(lambda asked: asked[0].disconnected, 1.0)
+
+
+def test_an_engine_that_never_begins_is_given_up_at_the_deadline(orchestrator: Orchestrator) -> None:
+    events = orchestrator.events("fault:hang", soon())
+    assert names(events)[0] == "meta"
+    assert events[-1]["code"] == "upstream_timeout"
+
+
+# ---- the caller goes away
+
+
+def send_and_leave(orchestrator: Orchestrator, query: str, reached: Callable[[], bool]) -> None:
+    """Send a request on a bare socket, wait until `reached` is true, and close the socket."""
+    body = a_request(query).model_dump_json().encode()
+    headers = orchestrator.headers(a_context()) | {"host": "x", "content-length": str(len(body))}
+    head = "POST /v1/turns HTTP/1.1\r\n" + "".join(f"{name}: {value}\r\n" for name, value in headers.items())
+    address = urlsplit(orchestrator.url)
+    with socket.create_connection((address.hostname, address.port)) as connection:
+        connection.sendall(head.encode() + b"\r\n" + body)
+        assert reached()
+
+
+@pytest.mark.parametrize("fault", ["hang-before-headers", "hang", "stall"])
+def test_a_caller_that_leaves_stops_the_engine_within_a_second(orchestrator: Orchestrator, fault: str) -> None:
+    """Before the engine answers, before its first token, and in the middle of its answer."""
+    engine = orchestrator.engine
+    tokens = 3 if fault == "stall" else 0
+    send_and_leave(
+        orchestrator,
+        f"fault:{fault} a b c",
+        lambda: engine.wait_for(lambda asked: bool(asked) and asked[0].tokens_sent >= tokens),
+    )
+    assert engine.wait_for(lambda asked: asked[0].disconnected, 1.0)
+
+
+def test_a_caller_that_leaves_stops_retrieval_within_a_second(orchestrator: Orchestrator) -> None:
+    rag = orchestrator.rag
+    send_and_leave(orchestrator, "rag:hang", lambda: rag.wait_for(lambda seen: bool(seen.asked)))
+    assert rag.wait_for(lambda seen: seen.left == ["/v1/embed"], 1.0)
+    assert orchestrator.engine.asked == []
+
+
+def test_what_a_caller_that_left_had_used_is_in_the_record(orchestrator: Orchestrator, records: Records) -> None:
+    headers = orchestrator.headers(a_context())
+    body = a_request("fault:stall one two three").model_dump_json()
+    with httpx.stream("POST", f"{orchestrator.url}/v1/turns", content=body, headers=headers) as answer:
+        lines = answer.iter_lines()
+        for _ in range(4):
+            next(lines)
+    left = records.next()
+    assert left["disconnected"] is True
+    assert left["token_usage"]["completion_tokens"] == 3
+
+
+# ---- who may ask
+
+
+def refused_tokens() -> dict[str, tuple[str | None, str]]:
+    """The header `authorization`, or none, by what is wrong with it."""
+    context = a_context()
+    ours, hour_ago = TokenSigner(KEY), utc_now() - timedelta(hours=1)
+    return {
+        "missing": (None, "rag"),
+        "not a bearer": (f"Basic {ours.mint(Audience.ORCHESTRATOR, context)}", "rag"),
+        "nonsense": ("Bearer x.y.z", "rag"),
+        "expired": (f"Bearer {TokenSigner(KEY, now=lambda: hour_ago).mint(Audience.ORCHESTRATOR, context)}", "rag"),
+        "for another service": (f"Bearer {ours.mint(Audience.RAG, context)}", "rag"),
+        "of another key": (
+            f"Bearer {TokenSigner(Ed25519PrivateKey.generate()).mint(Audience.ORCHESTRATOR, context)}",
+            "rag",
+        ),
+        "without one for the RAG service": (f"Bearer {ours.mint(Audience.ORCHESTRATOR, context)}", ""),
+    }
+
+
+@pytest.mark.parametrize("fault", refused_tokens())
+def test_a_token_that_is_not_the_routers_for_this_service_is_401(orchestrator: Orchestrator, fault: str) -> None:
+    authorization, rag_token = refused_tokens()[fault]
+    headers = {"x-atrium-rag-token": rag_token, "content-type": "application/json"} | (
+        {"authorization": authorization} if authorization else {}
+    )
+    body = a_request("hello").model_dump_json()
+    answer = httpx.post(f"{orchestrator.url}/v1/turns", content=body, headers=headers)
+    assert (answer.status_code, answer.json()["error"]["code"]) == (401, "unauthenticated")
+    assert (orchestrator.engine.asked, orchestrator.rag.asked) == ([], [])
+
+
+def test_a_rag_token_of_another_key_is_our_failure_and_not_the_callers(orchestrator: Orchestrator) -> None:
+    headers = orchestrator.headers(a_context())
+    headers["x-atrium-rag-token"] = TokenSigner(Ed25519PrivateKey.generate()).mint(Audience.RAG, a_context())
+    answer = httpx.post(f"{orchestrator.url}/v1/turns", content=a_request("hi").model_dump_json(), headers=headers)
+    assert answer.status_code == 502
+
+
+# ---- operations
+
+
+def test_the_request_line_says_what_was_done_and_nothing_of_what_was_said(
+    orchestrator: Orchestrator, records: Records, caplog: pytest.LogCaptureFixture
+) -> None:
+    secret = secrets.token_hex(8)
+    orchestrator.ask(f"How much protein do lentils have? {secret}", a_context(request_id="r77"))
+    record = records.next()
+    assert record["tenant_id"] == "t1"
+    assert (record["route"], record["request_id"], record["status"]) == ("DIET_NUTRITION", "r77", 200)
+    assert (record["chunk_ids"], record["citations"]) == (["c1"], ["c1"])
+    assert record["token_usage"]["completion_tokens"] == 8
+    assert 0 < record["first_token_ms"] <= record["latency_ms"]
+    assert secret not in repr(record) + caplog.text
+
+
+def test_a_late_failure_and_a_refusal_are_in_their_records(orchestrator: Orchestrator, records: Records) -> None:
+    orchestrator.ask("fault:die")
+    assert records.next()["error_code"] == "upstream_error"
+    orchestrator.ask("hello", a_context(allowed_routes=()))
+    assert records.next()["refusal_reason"] == "route_not_allowed"
+
+
+def test_metrics_count_the_engines_failures_and_no_stream_is_left_open(
+    orchestrator: Orchestrator, records: Records
+) -> None:
+    orchestrator.ask("fault:die")
+    records.next()
+    metrics = httpx.get(f"{orchestrator.url}/metrics").text
+    assert 'atrium_dependency_failure_total{dependency="vllm",reason="upstream_error"}' in metrics
+    assert "atrium_active_streams 0.0" in metrics
+
+
+def test_readiness_names_what_is_down(orchestrator: Orchestrator) -> None:
+    ready = httpx.get(f"{orchestrator.url}/readyz")
+    assert (ready.status_code, ready.json()["dependencies"]) == (200, {"rag": "ok", "postgres": "ok", "vllm": "ok"})
+    orchestrator.rag.dependencies["postgres"] = "down"
+    try:
+        unready = httpx.get(f"{orchestrator.url}/readyz")
+    finally:
+        orchestrator.rag.dependencies["postgres"] = "ok"
+    assert (unready.status_code, unready.json()["dependencies"]["postgres"]) == (503, "down")
+
+
+def test_services_out_of_reach_are_named_and_a_turn_fails_at_once() -> None:
+    nobody = f"http://127.0.0.1:{closed_port()}"
+    with running_orchestrator(engines=lambda _url: nobody) as without_engine:
+        assert httpx.get(f"{without_engine.url}/readyz").json()["dependencies"]["vllm"] == "down"
+        assert without_engine.ask("hello").status_code == 502
+        assert httpx.get(f"{without_engine.url}/healthz").status_code == 200
+    with running_orchestrator(rag_url=nobody) as without_rag:
+        assert httpx.get(f"{without_rag.url}/readyz").json()["dependencies"]["rag"] == "down"
+        assert without_rag.ask("hello").status_code == 502
+
+
+def test_replicas_take_turns_and_a_pool_of_its_own_is_kept_apart() -> None:
+    with running_imitation() as (second_url, second), running_imitation() as (gold_url, gold):
+        engines = f"{{}},{second_url},gold={gold_url}"
+        with running_orchestrator(engines=engines.format) as running:
+            for _ in range(4):
+                running.events("hello")
+            assert (len(running.engine.asked), len(second.asked), len(gold.asked)) == (2, 2, 0)
+            running.events("hello", a_context(model_pool="gold"))
+            assert (len(running.engine.asked), len(second.asked), len(gold.asked)) == (2, 2, 1)
+
+
+def test_a_plain_openai_server_gets_plain_openai_parameters_and_the_key() -> None:
+    with running_orchestrator(engine_dialect="openai", engine_api_key="sk-1", atrium_model="gpt") as running:
+        events = running.events("hello")
+    (asked,) = running.engine.asked
+    assert set(asked.body) == {"model", "messages", "max_tokens", "temperature", "stream", "stream_options"}
+    assert asked.body["stream_options"] == {"include_usage": True}
+    assert (asked.body["model"], asked.authorization) == ("gpt", "Bearer sk-1")
+    assert events[-2]["usage"]["completion_tokens"] == 8
+
+
+def test_nothing_is_told_to_langsmith_without_its_key(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Even where the environment switches LangSmith's tracing on."""
+    told: list[str] = []
+
+    async def receive(request: Request) -> Response:
+        told.append(request.url.path)
+        return Response("{}")
+
+    receiver = Starlette(routes=[HttpRoute("/{path:path}", receive, methods=["GET", "POST", "PATCH"])])
+    with served(receiver) as url:
+        monkeypatch.setenv("LANGSMITH_TRACING", "true")
+        monkeypatch.setenv("LANGSMITH_ENDPOINT", url)
+        with running_orchestrator() as running:
+            running.events("hello")
+        from langchain_core.tracers.langchain import wait_for_all_tracers  # noqa: PLC0415  of this test alone
+
+        wait_for_all_tracers()
+    assert told == []
