@@ -3,14 +3,22 @@
 from __future__ import annotations
 
 import re
+import sys
+from typing import TextIO
 
 from rich.console import Console
 from rich.text import Text
 
 from cli.errors import CliError
 
-OUT = Console(highlight=False, soft_wrap=True)
-ERR = Console(highlight=False, soft_wrap=True, stderr=True)
+
+def _console(stream: TextIO, *, stderr: bool) -> Console:
+    """A pipe has no width: nothing is cut or folded for it."""
+    return Console(highlight=False, soft_wrap=True, stderr=stderr, width=None if stream.isatty() else 1_000)
+
+
+OUT = _console(sys.stdout, stderr=False)
+ERR = _console(sys.stderr, stderr=True)
 
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from cli.local.postgres import Postgres
-from cli.local.sockets import socket_folder
+from cli.local.sockets import remove_socket_folder
 from cli.local.valkey import Valkey
 
 START_TIMEOUT_S = 30.0
@@ -49,9 +49,7 @@ def _running(command: list[str], answers: Callable[[], bool], data_dir: Path) ->
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
-        for leftover in socket_folder(data_dir).iterdir():
-            leftover.unlink(missing_ok=True)
-        socket_folder(data_dir).rmdir()
+        remove_socket_folder(data_dir)
 
 
 def _wait_until(answers: Callable[[], bool], process: subprocess.Popen[bytes], log: Path) -> None:

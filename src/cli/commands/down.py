@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import time
+from contextlib import suppress
 
 import psutil
 import typer
@@ -13,11 +14,13 @@ from cli.console import ERR
 from cli.errors import CliError
 from cli.local.data_dir import DataDir
 from cli.local.leftovers import end_processes, find_leftovers
-from cli.local.lock import is_locked
+from cli.local.lock import InstanceLock, is_locked
 from cli.local.run_state import RunState
+from cli.local.sockets import remove_socket_folder
 
 app = typer.Typer(add_completion=False)
 STOP_TIMEOUT_S = 60.0
+KILL_TIMEOUT_S = 5.0
 
 
 @app.command()
@@ -29,6 +32,8 @@ def down(data_dir: DataDirOption = None) -> None:
     leftovers = find_leftovers(chosen)
     if survivors := end_processes(leftovers):
         raise CliError(f"these processes cannot be ended: {', '.join(str(process.pid) for process in survivors)}")
+    for store in (chosen.postgres, chosen.valkey):
+        remove_socket_folder(store)
     chosen.run_file.unlink(missing_ok=True)
     if stopped or leftovers:
         ERR.print(f"[green]✓[/green] Everything is stopped ({time.monotonic() - started:.1f} s).")
@@ -42,12 +47,12 @@ def _stop_supervisor(data_dir: DataDir) -> bool:
     supervisor = running.supervisor.process() if running else None
     if supervisor is None or not is_locked(data_dir.lock):
         return False
-    try:
-        supervisor.send_signal(signal.SIGTERM)
-        supervisor.wait(STOP_TIMEOUT_S)
-    except psutil.NoSuchProcess:
-        return True
-    except psutil.TimeoutExpired:
-        supervisor.kill()
-        supervisor.wait(5)
-    return True
+    # The lock, not the process: one that has ended stays a zombie as long as its parent does not ask for it.
+    for number, wait_s in ((signal.SIGTERM, STOP_TIMEOUT_S), (signal.SIGKILL, KILL_TIMEOUT_S)):
+        with suppress(psutil.NoSuchProcess):
+            supervisor.send_signal(number)
+        lock = InstanceLock(data_dir.lock)
+        if lock.acquire(wait_s=wait_s):
+            lock.release()
+            return True
+    raise CliError(f"the supervisor (pid {supervisor.pid}) cannot be ended")

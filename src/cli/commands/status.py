@@ -32,7 +32,7 @@ def status(
     elif found is None or not alive:
         _not_running(chosen)
     else:
-        OUT.print(_table(found), width=None if OUT.is_terminal else 200)
+        OUT.print(_table(found))
         OUT.print(f"\n{found.state} · supervisor pid {found.supervisor.pid} · {chosen.path}", style="dim", markup=False)
     raise typer.Exit(0 if found is not None and alive and found.state == "ready" else 1)
 

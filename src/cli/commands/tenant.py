@@ -60,7 +60,7 @@ def list_tenants(
         table.add_column(heading, no_wrap=True)
     for item in items:
         table.add_row(item["tenant_id"], item["tier"], str(item["config_version"]), str(item["created_at"])[:10])
-    OUT.print(table, width=None if OUT.is_terminal else 200)
+    OUT.print(table)
 
 
 def _pages(api: Api) -> Iterator[dict[str, Any]]:

@@ -8,9 +8,8 @@ import typer
 
 from cli.commands.options import DataDirOption
 from cli.local.data_dir import DataDir
-from cli.local.detached import run_detached
-from cli.local.foreground import Wishes, run_for_waiting, run_foreground
 from cli.local.leash import follow_parent
+from cli.local.wishes import Wishes
 
 app = typer.Typer(add_completion=False)
 
@@ -24,7 +23,7 @@ def up(
     ] = None,
     examples: Annotated[bool, typer.Option(help="Load the two example tenants")] = True,
     detach: Annotated[
-        bool, typer.Option("--detach", "-d", help="Return when it is ready; stop it with `down`")
+        bool, typer.Option("--detach", "-d", help="Return when it is ready; `atrium down` stops it")
     ] = False,
     with_parent: Annotated[bool, typer.Option("--with-parent", hidden=True)] = False,
     report: Annotated[bool, typer.Option("--report", hidden=True)] = False,
@@ -36,9 +35,11 @@ def up(
     if with_parent:
         follow_parent()
     wishes = Wishes(DataDir.at(data_dir), port, vllm_url, examples)
-    if report:
-        run_for_waiting(wishes)
-    elif detach:
+    if detach and not report:
+        from cli.local.detached import run_detached  # noqa: PLC0415  needs nothing of what the supervisor loads
+
         run_detached(wishes)
     else:
-        run_foreground(wishes)
+        from cli.local.foreground import run_for_waiting, run_foreground  # noqa: PLC0415  loads the whole stack
+
+        run_for_waiting(wishes) if report else run_foreground(wishes)

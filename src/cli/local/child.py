@@ -18,9 +18,9 @@ KILL_TIMEOUT_S = 5.0
 
 
 class Child:
-    def __init__(self, service: Service, process: asyncio.subprocess.Process, log: Path) -> None:
+    def __init__(self, service: Service, process: asyncio.subprocess.Process, log: Path, log_start: int) -> None:
         self.service = service
-        self.log = log
+        self._log, self._log_start = log, log_start
         self._process = process
         self.identity = ProcessId.of(process.pid)
 
@@ -31,6 +31,7 @@ class Child:
         A session of its own keeps a terminal's Ctrl-C from it: the supervisor stops the children, in order.
         """
         with open_log(log) as output:
+            start = output.seek(0, os.SEEK_END)
             try:
                 process = await asyncio.create_subprocess_exec(
                     *service.command(),
@@ -42,7 +43,7 @@ class Child:
                 )
             except OSError as error:
                 raise CliError(f"{service.name} cannot be started: {error}") from error
-        return cls(service, process, log)
+            return cls(service, process, log, start)
 
     @property
     def ended(self) -> bool:
@@ -56,13 +57,13 @@ class Child:
         return f"killed by {signal.Signals(-code).name}"
 
     def last_words(self) -> list[str]:
-        return tail(self.log)
+        return tail(self._log, since=self._log_start)
 
-    async def stop(self, *, hurry: asyncio.Event) -> None:
+    async def stop(self, *, within_s: float, hurry: asyncio.Event) -> None:
         """Ask; force when it takes too long or the user is in a hurry. Returns when it has ended."""
         if not self.ended and not hurry.is_set():
             self._signal(self.service.stop_signal)
-            await _first(self._process.wait(), hurry.wait(), within_s=self.service.stop_within_s)
+            await _first(self._process.wait(), hurry.wait(), within_s=within_s)
         if not self.ended:
             self._signal_group(signal.SIGKILL)
             await _first(self._process.wait(), within_s=KILL_TIMEOUT_S)

@@ -65,11 +65,11 @@ class DataDir:
             raise disk_error(error) or CliError(f"the data directory cannot be used: {error}") from error
         self.require_space()
 
-    def require_space(self) -> None:
+    def require_space(self, needed_bytes: int = NEEDED_BYTES) -> None:
         free = shutil.disk_usage(self.path).free
-        if free < NEEDED_BYTES:
+        if free < needed_bytes:
             raise CliError(
-                f"no disk space: {free >> 20} MB free at {self.path}, {NEEDED_BYTES >> 20} MB are needed",
+                f"no disk space: {free >> 20} MB free at {self.path}, {needed_bytes >> 20} MB are needed",
                 hint="make room, or choose another place with --data-dir",
             )
 

@@ -11,10 +11,9 @@ from pydantic import ValidationError
 
 from cli.console import ERR, OUT
 from cli.errors import CliError
-from cli.local.foreground import Wishes, choose_engine
 from cli.local.logs import open_log, tail
 from cli.local.reporter import LineReporter, LiveReporter, Message, Reporter
-from cli.local.stack import user_environment
+from cli.local.wishes import Wishes, choose_engine, user_environment
 
 STOP_TIMEOUT_S = 60.0
 

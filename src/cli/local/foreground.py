@@ -6,40 +6,21 @@ import asyncio
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 
 from cli.client.api import Api
 from cli.console import ERR, OUT
-from cli.engine.choice import Engine, Machine, choose
-from cli.engine.external import find_dialect
-from cli.engine.prepare import prepare
-from cli.engine.server import EngineServer
 from cli.errors import CliError
 from cli.examples import load_examples, read_examples
-from cli.local.data_dir import DataDir, disk_error
+from cli.local.data_dir import disk_error
+from cli.local.ports import PortClaims
 from cli.local.reporter import LineReporter, LiveReporter, Message, Reporter, WireReporter
 from cli.local.secrets import Secrets
 from cli.local.session import Hooks, run_stack, sole_supervisor
-from cli.local.stack import Ports, build_stack, migrate_external, user_environment
+from cli.local.stack import Ports, build_stack, migrate_external
 from cli.local.summary import summary
+from cli.local.wishes import Wishes, choose_engine, user_environment
 
 Say = Callable[[str], None]
-
-
-@dataclass(frozen=True)
-class Wishes:
-    """What `atrium up` was asked for."""
-
-    data_dir: DataDir
-    port: int
-    vllm_url: str | None
-    examples: bool
-
-    def arguments(self) -> list[str]:
-        """The same as a command line."""
-        examples = "--examples" if self.examples else "--no-examples"
-        engine = ["--vllm-url", self.vllm_url] if self.vllm_url else []
-        return ["--data-dir", str(self.data_dir.path), "--port", str(self.port), examples, *engine]
 
 
 def run_foreground(wishes: Wishes) -> None:
@@ -69,15 +50,6 @@ def run_for_waiting(wishes: Wishes) -> None:
         raise
 
 
-def choose_engine(wishes: Wishes, user: dict[str, str]) -> EngineServer | None:
-    """Ready to start; None for the user's own, whose dialect is then in `user`."""
-    choice = choose(user, Machine.here(), vllm_url=wishes.vllm_url)
-    if choice.engine is not Engine.EXTERNAL or not user.get("VLLM_SERVICE_URL"):
-        return prepare(choice, user)
-    user.setdefault("ENGINE_DIALECT", find_dialect(user["VLLM_SERVICE_URL"]))
-    return None
-
-
 def _run(wishes: Wishes, reporter: Reporter, *, say: Say, ready: Say, detached: bool) -> None:
     data_dir = wishes.data_dir
     data_dir.create()
@@ -85,7 +57,8 @@ def _run(wishes: Wishes, reporter: Reporter, *, say: Say, ready: Say, detached: 
     with sole_supervisor(data_dir) as ended:
         if ended:
             say(f"Ended {ended} processes that an earlier run had left.")
-        ports = Ports.choose(wishes.port)
+        claims = PortClaims()  # kept as long as this process lives
+        ports = Ports.choose(wishes.port, claims)
         engine = choose_engine(wishes, user)
         secrets = Secrets.load_or_create(data_dir.secrets, user)
         migrate_external(user)

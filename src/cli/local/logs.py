@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import os
 from pathlib import Path
 from typing import BinaryIO
 
 MAX_BYTES = 8 * 1024 * 1024
-_TAIL_BYTES = 16 * 1024
+_TAIL_BYTES = 32 * 1024
+_MAX_LINE = 300
 
 
 def open_log(path: Path) -> BinaryIO:
@@ -19,12 +21,23 @@ def open_log(path: Path) -> BinaryIO:
     return os.fdopen(descriptor, "ab")
 
 
-def tail(path: Path, lines: int = 15) -> list[str]:
-    """The last lines, at most 16 KB of them; none where there is no log."""
+def tail(path: Path, *, since: int = 0, lines: int = 12) -> list[str]:
+    """The last lines written after the byte `since`; none where there is no log."""
     try:
         with path.open("rb") as file:
-            file.seek(max(0, file.seek(0, os.SEEK_END) - _TAIL_BYTES))
+            file.seek(max(since, file.seek(0, os.SEEK_END) - _TAIL_BYTES))
             text = file.read().decode("utf-8", "replace")
     except OSError:
         return []
-    return [line.rstrip() for line in text.splitlines() if line.strip()][-lines:]
+    return [_readable(line) for line in text.splitlines() if line.strip()][-lines:]
+
+
+def _readable(line: str) -> str:
+    """Our services log JSON: what happened, without the fields; anything else as it is."""
+    try:
+        entry = json.loads(line)
+        said = f"{entry['level']}: {entry['message']}"
+    except (ValueError, TypeError, KeyError):
+        return line.rstrip()[:_MAX_LINE]
+    exception = str(entry.get("exception", "")).strip().rpartition("\n")[2]
+    return f"{said}: {exception}"[:_MAX_LINE] if exception else said[:_MAX_LINE]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import Collection
+import sys
 
 import psutil
 
@@ -22,25 +22,52 @@ def is_free(port: int) -> bool:
         return True
 
 
-def preferred_or_free(preferred: int, taken: Collection[int]) -> int:
-    """`preferred`, or a port that the system offers, where that is taken."""
-    if preferred not in taken and is_free(preferred):
-        return preferred
-    while True:
-        with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
-            probe.bind((LOOPBACK, 0))
-            offered: int = probe.getsockname()[1]
-        if offered not in taken:
-            return offered
+class PortClaims:
+    """Ports chosen for services that will take seconds to listen on them: two stacks that start side by side must not
+    choose the same. A claim is a name in Linux's abstract socket namespace, which goes with this process; elsewhere
+    nothing is claimed."""
 
+    def __init__(self) -> None:
+        self._claims: dict[int, socket.socket | None] = {}
 
-def require_free(port: int) -> None:
-    """Raises CliError naming the port and, where the system tells, who has it."""
-    if is_free(port):
-        return
-    owner = listener(port)
-    by = f" by {owner}" if owner else ""
-    raise CliError(f"port {port} is taken{by}", hint=f"end that process, or choose another port: --port {port + 1}")
+    def require(self, port: int) -> int:
+        """Raises CliError naming the port and, where the system tells, who has it."""
+        if self._claim(port):
+            return port
+        owner = listener(port) or "a stack that is just starting" * is_free(port)
+        by = f" by {owner}" if owner else ""
+        raise CliError(f"port {port} is taken{by}", hint=f"end that process, or choose another port: --port {port + 1}")
+
+    def prefer(self, port: int) -> int:
+        """`port`, or one that the system offers where that is taken."""
+        while not self._claim(port):
+            with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
+                probe.bind((LOOPBACK, 0))
+                port = probe.getsockname()[1]
+        return port
+
+    def release(self) -> None:
+        for claim in self._claims.values():
+            if claim is not None:
+                claim.close()
+        self._claims.clear()
+
+    def _claim(self, port: int) -> bool:
+        if port in self._claims:
+            return False
+        claim = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) if sys.platform == "linux" else None
+        try:
+            if claim is not None:
+                claim.bind(f"\0atrium-port-{port}")
+        except OSError:
+            free = False
+        else:
+            free = is_free(port)
+        if claim is not None and not free:
+            claim.close()
+        if free:
+            self._claims[port] = claim
+        return free
 
 
 def listener(port: int) -> str | None:

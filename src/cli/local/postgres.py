@@ -13,12 +13,10 @@ from urllib.parse import quote
 
 import psutil
 import psycopg
-from alembic import command
-from alembic.config import Config
 
 from cli.errors import CliError
 from cli.local.leash import leashed
-from cli.local.sockets import socket_folder
+from cli.local.sockets import remove_socket_folder, socket_folder
 
 ROOT = Path(__file__).resolve().parents[3]
 DATABASE = "atrium"
@@ -60,8 +58,7 @@ class Postgres:
 
     def prepare(self) -> None:
         """Make the cluster if there is none, and clear what a killed server left. No server may be running on it."""
-        shutil.rmtree(socket_folder(self.data_dir), ignore_errors=True)
-        socket_folder(self.data_dir)
+        remove_socket_folder(self.data_dir)
         if (self.data_dir / "PG_VERSION").exists():
             self._forget_dead_server()
         else:
@@ -131,6 +128,9 @@ class Postgres:
 
 
 def migrate(owner_url: str) -> None:
+    from alembic import command  # noqa: PLC0415  takes a second, in which the other services can start already
+    from alembic.config import Config  # noqa: PLC0415
+
     config = Config(ROOT / "alembic.ini")
     config.attributes["database_url"] = owner_url
     command.upgrade(config, "head")

@@ -18,6 +18,7 @@ from cli.local.lock import InstanceLock
 from cli.local.reporter import Reporter
 from cli.local.run_record import RunRecord
 from cli.local.run_state import RunState
+from cli.local.sockets import remove_socket_folder
 from cli.local.stack import Stack
 from cli.local.supervisor import Supervisor
 
@@ -85,6 +86,8 @@ async def run_stack(data_dir: DataDir, stack: Stack, reporter: Reporter, hooks: 
         # Also what the children left behind, and the warden.
         await asyncio.to_thread(lambda: end_processes(find_leftovers(data_dir), term_s=2))
         _close_warden(warden)
+        for store in (data_dir.postgres, data_dir.valkey):
+            remove_socket_folder(store)
         record.remove()
 
 

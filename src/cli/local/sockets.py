@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import shutil
 import stat
 import tempfile
 from pathlib import Path
@@ -15,6 +16,11 @@ _MAX_PATH = 107 - len("/.s.PGSQL.5432")
 
 class SocketFolderError(CliError):
     """The folder belongs to somebody else, or is not a folder."""
+
+
+def remove_socket_folder(data_dir: Path) -> None:
+    """When the server has ended: the folder lies outside the data directory."""
+    shutil.rmtree(socket_folder(data_dir), ignore_errors=True)
 
 
 def socket_folder(data_dir: Path) -> Path:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import sys
 from collections.abc import Callable, Mapping
@@ -11,7 +10,7 @@ from dataclasses import dataclass
 from cli.engine.server import EngineServer
 from cli.local.data_dir import DataDir
 from cli.local.leash import leashed
-from cli.local.ports import LOOPBACK, preferred_or_free, require_free
+from cli.local.ports import LOOPBACK, PortClaims
 from cli.local.postgres import Postgres, migrate
 from cli.local.secrets import Secrets
 from cli.local.service import Health, HttpProbe, Service
@@ -32,13 +31,10 @@ class Ports:
     vllm: int
 
     @classmethod
-    def choose(cls, router: int) -> Ports:
+    def choose(cls, router: int, claims: PortClaims) -> Ports:
         """Raises CliError when the router's port is taken; the others move out of the way."""
-        require_free(router)
-        chosen = {"router": router}
-        for name, preferred in INNER_PORTS.items():
-            chosen[name] = preferred_or_free(preferred, set(chosen.values()))
-        return cls(**chosen)
+        claims.require(router)
+        return cls(router=router, **{name: claims.prefer(preferred) for name, preferred in INNER_PORTS.items()})
 
 
 @dataclass(frozen=True)
@@ -73,7 +69,7 @@ def build_stack(
         _postgres(postgres, settings),
         _valkey(valkey, settings),
         *([_vllm(engine, ports.vllm, settings, user)] if engine else []),
-        _python("rag", "RAG", own["rag"], ports.rag, settings, after=("postgres",)),
+        _python("rag", "RAG", own["rag"], ports.rag, settings, behind=("postgres",)),
         _python(
             "orchestrator", "ORCHESTRATOR", own["orchestrator"], ports.orchestrator, settings, behind=("rag", "vllm")
         ),
@@ -139,8 +135,7 @@ def _python(
     port: int,
     settings: StackSettings,
     *,
-    after: tuple[str, ...] = (),
-    behind: tuple[str, ...] = (),
+    behind: tuple[str, ...],
 ) -> Service:
     return Service(
         name=name,
@@ -149,7 +144,6 @@ def _python(
         health=HttpProbe(f"{url}/readyz"),
         url=url,
         port=port,
-        after=after,
         behind=behind,
         stage=_MIDDLE,
     )
@@ -172,13 +166,3 @@ def _router(url: str, port: int, settings: StackSettings) -> Service:
 def _module(name: str) -> Callable[[], list[str]]:
     # -P: the folder that `atrium up` is called in holds no modules of ours.
     return lambda: leashed([sys.executable, "-P", "-m", name])
-
-
-def user_environment(vllm_url: str | None) -> dict[str, str]:
-    """The environment of this command. The engine's address may be given with OpenAI's `/v1` at its end."""
-    found = dict(os.environ)
-    if vllm_url:
-        found["VLLM_SERVICE_URL"] = vllm_url
-    if url := found.get("VLLM_SERVICE_URL"):
-        found["VLLM_SERVICE_URL"] = ",".join(part.strip().rstrip("/").removesuffix("/v1") for part in url.split(","))
-    return found

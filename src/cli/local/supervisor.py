@@ -19,6 +19,8 @@ from cli.local.run_state import ProcessId, ServiceState
 from cli.local.service import Service
 
 POLL_S = 0.1
+STARTING_STOP_S = 3.0
+"""For a child that is still starting: it has nothing to finish."""
 
 Observer = Callable[[str, ServiceState, ProcessId | None], None]
 
@@ -99,7 +101,10 @@ class Supervisor:
         if child.ended:
             return
         self._tell(name, "stopping")
-        await child.stop(hurry=hurry)
+        within_s = child.service.stop_within_s
+        if not self._ready[name].is_set():
+            within_s = min(within_s, STARTING_STOP_S)
+        await child.stop(within_s=within_s, hurry=hurry)
         self._tell(name, "stopped")
 
     async def _unless_failed(self, work: asyncio.Future[list[None]]) -> None:

