@@ -18,7 +18,7 @@ $(VENV)/.installed: requirements/uv.txt requirements/dev.txt pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or newer is needed, $(PYTHON) is $$($(PYTHON) -V): set PYTHON=/path/to/python3" >&2; exit 1; }
 	@echo "setting up $(VENV) (hashed requirements)"
 	@test -x $(VENV)/bin/uv || { $(PYTHON) -m venv --clear $(VENV) && $(PY) -m pip install --quiet --require-hashes --no-deps -r requirements/uv.txt; }
-	@$(VENV)/bin/uv pip sync --quiet --python $(PY) --require-hashes requirements/dev.txt || { echo "If torch was not found: docs/development.md, 'The CPU build of torch'." >&2; exit 1; }
+	@$(VENV)/bin/uv pip sync --quiet --compile-bytecode --python $(PY) --require-hashes requirements/dev.txt || { echo "If torch was not found: docs/development.md, 'The CPU build of torch'." >&2; exit 1; }
 	@$(VENV)/bin/uv pip install --quiet --python $(PY) --no-deps --no-build-isolation --editable .
 	@touch $@
 
@@ -28,7 +28,7 @@ setup: $(VENV)/.installed ## install both environments and prepare the model
 
 .PHONY: run
 run: setup ## start the whole stack with two example tenants, and print a curl that works
-	@$(VENV)/bin/atrium up
+	@exec $(VENV)/bin/atrium up --with-parent
 
 .PHONY: test
 test: setup ## every test, real vLLM included

@@ -52,11 +52,11 @@ class EngineServer:
         flags = ["--enable-prefix-caching", *(["--enforce-eager"] if self.environment.engine is Engine.CPU else [])]
         return [str(self.environment.python), "-m", "vllm.entrypoints.openai.api_server", *arguments, *flags]
 
-    def variables(self, settings: Mapping[str, str]) -> dict[str, str]:
-        """What vLLM needs beside the user's own settings, which win."""
+    def variables(self) -> dict[str, str]:
+        """What vLLM needs where the user has set nothing else."""
         wanted = {"VLLM_NO_USAGE_STATS": "1", "DO_NOT_TRACK": "1"}
         if self.environment.engine is Engine.CPU:
             wanted["VLLM_CPU_KVCACHE_SPACE"] = "2"
         if self.is_bundled or Path(self.source).is_dir():
             wanted["HF_HUB_OFFLINE"] = "1"
-        return {**wanted, **settings}
+        return wanted

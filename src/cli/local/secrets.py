@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Self
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from cli.errors import CliError
 from cli.local.private_file import write_private
@@ -19,8 +19,8 @@ class Secrets(BaseModel):
 
     model_config = ConfigDict(frozen=True, hide_input_in_errors=True)
 
-    service_signing_key: str
-    platform_key: str
+    service_signing_key: str = Field(repr=False)
+    platform_key: str = Field(repr=False)
     platform_key_shown: bool = False
 
     @property

@@ -35,8 +35,8 @@ class StackSettings:
         kept = {name: value for name, value in self._public().items() if not name.startswith("PG")}
         return self._marked(kept)
 
-    def of_engine(self, variables: Mapping[str, str]) -> dict[str, str]:
-        return self._marked({**self._public(), **variables})
+    def of_engine(self, defaults: Mapping[str, str]) -> dict[str, str]:
+        return self._marked({**defaults, **self._public()})
 
     def of_service(self, prefix: str, port: int) -> dict[str, str]:
         """Of a service that trusts tokens but cannot make them."""

@@ -68,7 +68,7 @@ def build_stack(
     parts = [
         _postgres(postgres, settings),
         _valkey(valkey, settings),
-        *([_vllm(engine, ports.vllm, settings, user)] if engine else []),
+        *([_vllm(engine, ports.vllm, settings)] if engine else []),
         _python("rag", "RAG", own["rag"], ports.rag, settings, behind=("postgres",)),
         _python(
             "orchestrator", "ORCHESTRATOR", own["orchestrator"], ports.orchestrator, settings, behind=("rag", "vllm")
@@ -113,12 +113,12 @@ def _valkey(server: Valkey, settings: StackSettings) -> Service:
     )
 
 
-def _vllm(engine: EngineServer, port: int, settings: StackSettings, user: Mapping[str, str]) -> Service:
+def _vllm(engine: EngineServer, port: int, settings: StackSettings) -> Service:
     url = f"http://{LOOPBACK}:{port}"
     return Service(
         name="vllm",
         command=lambda: leashed(engine.command(port)),
-        environment=settings.of_engine(engine.variables(user)),
+        environment=settings.of_engine(engine.variables()),
         health=HttpProbe(f"{url}/health", nothing_yet=f"loading {engine.name}"),
         url=url,
         port=port,
