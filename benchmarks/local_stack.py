@@ -16,7 +16,7 @@ from pathlib import Path
 
 import psutil
 
-from cli.local.ports import preferred_or_free
+from cli.local.ports import PortClaims
 from cli.local.run_state import RunState
 
 ROOT = Path(__file__).parents[1]
@@ -49,8 +49,9 @@ class Bench:
 def running_bench(*, interval_ms: float) -> Iterator[Bench]:
     """Everything is ended when this is left."""
     with tempfile.TemporaryDirectory(prefix="atrium-bench-") as folder:
-        engine_port = preferred_or_free(18_100, set())
-        router_port = preferred_or_free(18_080, {engine_port})
+        claims = PortClaims()
+        engine_port, router_port = claims.prefer(18_100), claims.prefer(18_080)
+        claims.release()
         engine = f"http://127.0.0.1:{engine_port}"
         process = subprocess.Popen(
             [

@@ -30,7 +30,7 @@ def valkey_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 @pytest.fixture(scope="session")
 def stack(tmp_path_factory: pytest.TempPathFactory, valkey_url: str) -> Iterator[Stack]:
     """The three services, on a database of their own: the first platform key of a store is theirs."""
-    from support.stack import running_stack  # loads the services: only for tests that ask for them
+    from support.stack import running_stack  # noqa: PLC0415  loads the services: only for tests that ask for them
 
     with (
         running_postgres(tmp_path_factory.mktemp("stack") / "postgres") as server,

@@ -12,7 +12,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from cli.local.ports import preferred_or_free
+from cli.local.ports import PortClaims
 from cli.local.run_state import RunState
 
 ATRIUM = Path(sys.executable).with_name("atrium")
@@ -46,7 +46,9 @@ class Running:
 @pytest.fixture(scope="session")
 def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
     data_dir = tmp_path_factory.mktemp("e2e") / "data"
-    port = preferred_or_free(28_080, set())
+    claims = PortClaims()
+    port = claims.prefer(28_080)
+    claims.release()
     environment = {name: value for name, value in os.environ.items() if not name.startswith(("ATRIUM_", "VLLM_"))}
     command = [ATRIUM, "up", "--detach", f"--port={port}", f"--data-dir={data_dir}"]
     try:

@@ -48,4 +48,3 @@ def test_leaving_before_the_first_token_closes_it_as_well(stack: Stack, fault: s
             time.sleep(0.01)
         asked = stack.imitation.asked[-1]
     assert within_a_second(lambda: asked.disconnected)
-
