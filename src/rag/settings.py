@@ -17,8 +17,10 @@ def bundled_model() -> str:
 
 
 def bulk_threads() -> int:
-    """More than four threads gain little for a model this small, and take cores from the neighbours."""
-    return min(4, os.cpu_count() or 1)
+    """Half of the cores, at most four. Threads of one batch wait for each other, so that one which finds its core
+    taken by another process stops them all: two threads beside a busy engine on two cores did a third of what one did.
+    """
+    return max(1, min(4, (os.cpu_count() or 1) // 2))
 
 
 class Settings(ServiceSettings):
