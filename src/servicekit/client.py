@@ -18,6 +18,8 @@ from servicekit.problems import error_from_envelope
 from servicekit.tokens import utc_now
 
 CONNECT_TIMEOUT_S = 2.0
+KEEP_ALIVE_S = 4.0
+"""Below uvicorn's five seconds, so that it is never the other side that gives up a connection we are about to use."""
 MAX_ERROR_BODY = 64 * 1024
 MAX_LINE = 1024 * 1024
 """Longest line of a stream; more is not a token but an attack or a fault."""
@@ -26,7 +28,7 @@ MAX_LINE = 1024 * 1024
 def open_session() -> aiohttp.ClientSession:
     """No connection limit: admission bounds the load, a second bound here would only hide a queue."""
     return aiohttp.ClientSession(
-        connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=30),
+        connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=KEEP_ALIVE_S),
         timeout=aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_TIMEOUT_S),
         json_serialize=lambda value: orjson.dumps(value).decode(),
         read_bufsize=MAX_LINE,

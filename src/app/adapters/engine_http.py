@@ -23,14 +23,12 @@ from contracts.context import TenantContext
 from contracts.errors import AtriumError, OverloadedError, PromptTooLongError, UpstreamError, UpstreamTimeoutError
 from observability.logging import log
 from observability.metrics import Metrics
-from servicekit.client import CONNECT_TIMEOUT_S, seconds_left
+from servicekit.client import CONNECT_TIMEOUT_S, KEEP_ALIVE_S, seconds_left
 
 MAX_EVENT_BYTES = 1024 * 1024
 MAX_ERROR_BODY = 64 * 1024
 READ_BUFFER = 64 * 1024
 """What aiohttp holds before it stops reading (twice this): a slow client slows its own generation."""
-KEEP_ALIVE_S = 4.0
-"""Below uvicorn's five seconds, so that it is never the engine that gives up a connection we are about to use."""
 DRAIN_S = 0.05
 
 _logger = logging.getLogger("atrium.engine")
@@ -80,22 +78,34 @@ class EngineHttp:
 
     @asynccontextmanager
     async def generate(self, context: TenantContext, messages: Sequence[Message]) -> AsyncIterator[HttpGeneration]:
-        until = asyncio.get_running_loop().time() + seconds_left(context.deadline)
         with counted(self._metrics, "vllm"):
-            base_url = self._replicas.pick(context.model_pool)
-            model = self._sampling.model or await self._served_model(base_url, until)
-            body = self._body(model, context, messages)
-            response = await self._open("POST", f"{base_url}/v1/chat/completions", until, context.request_id, body)
-            generation = HttpGeneration(model, response, until, sum(len(message["content"]) for message in messages))
             try:
-                await self._check(response, base_url, until, expected="text/event-stream")
-                yield generation
-                await generation.drain()
-                if not generation.counted_by_engine:
-                    log(_logger, logging.WARNING, "the engine counted no tokens", request_id=context.request_id)
-            finally:
-                # An answer read to its end has given its connection back already; any other is cut here.
-                response.close()
+                # One limit around everything, also around what the caller does with the pieces: it runs in this task.
+                # A limit for each read would cost more than reading a token does.
+                async with asyncio.timeout(seconds_left(context.deadline)):
+                    base_url = self._replicas.pick(context.model_pool)
+                    async with self._asked(base_url, context, messages) as generation:
+                        yield generation
+            except TimeoutError as error:
+                raise UpstreamTimeoutError("the engine did not finish in time") from error
+
+    @asynccontextmanager
+    async def _asked(
+        self, base_url: str, context: TenantContext, messages: Sequence[Message]
+    ) -> AsyncIterator[HttpGeneration]:
+        model = self._sampling.model or await self._served_model(base_url)
+        body = self._body(model, context, messages)
+        response = await self._open("POST", f"{base_url}/v1/chat/completions", context.request_id, body)
+        try:
+            await self._check(response, base_url, expected="text/event-stream")
+            generation = HttpGeneration(model, response, sum(len(message["content"]) for message in messages))
+            yield generation
+            await generation.drain()
+            if not generation.counted_by_engine:
+                log(_logger, logging.WARNING, "the engine counted no tokens", request_id=context.request_id)
+        finally:
+            # An answer read to its end has given its connection back already; any other is cut here.
+            response.close()
 
     async def check(self, urls: Sequence[str]) -> None:
         """For `/readyz`: raises unless one of the replicas answers."""
@@ -127,12 +137,12 @@ class EngineHttp:
                 body["cache_salt"] = context.cache_salt
         return body
 
-    async def _served_model(self, base_url: str, until: float) -> str:
+    async def _served_model(self, base_url: str) -> str:
         if base_url not in self._served:
-            response = await self._open("GET", f"{base_url}/v1/models", until)
+            response = await self._open("GET", f"{base_url}/v1/models")
             try:
-                await self._check(response, base_url, until, expected="application/json")
-                self._served[base_url] = str(orjson.loads(await _head_of(response, until))["data"][0]["id"])
+                await self._check(response, base_url, expected="application/json")
+                self._served[base_url] = str(orjson.loads(await _head_of(response))["data"][0]["id"])
             except (ValueError, KeyError, IndexError, TypeError) as error:
                 raise UpstreamError("the engine does not say which model it serves") from error
             finally:
@@ -140,9 +150,9 @@ class EngineHttp:
         return self._served[base_url]
 
     async def _open(
-        self, method: str, url: str, until: float, request_id: str = "", body: dict[str, Any] | None = None
+        self, method: str, url: str, request_id: str = "", body: dict[str, Any] | None = None
     ) -> aiohttp.ClientResponse:
-        """The response's head. Raises UpstreamTimeoutError at `until`, UpstreamError if the engine is out of reach."""
+        """The response's head. Raises UpstreamError if the engine is out of reach."""
         headers = dict(self._headers)
         if request_id:
             headers["x-request-id"] = request_id
@@ -151,16 +161,13 @@ class EngineHttp:
             headers["content-type"] = "application/json"
             data = orjson.dumps(body)
         try:
-            async with asyncio.timeout_at(until):
-                return await self._session.request(method, url, data=data, headers=headers, allow_redirects=False)
-        except TimeoutError as error:
-            raise UpstreamTimeoutError("the engine did not answer in time") from error
+            return await self._session.request(method, url, data=data, headers=headers, allow_redirects=False)
         except (aiohttp.ClientError, OSError) as error:
             raise UpstreamError("the engine is out of reach") from error
 
-    async def _check(self, response: aiohttp.ClientResponse, base_url: str, until: float, *, expected: str) -> None:
+    async def _check(self, response: aiohttp.ClientResponse, base_url: str, *, expected: str) -> None:
         if response.status != 200:
-            body = await _head_of(response, until)
+            body = await _head_of(response)
             if response.status == 404:
                 self._served.pop(base_url, None)  # it may serve another model than when it was asked
             log(_logger, logging.WARNING, "the engine refused", status=response.status, body_bytes=len(body))
@@ -170,12 +177,11 @@ class EngineHttp:
 
 
 class HttpGeneration:
-    """One streamed answer, `until` a time of the loop's clock."""
+    """One streamed answer."""
 
-    def __init__(self, model: str, response: aiohttp.ClientResponse, until: float, prompt_chars: int) -> None:
+    def __init__(self, model: str, response: aiohttp.ClientResponse, prompt_chars: int) -> None:
         self.model = model
         self._response = response
-        self._until = until
         self._reader = ChunkReader(prompt_chars)
         self._decoder = SseDecoder(MAX_EVENT_BYTES)
         self._events: deque[bytes] = deque()
@@ -207,7 +213,10 @@ class HttpGeneration:
 
     async def _read_on(self) -> None:
         """Wait for more. Events stay as they came until their turn: one that is no completion spoils none before it."""
-        chunk = await self._chunk()
+        try:
+            chunk = await self._response.content.readany()
+        except (aiohttp.ClientError, OSError) as error:
+            raise UpstreamError("the engine broke off") from error
         if not chunk:
             if not self._reader.finished:
                 raise UpstreamError("the engine broke off")
@@ -216,15 +225,6 @@ class HttpGeneration:
             self._events.extend(self._decoder.feed(chunk))
         except EventTooLongError as error:
             raise UpstreamError("the engine sent an event that is no token") from error
-
-    async def _chunk(self) -> bytes:
-        try:
-            async with asyncio.timeout_at(self._until):
-                return await self._response.content.readany()
-        except TimeoutError as error:
-            raise UpstreamTimeoutError("the engine took too long") from error
-        except (aiohttp.ClientError, OSError) as error:
-            raise UpstreamError("the engine broke off") from error
 
 
 def refusal_of(status: int, body: bytes, headers: Mapping[str, str]) -> AtriumError:
@@ -243,14 +243,11 @@ def _retry_after(value: str | None) -> float:
     return float(value) if value and value.isdecimal() else 1.0
 
 
-async def _head_of(response: aiohttp.ClientResponse, until: float) -> bytes:
+async def _head_of(response: aiohttp.ClientResponse) -> bytes:
     """The body, or its first 64 KiB."""
     try:
-        async with asyncio.timeout_at(until):
-            return await response.content.readexactly(MAX_ERROR_BODY)
+        return await response.content.readexactly(MAX_ERROR_BODY)
     except asyncio.IncompleteReadError as error:
         return error.partial
-    except TimeoutError as error:
-        raise UpstreamTimeoutError("the engine did not answer in time") from error
     except (aiohttp.ClientError, OSError) as error:
         raise UpstreamError("the engine broke off") from error
