@@ -23,7 +23,9 @@ def prepare() -> None:
     """Install the engine and convert its model. Does nothing when both are there."""
     choice = choose(os.environ, Machine.here())
     if choice.engine is Engine.EXTERNAL:
-        ERR.print(f"Engine: external ({choice.reason}). Start the stack with\n\n    {HOW_EXTERNAL}\n")
+        ERR.print(f"engine: external ({choice.reason})")
+        if not os.environ.get("VLLM_SERVICE_URL"):
+            ERR.print(f"Start the stack with\n\n    {HOW_EXTERNAL}\n")
         return
     if choice.caution:
         ERR.print(choice.caution, style="yellow")

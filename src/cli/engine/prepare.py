@@ -14,7 +14,7 @@ from cli.errors import CliError
 def prepare(choice: Choice, environment: Mapping[str, str]) -> EngineServer:
     """Raises CliError for an external engine, which is not ours to prepare, and where something could not be made."""
     if choice.engine is Engine.EXTERNAL:
-        raise CliError(choice.reason, hint=HOW_EXTERNAL)
+        raise CliError(f"no engine's address is given ({choice.reason})", hint=HOW_EXTERNAL)
     virtual = EngineEnvironment.of(choice.engine, environment)
     if not virtual.is_current():
         virtual.make()

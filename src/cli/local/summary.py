@@ -22,9 +22,10 @@ def summary(data_dir: DataDir, stack: Stack, secrets: Secrets, *, examples: bool
         f"  Logs        {data_dir.logs}",
     ]
     if not secrets.platform_key_shown:
-        lines.append(
-            f"  Key         {secrets.platform_key}   (platform admin; shown this once, kept in {data_dir.secrets})"
-        )
+        lines += [
+            f"  Key         {secrets.platform_key}",
+            f"              platform admin; not shown again, kept in {data_dir.secrets}",
+        ]
     if examples:
         lines += [
             "",
@@ -39,10 +40,13 @@ def summary(data_dir: DataDir, stack: Stack, secrets: Secrets, *, examples: bool
 
 
 def curl(router_url: str) -> str:
-    body = f'{{"tenant_id": "t1", "user_id": "u123", "session_id": "s456", "query": "{QUESTION}", "locale": "en-US"}}'
+    """In lines that a terminal of 100 columns does not wrap."""
+    fields = '"tenant_id": "t1", "user_id": "u123", "session_id": "s456", "locale": "en-US"'
     return (
-        f"curl -s {router_url}/chat -H 'Content-Type: application/json' -H 'X-Tenant-Id: t1' \\\n"
-        f"  -d {shlex.quote(body)}"
+        f"curl -s {router_url}/chat \\\n"
+        "  -H 'Content-Type: application/json' -H 'X-Tenant-Id: t1' \\\n"
+        f"  -d '{{{fields},\n"
+        f'       "query": "{QUESTION}"}}\''
     )
 
 
