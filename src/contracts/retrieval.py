@@ -10,7 +10,8 @@ from pydantic import Base64Bytes, BaseModel, ConfigDict, Field, StringConstraint
 from contracts.chat import Query
 from contracts.text import Storable, StorableJson
 
-MAX_DOCUMENT_BYTES = 8 * 1024 * 1024
+MAX_DOCUMENT_BYTES = 2 * 1024 * 1024
+"""A document is embedded within its upload's request: two minutes of two cores for this much text."""
 MAX_PASSAGES = 100
 
 DocumentId = Annotated[str, StringConstraints(min_length=1, max_length=128, pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Annotated
 
 from pydantic import AfterValidator, JsonValue
@@ -10,12 +11,19 @@ from pydantic import AfterValidator, JsonValue
 def _storable(text: str) -> str:
     if "\x00" in text:
         raise ValueError("text must not contain NUL")
+    if not text.isascii():
+        try:
+            text.encode()
+        except UnicodeEncodeError:
+            raise ValueError("text must not contain half of a surrogate pair") from None
     return text
 
 
 def _storable_json(value: JsonValue) -> JsonValue:
     if isinstance(value, str):
         _storable(value)
+    elif isinstance(value, float) and not math.isfinite(value):
+        raise ValueError("a number must be finite")
     elif isinstance(value, list):
         for item in value:
             _storable_json(item)
@@ -27,6 +35,6 @@ def _storable_json(value: JsonValue) -> JsonValue:
 
 
 Storable = AfterValidator(_storable)
-"""Refuses NUL, which PostgreSQL's text and jsonb cannot hold."""
+"""Refuses what PostgreSQL's text and jsonb cannot hold: NUL, and half of a surrogate pair."""
 
 StorableJson = Annotated[JsonValue, AfterValidator(_storable_json)]

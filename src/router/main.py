@@ -80,9 +80,8 @@ async def _open(
 
     key = settings.signing_key()
     signer = TokenSigner(key)
-    contexts = ContextFactory(
-        salt_secret=_salt_secret(key), timeout=timedelta(seconds=settings.request_timeout_s), now=utc_now
-    )
+    contexts = ContextFactory(salt_secret=_salt_secret(key), now=utc_now)
+    timeout = timedelta(seconds=settings.request_timeout_s)
     store = PostgresTenantStore(database)
     configs = LiveConfigs(store, compile_policy)
     return Services(
@@ -92,9 +91,17 @@ async def _open(
             header_role=settings.header_role,
             trust_header_from_anywhere=settings.trust_tenant_header,
         ),
-        chat=ChatService(configs, ValkeyLimiter(valkey), HttpOrchestrator(orchestrator, signer), contexts, metrics),
+        chat=ChatService(
+            configs, ValkeyLimiter(valkey), HttpOrchestrator(orchestrator, signer), contexts, metrics, timeout=timeout
+        ),
         tenants=TenantService(store, configs),
-        documents=DocumentService(configs, HttpDocuments(rag, signer), contexts),
+        documents=DocumentService(
+            configs,
+            HttpDocuments(rag, signer),
+            contexts,
+            timeout=timeout,
+            ingest_timeout=timedelta(seconds=settings.ingest_timeout_s),
+        ),
         price=Price(settings.price_prompt_usd_per_mtok, settings.price_completion_usd_per_mtok),
     )
 

@@ -34,6 +34,7 @@ class Settings(ServiceSettings):
     trust_tenant_header: bool = False
     atrium_bootstrap_key: SecretStr | None = None
     request_timeout_s: float = Field(default=120.0, gt=0, le=3_600)
+    ingest_timeout_s: float = Field(default=600.0, gt=0, le=3_600)
     price_prompt_usd_per_mtok: float = Field(default=0.10, ge=0, description="USD per million prompt tokens")
     price_completion_usd_per_mtok: float = Field(default=0.40, ge=0, description="USD per million completion tokens")
 

@@ -38,6 +38,7 @@ class Database:
             max_overflow=0,
             pool_timeout=POOL_WAIT_S,
             pool_pre_ping=True,
+            hide_parameters=True,  # an error's text goes to the log; a tenant's text must not
             connect_args={
                 "connect_timeout": POOL_WAIT_S,
                 "options": f"-c statement_timeout={STATEMENT_TIMEOUT_S * 1000}",

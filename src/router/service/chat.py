@@ -6,6 +6,7 @@ import uuid
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from datetime import timedelta
 
 from contracts.chat import ChatRequest, MetaEvent, RefusalEvent, TurnEvent, TurnRequest
 from contracts.errors import NotFoundError, RateLimitedError
@@ -41,12 +42,15 @@ class ChatService:
         orchestrator: Orchestrator,
         contexts: ContextFactory,
         metrics: Metrics,
+        *,
+        timeout: timedelta,
     ) -> None:
         self._configs = configs
         self._limiter = limiter
         self._orchestrator = orchestrator
         self._contexts = contexts
         self._metrics = metrics
+        self._timeout = timeout
 
     @asynccontextmanager
     async def open(self, caller: Caller, request: ChatRequest) -> AsyncIterator[Turn]:
@@ -76,7 +80,8 @@ class ChatService:
             routes=policy.config.all_routes(),
             blocked_tools=policy.config.blocked_tools,
         )
-        async with self._orchestrator.turn(self._contexts.build(policy, caller, asker), turn) as events:
+        context = self._contexts.build(policy, caller, asker, self._timeout)
+        async with self._orchestrator.turn(context, turn) as events:
             yield events
 
     async def _policy(self, tenant_id: TenantId) -> Policy:

@@ -25,12 +25,12 @@ class Asker:
 class ContextFactory:
     """`salt_secret` never leaves the router: a tenant cannot compute another's cache salt."""
 
-    def __init__(self, *, salt_secret: bytes, timeout: timedelta, now: Callable[[], datetime]) -> None:
+    def __init__(self, *, salt_secret: bytes, now: Callable[[], datetime]) -> None:
         self._salt_secret = salt_secret
-        self._timeout = timeout
         self._now = now
 
-    def build(self, policy: Policy, caller: Caller, asker: Asker) -> TenantContext:
+    def build(self, policy: Policy, caller: Caller, asker: Asker, timeout: timedelta) -> TenantContext:
+        """`timeout` from now is the deadline of everything that is done for the request."""
         return TenantContext(
             tenant_id=policy.tenant_id,
             user_id=asker.user_id,
@@ -39,7 +39,7 @@ class ContextFactory:
             request_id=caller.request_id,
             config_version=policy.version,
             allowed_routes=policy.config.allowed_routes,
-            deadline=self._now() + self._timeout,
+            deadline=self._now() + timeout,
             cache_salt=self._salt(policy.tenant_id),
         )
 

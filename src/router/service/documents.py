@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 from contracts.context import TenantContext
 from contracts.errors import NotFoundError
 from contracts.retrieval import (
@@ -22,29 +24,39 @@ from tenancy.live import LiveConfigs
 class DocumentService:
     """Every method raises NotFoundError for an unknown tenant."""
 
-    def __init__(self, configs: LiveConfigs[Policy], documents: Documents, contexts: ContextFactory) -> None:
+    def __init__(
+        self,
+        configs: LiveConfigs[Policy],
+        documents: Documents,
+        contexts: ContextFactory,
+        *,
+        timeout: timedelta,
+        ingest_timeout: timedelta,
+    ) -> None:
         self._configs = configs
         self._documents = documents
         self._contexts = contexts
+        self._timeout = timeout
+        self._ingest_timeout = ingest_timeout
 
     async def add(self, caller: Caller, document: IngestRequest) -> DocumentReceipt:
-        return await self._documents.add(await self._context(caller), document)
+        return await self._documents.add(await self._context(caller, self._ingest_timeout), document)
 
     async def list(self, caller: Caller, after: str, limit: int) -> DocumentPage:
-        return await self._documents.list(await self._context(caller), after, limit)
+        return await self._documents.list(await self._context(caller, self._timeout), after, limit)
 
     async def get(self, caller: Caller, document_id: str) -> DocumentInfo:
-        return await self._documents.get(await self._context(caller), document_id)
+        return await self._documents.get(await self._context(caller, self._timeout), document_id)
 
     async def delete(self, caller: Caller, document_id: str) -> None:
-        await self._documents.delete(await self._context(caller), document_id)
+        await self._documents.delete(await self._context(caller, self._timeout), document_id)
 
     async def search(self, caller: Caller, request: SearchRequest) -> SearchResponse:
-        return await self._documents.search(await self._context(caller), request)
+        return await self._documents.search(await self._context(caller, self._timeout), request)
 
-    async def _context(self, caller: Caller) -> TenantContext:
+    async def _context(self, caller: Caller, timeout: timedelta) -> TenantContext:
         policy = await self._configs.get(caller.tenant_id)
         if policy is None:
             raise NotFoundError("no such tenant")
         asker = Asker(user_id=caller.principal.name, session_id=caller.request_id)
-        return self._contexts.build(policy, caller, asker)
+        return self._contexts.build(policy, caller, asker, timeout)
