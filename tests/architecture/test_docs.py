@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib import import_module
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,7 @@ import typer.main
 import app.settings
 import rag.settings
 import router.settings
-from cli.main import app as atrium
+from cli.main import COMMANDS
 from contracts.errors import error_classes
 from observability import names
 from router.main import create_app
@@ -42,9 +43,9 @@ def endpoints() -> list[str]:
 
 def commands() -> list[str]:
     found = []
-    for name, command in typer.main.get_command(atrium).commands.items():  # type: ignore[attr-defined]
-        inner = getattr(command, "commands", None)
-        found += [f"atrium {name} {sub}" for sub in inner] if inner else [f"atrium {name}"]
+    for name in COMMANDS:
+        inner = getattr(typer.main.get_command(import_module(f"cli.commands.{name}").app), "commands", {})
+        found += [f"atrium {name} {sub}" for sub in inner] or [f"atrium {name}"]
     return sorted(found)
 
 

@@ -29,8 +29,8 @@ class ContextFactory:
         self._salt_secret = salt_secret
         self._now = now
 
-    def build(self, policy: Policy, caller: Caller, asker: Asker, timeout: timedelta) -> TenantContext:
-        """`timeout` from now is the deadline of everything that is done for the request."""
+    def build(self, policy: Policy, caller: Caller, asker: Asker, within: timedelta) -> TenantContext:
+        """`within`, from now, is the deadline of everything that is done for the request."""
         return TenantContext(
             tenant_id=policy.tenant_id,
             user_id=asker.user_id,
@@ -39,7 +39,7 @@ class ContextFactory:
             request_id=caller.request_id,
             config_version=policy.version,
             allowed_routes=policy.config.allowed_routes,
-            deadline=self._now() + timeout,
+            deadline=self._now() + within,
             cache_salt=self._salt(policy.tenant_id),
         )
 

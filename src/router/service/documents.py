@@ -54,9 +54,9 @@ class DocumentService:
     async def search(self, caller: Caller, request: SearchRequest) -> SearchResponse:
         return await self._documents.search(await self._context(caller, self._timeout), request)
 
-    async def _context(self, caller: Caller, timeout: timedelta) -> TenantContext:
+    async def _context(self, caller: Caller, within: timedelta) -> TenantContext:
         policy = await self._configs.get(caller.tenant_id)
         if policy is None:
             raise NotFoundError("no such tenant")
         asker = Asker(user_id=caller.principal.name, session_id=caller.request_id)
-        return self._contexts.build(policy, caller, asker, timeout)
+        return self._contexts.build(policy, caller, asker, within)
