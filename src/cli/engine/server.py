@@ -45,6 +45,11 @@ class EngineServer:
     def is_bundled(self) -> bool:
         return self.source == str(model.bundled_model(self.environment))
 
+    @property
+    def suitable_settings(self) -> Mapping[str, str]:
+        """For the services, where the user says nothing else."""
+        return model.SUITABLE_SETTINGS if self.is_bundled else {}
+
     def command(self, port: int) -> list[str]:
         options = {"--model": self.source, "--served-model-name": self.name, "--host": LOOPBACK, "--port": str(port)}
         arguments = [argument for pair in (options | _COMMON).items() for argument in pair]

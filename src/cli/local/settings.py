@@ -9,7 +9,9 @@ from cli.local.leftovers import marked
 from cli.local.ports import LOOPBACK
 from cli.local.secrets import Secrets
 
-_SECRETS = ("SERVICE_SIGNING_KEY", "ATRIUM_BOOTSTRAP_KEY")
+_SECRETS = frozenset({"SERVICE_SIGNING_KEY", "ATRIUM_BOOTSTRAP_KEY"})
+_SLOW = frozenset({"PYTHONDONTWRITEBYTECODE"})
+"""Without bytecode vLLM and torch are compiled at every start, which takes longer than loading a model."""
 # Where the address of a part is given, that part is somebody else's and not started here.
 ADDRESSES: Mapping[str, str] = {
     "postgres": "DATABASE_URL",
@@ -62,7 +64,7 @@ class StackSettings:
         return {**filled, **self._public(), **own, **self.own}
 
     def _public(self) -> dict[str, str]:
-        return {name: value for name, value in self.user.items() if name not in _SECRETS}
+        return {name: value for name, value in self.user.items() if name not in _SECRETS | _SLOW}
 
     def _marked(self, environment: Mapping[str, str]) -> dict[str, str]:
         return marked(environment, self.instance)

@@ -63,7 +63,8 @@ def build_stack(
     }
     addresses = {**own, **external}
     model = {"ATRIUM_MODEL": engine.name} if engine else {}
-    settings = StackSettings(user, data_dir.instance, secrets, addresses, model)
+    suitable = engine.suitable_settings if engine else {}
+    settings = StackSettings({**suitable, **user}, data_dir.instance, secrets, addresses, model)
     router_url = f"http://{LOOPBACK}:{ports.router}"
     parts = [
         _postgres(postgres, settings),
