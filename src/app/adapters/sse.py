@@ -17,6 +17,7 @@ class SseDecoder:
         self._max = max_event_bytes
         self._rest = b""
         self._data: list[bytes] = []
+        self._size = 0  # at least what is pending; taken anew when it reaches the limit
 
     def feed(self, chunk: bytes) -> list[bytes]:
         """The data of the events that this chunk completes. Raises EventTooLongError."""
@@ -31,8 +32,13 @@ class SseDecoder:
             elif field.startswith(b"data:"):
                 self._data.append(field[5:].removeprefix(b" "))
             # Comments and the fields event, id and retry are of no use here.
-        longest = max(map(len, events), default=0)
-        pending = len(self._rest) + sum(map(len, self._data))
-        if max(longest, pending) > self._max:
-            raise EventTooLongError(f"an event is longer than {self._max} bytes")
+        self._size += len(chunk)
+        if self._size > self._max:
+            self._measure(events)
         return events
+
+    def _measure(self, events: list[bytes]) -> None:
+        """Only when as much has arrived as one event may have: most chunks are far from it."""
+        self._size = len(self._rest) + sum(map(len, self._data))
+        if max(self._size, *map(len, events), 0) > self._max:
+            raise EventTooLongError(f"an event is longer than {self._max} bytes")

@@ -58,13 +58,14 @@ class TurnResponse(StreamingResponse):
 
 
 def encode(events: Sequence[Event]) -> bytes:
-    """One line an event. Token lines are written without a model in between: there are hundreds in a turn."""
-    return b"".join(
-        orjson.dumps({"event": "token", "text": event}, option=orjson.OPT_APPEND_NEWLINE)
-        if isinstance(event, str)
-        else event.model_dump_json().encode() + b"\n"
-        for event in events
-    )
+    """One line an event."""
+    return b"".join(map(_line, events))
+
+
+def _line(event: Event) -> bytes:
+    if isinstance(event, str):  # written without a model in between: there are hundreds in a turn
+        return orjson.dumps({"event": "token", "text": event}, option=orjson.OPT_APPEND_NEWLINE)
+    return event.model_dump_json().encode() + b"\n"
 
 
 def _note_error(record: RequestRecord, events: Sequence[Event]) -> None:
