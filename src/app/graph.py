@@ -17,7 +17,8 @@ from app.state import Turn, TurnState
 TurnGraph = CompiledStateGraph[TurnState, Turn, TurnState, TurnState]
 
 
-def after_classify(state: TurnState) -> Literal["refuse", "retrieve", "generate"]:
+async def after_classify(state: TurnState) -> Literal["refuse", "retrieve", "generate"]:
+    """`async` although nothing is awaited: LangGraph would run a plain function in a thread."""
     if state["refusal"] is not None:
         return "refuse"
     return "retrieve" if state["route"].retrieve else "generate"
