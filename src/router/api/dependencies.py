@@ -29,7 +29,7 @@ class Services:
     price: Price
 
 
-def services(request: Request) -> Services:
+async def services(request: Request) -> Services:  # async, or FastAPI would call it in a thread
     found = request.app.state.services
     assert isinstance(found, Services)  # noqa: S101  set by `main`, before the first request
     return found
