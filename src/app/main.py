@@ -71,6 +71,7 @@ async def _open(app: FastAPI, settings: Settings, metrics: Metrics, stack: Async
             max_tokens=settings.max_answer_tokens,
             temperature=settings.temperature,
             extensions=settings.engine_dialect is EngineDialect.VLLM,
+            frequency_penalty=settings.frequency_penalty,
         ),
         api_key=settings.engine_key(),
         metrics=metrics,

@@ -35,6 +35,7 @@ class Settings(ServiceSettings):
     engine_api_key: SecretStr | None = None
     max_answer_tokens: int = Field(default=512, ge=1, le=32_768)
     temperature: float = Field(default=0.0, ge=0, le=2)
+    frequency_penalty: float = Field(default=0.0, ge=-2, le=2, description="keeps a very small model out of loops")
     route_threshold: float = Field(default=0.28, ge=-1, le=1, description="cosine below which a query is GENERAL")
     retrieve_passages: int = Field(default=4, ge=1, le=100)
     min_passage_score: float = Field(default=0.25, ge=-1, le=1, description="cosine below which a passage is left out")

@@ -486,6 +486,13 @@ def test_a_plain_openai_server_gets_plain_openai_parameters_and_the_key() -> Non
     assert events[-2]["usage"]["completion_tokens"] == 8
 
 
+def test_the_sampling_of_the_settings_reaches_the_engine() -> None:
+    with running_orchestrator(temperature=0.5, frequency_penalty=0.3, max_answer_tokens=3) as running:
+        assert names(running.events("one two three four")).count("token") == 3
+    (asked,) = running.engine.asked
+    assert (asked.body["temperature"], asked.body["frequency_penalty"], asked.body["max_tokens"]) == (0.5, 0.3, 3)
+
+
 def test_nothing_is_told_to_langsmith_without_its_key(monkeypatch: pytest.MonkeyPatch) -> None:
     """Even where the environment switches LangSmith's tracing on."""
     told: list[str] = []

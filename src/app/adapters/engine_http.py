@@ -55,6 +55,7 @@ class Sampling:
     max_tokens: int
     temperature: float
     extensions: bool
+    frequency_penalty: float = 0.0
 
 
 class EngineHttp:
@@ -131,6 +132,8 @@ class EngineHttp:
             "stream": True,
             "stream_options": {"include_usage": True},
         }
+        if self._sampling.frequency_penalty:
+            body["frequency_penalty"] = self._sampling.frequency_penalty
         if self._sampling.extensions:
             body["stream_options"]["continuous_usage_stats"] = True
             if context.cache_salt:
