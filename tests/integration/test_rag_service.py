@@ -19,6 +19,7 @@ import psycopg
 import pytest
 
 from contracts.context import Audience, Role, TenantContext
+from contracts.retrieval import MAX_DOCUMENT_BYTES
 from contracts.tenant import TenantId
 from rag.main import create_app
 from rag.settings import Settings
@@ -210,7 +211,11 @@ def test_a_tenant_in_the_body_is_no_field_and_one_in_a_header_is_not_read(caller
         ({"content": base64.b64encode(b"a\x00b").decode()}, 422, "NUL"),
         ({"content": base64.b64encode(b" \n").decode()}, 422, "empty"),
         ({"content": "not base64!"}, 422, "content"),
-        ({"content": base64.b64encode(b"x" * (8 * 1024 * 1024 + 1)).decode()}, 413, "at most 8388608 bytes"),
+        (
+            {"content": base64.b64encode(b"x" * (MAX_DOCUMENT_BYTES + 1)).decode()},
+            413,
+            f"at most {MAX_DOCUMENT_BYTES} bytes",
+        ),
         ({"content": "x" * (12 * 1024 * 1024)}, 413, "larger than"),
         ({"title": "a\ud800"}, 422, "title"),
         ({"metadata": {"a": "\ud800"}}, 422, "metadata"),
@@ -322,6 +327,7 @@ async def test_twenty_searches_at_once_of_a_tenant_not_loaded_yet_agree(caller: 
             calls = [client.post("/v1/search", json={"query": "milk"}) for _ in range(20)]
             answers = [answer.json() for answer in await asyncio.gather(*calls)]
             metrics = (await client.get("/metrics")).text
-    assert answers[0]["passages"]
-    assert all(answer == answers[0] for answer in answers)
+    found = [[passage["chunk_id"] for passage in answer["passages"]] for answer in answers]
+    assert found[0]
+    assert all(ids == found[0] for ids in found)  # a score's last bits depend on what else was in the batch
     assert "atrium_index_load_seconds_count 1.0" in metrics
