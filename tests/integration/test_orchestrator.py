@@ -116,8 +116,11 @@ class Records(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         self._records.put(record.__dict__["fields"])
 
-    def next(self) -> dict[str, Any]:
-        return self._records.get(timeout=5)
+    def of(self, request_id: str) -> dict[str, Any]:
+        """Those of other requests are passed over: an earlier test's may be late."""
+        while (record := self._records.get(timeout=5))["request_id"] != request_id:
+            pass
+        return record
 
 
 @pytest.fixture
@@ -358,13 +361,13 @@ def test_a_caller_that_leaves_stops_retrieval_within_a_second(orchestrator: Orch
 
 
 def test_what_a_caller_that_left_had_used_is_in_the_record(orchestrator: Orchestrator, records: Records) -> None:
-    headers = orchestrator.headers(a_context())
+    headers = orchestrator.headers(a_context(request_id="left"))
     body = a_request("fault:stall one two three").model_dump_json()
     with httpx.stream("POST", f"{orchestrator.url}/v1/turns", content=body, headers=headers) as answer:
         lines = answer.iter_lines()
         for _ in range(4):
             next(lines)
-    left = records.next()
+    left = records.of("left")
     assert left["disconnected"] is True
     assert left["token_usage"]["completion_tokens"] == 3
 
@@ -417,7 +420,7 @@ def test_the_request_line_says_what_was_done_and_nothing_of_what_was_said(
 ) -> None:
     secret = secrets.token_hex(8)
     orchestrator.ask(f"How much protein do lentils have? {secret}", a_context(request_id="r77"))
-    record = records.next()
+    record = records.of("r77")
     assert record["tenant_id"] == "t1"
     assert (record["route"], record["request_id"], record["status"]) == ("DIET_NUTRITION", "r77", 200)
     assert (record["chunk_ids"], record["citations"]) == (["c1"], ["c1"])
@@ -427,17 +430,17 @@ def test_the_request_line_says_what_was_done_and_nothing_of_what_was_said(
 
 
 def test_a_late_failure_and_a_refusal_are_in_their_records(orchestrator: Orchestrator, records: Records) -> None:
-    orchestrator.ask("fault:die")
-    assert records.next()["error_code"] == "upstream_error"
-    orchestrator.ask("hello", a_context(allowed_routes=()))
-    assert records.next()["refusal_reason"] == "route_not_allowed"
+    orchestrator.ask("fault:die", a_context(request_id="broken"))
+    orchestrator.ask("hello", a_context(request_id="refused", allowed_routes=()))
+    assert records.of("broken")["error_code"] == "upstream_error"
+    assert records.of("refused")["refusal_reason"] == "route_not_allowed"
 
 
 def test_metrics_count_the_engines_failures_and_no_stream_is_left_open(
     orchestrator: Orchestrator, records: Records
 ) -> None:
-    orchestrator.ask("fault:die")
-    records.next()
+    orchestrator.ask("fault:die", a_context(request_id="counted"))
+    records.of("counted")
     metrics = httpx.get(f"{orchestrator.url}/metrics").text
     assert 'atrium_dependency_failure_total{dependency="vllm",reason="upstream_error"}' in metrics
     assert "atrium_active_streams 0.0" in metrics
