@@ -2,11 +2,13 @@
 
 The wording was chosen by trying six on SmolLM2-135M-Instruct, the local default. With the passages behind the question
 it repeats the facts and keeps their numbers; with them before it, or in the system message, it mixes them up.
-"Answer briefly" in the system message, or "Answer in English", made it worse at everything.
+"Answer briefly" in the system message, or "Answer in English", made it worse at everything. Titles and headings, which
+look to it like the beginning of a list, it copies instead of answering: so a passage is its running text alone.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
 from app.ports import Message
@@ -15,6 +17,8 @@ from contracts.retrieval import Passage
 
 DEFAULT_INSTRUCTION = "You are a helpful assistant."
 _FROM_PASSAGES = "Answer briefly from these passages and cite them like [1]:"
+
+_HEADING = re.compile(r"^ {0,3}#{1,6} .*$", re.MULTILINE)
 
 _LANGUAGES = {
     "ar": "Arabic",
@@ -54,9 +58,13 @@ def build_messages(route: Route, query: str, passages: Sequence[Passage], *, loc
 
 def _numbered(passages: Sequence[Passage]) -> str:
     return "\n".join(
-        f"[{number}] {_one_line(passage.title)}: {_one_line(passage.text)}"
-        for number, passage in enumerate(passages, start=1)
+        f"[{number}] {_one_line(_without_headings(passage.text))}" for number, passage in enumerate(passages, start=1)
     )
+
+
+def _without_headings(text: str) -> str:
+    """Markdown headings are left out, unless there is nothing else."""
+    return _HEADING.sub("", text).strip() or text
 
 
 def _one_line(text: str) -> str:

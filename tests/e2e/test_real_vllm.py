@@ -14,7 +14,7 @@ from support.sse import events
 
 pytestmark = [pytest.mark.engine, pytest.mark.timeout(600)]
 
-OIL = "What does olive oil cost at the Riverside shop?"
+OIL = "Which shop has the cheapest extra virgin olive oil?"
 IRON = "Which foods are rich in iron?"
 
 
@@ -68,7 +68,9 @@ def test_neither_tenant_sees_the_others_documents(running: Running) -> None:
 def test_a_client_that_leaves_stops_the_generation_within_a_second(running: Running) -> None:
     body = {"query": "Tell me a very long story about a shop by the river.", "stream": True}
     with running.client("t1") as client, client.stream("POST", "/chat", json=body) as answer:
-        assert next(name for name, _ in events(answer) if name == "token")
+        coming = events(answer)  # kept: when this is dropped, the connection is closed
+        while next(coming)[0] != "token":
+            pass
         assert running.engine_metric("vllm:num_requests_running") == 1
     until = time.monotonic() + 1
     while running.engine_metric("vllm:num_requests_running") > 0:

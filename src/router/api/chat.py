@@ -124,10 +124,13 @@ class _Answering:
             "request_id": self._record.request_id,
             "tenant_id": str(turn.tenant_id),
             "session_id": turn.session_id,
-            "route": self._transcript.route,
+            "route": self._public_route(turn),
             "model": self._transcript.model,
             "config_version": turn.config_version,
         }
+
+    def _public_route(self, turn: Turn) -> str:
+        return self._transcript.route if self._transcript.route in turn.allowed_routes else ""
 
     def _answer(self, turn: Turn) -> ChatAnswer:
         transcript = self._transcript
@@ -135,7 +138,7 @@ class _Answering:
             request_id=self._record.request_id,
             tenant_id=turn.tenant_id,
             session_id=turn.session_id,
-            route=transcript.route,
+            route=self._public_route(turn),
             answer=transcript.answer,
             citations=transcript.citations,
             refusal=transcript.refusal,

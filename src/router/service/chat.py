@@ -25,11 +25,15 @@ DEFAULT_LOCALE = "en-US"
 
 @dataclass(frozen=True, slots=True)
 class Turn:
-    """A request that was admitted. `events` ends with `done`, `refusal` or `error`."""
+    """A request that was admitted. `events` ends with `done`, `refusal` or `error`.
+
+    A route that is not among `allowed_routes` may be in the log, but not in the answer.
+    """
 
     tenant_id: TenantId
     session_id: str
     config_version: int
+    allowed_routes: tuple[str, ...]
     limit_headers: Mapping[str, str]
     events: AsyncIterator[TurnEvent]
 
@@ -64,7 +68,14 @@ class ChatService:
             raise self._over_limit(policy.tenant_id, decision)
         session_id = request.session_id or uuid.uuid4().hex
         async with self._events(policy, caller, request, Asker(request.user_id, session_id)) as events:
-            yield Turn(policy.tenant_id, session_id, policy.version, decision.headers(), events)
+            yield Turn(
+                tenant_id=policy.tenant_id,
+                session_id=session_id,
+                config_version=policy.version,
+                allowed_routes=policy.config.allowed_routes,
+                limit_headers=decision.headers(),
+                events=events,
+            )
 
     @asynccontextmanager
     async def _events(
