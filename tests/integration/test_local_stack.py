@@ -142,19 +142,41 @@ def test_a_stack_made_to_follow_its_parent_ends_with_it(start: Starter) -> None:
     assert_all_ended([supervisor, *members])
 
 
-def test_a_child_that_ends_brings_the_stack_down_and_is_named(start: Starter) -> None:
+def kill(run: Run, name: str) -> None:
+    running = RunState.read(run.data_dir.run_file)
+    assert running is not None
+    process = running.services[name].process
+    assert process is not None
+    os.kill(process.pid, signal.SIGKILL)
+
+
+def test_a_child_that_ends_is_named_and_started_again_and_the_others_go_on(start: Starter) -> None:
+    run = start()
+    run.until("READY")
+    before = RunState.read(run.data_dir.run_file)
+    kill(run, "store")
+    said = run.until("store is ready again")
+    assert "store ended unasked: killed by SIGKILL" in "\n".join(said)
+    after = RunState.read(run.data_dir.run_file)
+    assert before is not None
+    assert after is not None
+    assert after.services["store"].process is not None
+    assert after.services["store"].process != before.services["store"].process
+    assert after.services["front"] == before.services["front"]
+
+
+def test_a_child_that_ends_again_and_again_ends_the_stack(start: Starter) -> None:
     run = start()
     run.until("READY")
     members = run.members()
-    running = RunState.read(run.data_dir.run_file)
-    assert running is not None
-    engine = running.services["engine"].process
-    assert engine is not None
-    os.kill(engine.pid, signal.SIGKILL)
+    for _ in range(2):
+        kill(run, "engine")
+        run.until("engine is ready again")
+    kill(run, "engine")
     code, errors = run.end()
     assert code == 1
     assert "engine ended unasked: killed by SIGKILL" in errors
-    assert_all_ended(members)
+    assert_all_ended([*members, *find_leftovers(run.data_dir)])
 
 
 def test_a_crash_during_the_start_is_named_with_the_end_of_its_log(start: Starter) -> None:

@@ -70,11 +70,11 @@ def run(data_dir: DataDir, crash: list[str]) -> None:
         dummy("front", data_dir, crash="front" in crash, stage=0, after=("store",)),
     )
     stack = Stack(services=services, external={}, router_url="http://127.0.0.1:1")
-    hooks = Hooks(load=lambda: None, ready=lambda: say("READY"), stopping=lambda: None)
+    hooks = Hooks(load=lambda: None, ready=lambda: say("READY"), stopping=lambda: None, trouble=say)
     with sole_supervisor(data_dir) as ended:
         say(f"ENDED {ended}")
         reporter = LineReporter(say)
-        asyncio.run(run_stack(data_dir, stack, reporter, hooks))
+        asyncio.run(run_stack(data_dir, stack, reporter, hooks, restart_pause_s=0.1))
 
 
 def main() -> None:

@@ -68,6 +68,10 @@ class Child:
             self._signal_group(signal.SIGKILL)
             await _first(self._process.wait(), within_s=KILL_TIMEOUT_S)
 
+    def end_group(self) -> None:
+        """End what a child that has ended left in its process group (vLLM's engine outlives its server)."""
+        self._signal_group(signal.SIGKILL)
+
     def _signal(self, number: signal.Signals) -> None:
         try:
             self._process.send_signal(number)
@@ -75,7 +79,7 @@ class Child:
             return
 
     def _signal_group(self, number: signal.Signals) -> None:
-        """The child has not been waited for, so its pid, which names its group, cannot have been used again."""
+        """As long as the group has a member its number, the child's pid, is not given to another process."""
         try:
             os.killpg(self._process.pid, number)
         except (ProcessLookupError, PermissionError):

@@ -83,7 +83,7 @@ def _run(wishes: Wishes, reporter: Reporter, *, say: Say, ready: Say, detached: 
             say("Stopping …")
 
         try:
-            asyncio.run(run_stack(data_dir, stack, reporter, Hooks(load, up, stopping)))
+            asyncio.run(run_stack(data_dir, stack, reporter, Hooks(load, up, stopping, say)))
         finally:
             if stopping_since:
                 say(f"Everything is stopped ({time.monotonic() - stopping_since[0]:.1f} s).")

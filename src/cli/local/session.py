@@ -20,7 +20,7 @@ from cli.local.run_record import RunRecord
 from cli.local.run_state import RunState
 from cli.local.sockets import remove_socket_folder
 from cli.local.stack import Stack
-from cli.local.supervisor import Supervisor
+from cli.local.supervisor import RESTART_PAUSE_S, Supervisor
 
 STOPPING_WAIT_S = 45.0
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
@@ -54,19 +54,25 @@ def sole_supervisor(data_dir: DataDir) -> Iterator[int]:
 
 @dataclass(frozen=True)
 class Hooks:
-    """`load` runs when all is ready (in a thread), `ready` after it, `stopping` when the end begins."""
+    """`load` runs when all is ready (in a thread), `ready` after it, `stopping` when the end begins; `trouble` tells of
+    what ended unasked in between."""
 
     load: Callable[[], None]
     ready: Callable[[], None]
     stopping: Callable[[], None]
+    trouble: Callable[[str], None]
 
 
-async def run_stack(data_dir: DataDir, stack: Stack, reporter: Reporter, hooks: Hooks) -> None:
+async def run_stack(
+    data_dir: DataDir, stack: Stack, reporter: Reporter, hooks: Hooks, *, restart_pause_s: float = RESTART_PAUSE_S
+) -> None:
     """Until SIGINT, SIGTERM or SIGHUP; a second one ends the children at once. Raises CliError when the stack fails."""
     asked, hurry = asyncio.Event(), asyncio.Event()
     _on_signals(lambda: hurry.set() if asked.is_set() else asked.set())
     record = RunRecord(data_dir, stack)
-    supervisor = Supervisor(stack.services, data_dir.logs, reporter, record.service)
+    supervisor = Supervisor(
+        stack.services, data_dir.logs, reporter, record.service, hooks.trouble, restart_pause_s=restart_pause_s
+    )
     warden = _start_warden(data_dir)
 
     async def work() -> None:

@@ -1,6 +1,7 @@
 """Starts the services side by side, watches them, and stops what it started, however it ends.
 
-Any child that ends unasked ends the stack: half a stack answers nothing and hides why.
+A child that ends unasked while the stack is starting ends the stack, for that is a mistake to be told. Later it is
+started again after a pause, in which `/readyz` names it: a crash of one part is not the end of the others.
 """
 
 from __future__ import annotations
@@ -22,6 +23,10 @@ POLL_S = 0.1
 STARTING_STOP_S = 3.0
 """For a child that is still starting: it has nothing to finish."""
 
+RESTART_PAUSE_S = 5.0
+CRASHES, CRASHES_WITHIN_S = 3, 120.0
+"""So many ends of one service in so short a time end the stack: starting it again does not help."""
+
 Observer = Callable[[str, ServiceState, ProcessId | None], None]
 
 
@@ -30,18 +35,32 @@ class ServiceFailedError(CliError):
 
 
 class Supervisor:
-    """`observe` is told of every change with the process it is about; `reporter` shows it to the user."""
+    """`observe` is told of every change with the process it is about; `reporter` shows it to the user, and `trouble`
+    what happens to a stack that was ready."""
 
-    def __init__(self, services: Sequence[Service], logs: Path, reporter: Reporter, observe: Observer) -> None:
+    def __init__(
+        self,
+        services: Sequence[Service],
+        logs: Path,
+        reporter: Reporter,
+        observe: Observer,
+        trouble: Callable[[str], None],
+        *,
+        restart_pause_s: float = RESTART_PAUSE_S,
+    ) -> None:
         self._services = {service.name: service for service in services}
         self._logs = logs
         self._reporter = reporter
         self._observe = observe
+        self._trouble = trouble
+        self._restart_pause_s = restart_pause_s
+        self._crashes: dict[str, list[float]] = {name: [] for name in self._services}
+        self._started = False
         self._children: dict[str, Child] = {}
         self._watchers: list[asyncio.Task[None]] = []
         self._ready: dict[str, asyncio.Event] = {name: asyncio.Event() for name in self._services}
         self._ready_at: dict[str, float] = {}
-        self._failure: asyncio.Future[ServiceFailedError] = asyncio.get_running_loop().create_future()
+        self._failure: asyncio.Future[CliError] = asyncio.get_running_loop().create_future()
         self._stopping = False
 
     async def start(self) -> None:
@@ -49,9 +68,10 @@ class Supervisor:
         for name in self._services:
             self._tell(name, "waiting")
         await self._unless_failed(asyncio.gather(*(self._start(service) for service in self._services.values())))
+        self._started = True
 
     async def watch(self) -> None:
-        """Runs until it is cancelled. Raises ServiceFailedError when a service ends."""
+        """Runs until it is cancelled. Raises ServiceFailedError when a service ends again and again."""
         raise await asyncio.shield(self._failure)
 
     async def stop(self, *, hurry: asyncio.Event) -> None:
@@ -93,8 +113,28 @@ class Supervisor:
 
     async def _watch(self, child: Child) -> None:
         how = await child.wait()
-        if not self._stopping and not self._failure.done():
-            self._failure.set_result(self._failed(child.service.name, f"ended unasked: {how}"))
+        if self._stopping or self._failure.done():
+            return
+        try:
+            await self._revive(child, how)
+        except CliError as error:
+            if not self._failure.done():
+                self._failure.set_result(error)
+
+    async def _revive(self, child: Child, how: str) -> None:
+        """Raises CliError where starting again is not to be tried, or has failed."""
+        name, now = child.service.name, time.monotonic()
+        self._crashes[name] = [at for at in self._crashes[name] if now - at < CRASHES_WITHIN_S] + [now]
+        failed = self._failed(name, f"ended unasked: {how}")
+        if not self._started or len(self._crashes[name]) >= CRASHES:
+            raise failed
+        self._trouble(f"{failed.message}\n  It is started again in {self._restart_pause_s:g} s; {failed.hint}")
+        self._ready[name].clear()
+        child.end_group()
+        await asyncio.sleep(self._restart_pause_s)
+        if not self._stopping:
+            await self._start(child.service)
+            self._trouble(f"{name} is ready again.")
 
     async def _stop(self, child: Child, hurry: asyncio.Event) -> None:
         name = child.service.name
