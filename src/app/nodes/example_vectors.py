@@ -1,4 +1,4 @@
-"""The embeddings of route examples, kept per tenant: they change with the tenant's config only."""
+"""The embeddings of route examples: the built-in ones for all, a tenant's own for that tenant alone."""
 
 from __future__ import annotations
 
@@ -6,24 +6,29 @@ from collections import OrderedDict
 from collections.abc import Iterable
 
 from app.ports import Vector
+from contracts.routes import BUILT_IN_ROUTES
 from contracts.tenant import TenantId
+
+_Key = tuple[TenantId | None, str]
+_KNOWN_TO_ALL = frozenset(text for route in BUILT_IN_ROUTES for text in route.examples)
 
 
 class ExampleVectors:
     """The `capacity` most recently used; at 384 dimensions one takes about 1.7 kB.
 
-    The tenant is part of the key, so no tenant can tell from an answer's speed what another one's examples are.
+    The tenant is part of the key of its own examples, so that none can tell from an answer's speed what another one's
+    are. The built-in examples are known to everybody and embedded once.
     """
 
     def __init__(self, capacity: int = 16_384) -> None:
         self._capacity = capacity
-        self._vectors: OrderedDict[tuple[TenantId, str], Vector] = OrderedDict()
+        self._vectors: OrderedDict[_Key, Vector] = OrderedDict()
 
     def known(self, tenant_id: TenantId, texts: Iterable[str]) -> dict[str, Vector]:
         """Those of `texts` that are kept, marked as used."""
         found: dict[str, Vector] = {}
         for text in texts:
-            key = (tenant_id, text)
+            key = _key(tenant_id, text)
             vector = self._vectors.get(key)
             if vector is not None:
                 self._vectors.move_to_end(key)
@@ -32,10 +37,15 @@ class ExampleVectors:
 
     def keep(self, tenant_id: TenantId, vectors: dict[str, Vector]) -> None:
         for text, vector in vectors.items():
-            self._vectors[tenant_id, text] = vector
-            self._vectors.move_to_end((tenant_id, text))
+            key = _key(tenant_id, text)
+            self._vectors[key] = vector
+            self._vectors.move_to_end(key)
         while len(self._vectors) > self._capacity:
             self._vectors.popitem(last=False)
 
     def __len__(self) -> int:
         return len(self._vectors)
+
+
+def _key(tenant_id: TenantId, text: str) -> _Key:
+    return (None if text in _KNOWN_TO_ALL else tenant_id, text)

@@ -57,7 +57,15 @@ async def test_classify_embeds_the_examples_once_and_afterwards_the_query_alone(
     assert embedder.calls == [(T1, ("first", *TRAVEL.examples)), (T1, ("second",))]
 
 
-async def test_classify_shares_no_example_between_tenants() -> None:
+async def test_classify_embeds_the_built_in_examples_once_for_all_tenants() -> None:
+    embedder = MemoryEmbedder()
+    node = classify(embedder)
+    for tenant in (T1, T2):
+        await node({}, a_runtime(a_context(tenant), a_request("q", routes=BUILT_IN_ROUTES)))
+    assert embedder.calls[1] == (T2, ("q",))
+
+
+async def test_classify_shares_no_example_of_a_tenants_own() -> None:
     embedder = MemoryEmbedder()
     node = classify(embedder)
     for tenant in (T1, T2):
