@@ -25,8 +25,8 @@ from servicekit.client import ServiceClient, open_session
 from servicekit.edge import dress
 from servicekit.tokens import TokenVerifier
 
-MAX_BODY_BYTES = 2 * 1024 * 1024
-"""A query, and a tenant's routes with all their examples."""
+MAX_BODY_BYTES = 16 * 1024 * 1024
+"""A query, and a tenant's routes with all their examples: the largest that a config can hold."""
 
 
 def create_app(settings: Settings | None = None) -> FastAPI:
@@ -53,7 +53,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         await engine.check(default_replicas(settings.engine_pools()))
 
     checks = {"rag": check_rag, "vllm": check_engine}
-    dress(app, checks=checks, metrics=metrics, max_body_bytes=MAX_BODY_BYTES)
+    dress(app, checks=checks, metrics=metrics, max_body_bytes=MAX_BODY_BYTES, checks_within_s=1.5)
     return app
 
 
@@ -83,4 +83,4 @@ async def _open(app: FastAPI, settings: Settings, metrics: Metrics, stack: Async
         ),
         generate=Generate(app.state.engine),
     )
-    app.state.turns = TurnService(graph, metrics=metrics, tracing=settings.langsmith_api_key is not None)
+    app.state.turns = TurnService(graph, metrics=metrics, tracing=settings.traces)

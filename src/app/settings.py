@@ -58,6 +58,11 @@ class Settings(ServiceSettings):
         """The replicas' addresses by pool."""
         return parse_engine_pools(self.vllm_service_url)
 
+    @property
+    def traces(self) -> bool:
+        """An empty key is none."""
+        return self.langsmith_api_key is not None and bool(self.langsmith_api_key.get_secret_value().strip())
+
     def engine_key(self) -> str | None:
         return None if self.engine_api_key is None else self.engine_api_key.get_secret_value()
 

@@ -96,6 +96,8 @@ class RequestMiddleware:
             self._metrics.count(names.REFUSAL_COUNT, reason=record.refusal_reason, **labels)
         if record.error_code:
             self._metrics.count(names.ERROR_COUNT, reason=record.error_code, **labels)
+        if record.dependency_down:
+            self._metrics.count(names.DEPENDENCY_FAILURE, dependency=record.dependency_down, reason="out_of_reach")
         log(_logger, logging.INFO, "request", **record.fields())
 
 

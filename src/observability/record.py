@@ -32,6 +32,7 @@ class RequestRecord:
     cost_usd_estimate: float = 0.0
     config_version: int | None = None
     error_code: str | None = None
+    dependency_down: str | None = None
     disconnected: bool = False
 
     def fields(self) -> dict[str, Any]:

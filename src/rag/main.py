@@ -8,6 +8,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from fastapi import FastAPI
 
 from contracts.context import Audience
+from contracts.retrieval import MAX_DOCUMENT_BYTES
 from observability.logging import configure_logging
 from observability.metrics import Metrics
 from observability.prometheus import PrometheusMetrics
@@ -23,8 +24,8 @@ from servicekit.server import serve
 from servicekit.tokens import TokenVerifier
 from stores.postgres import Database
 
-MAX_BODY_BYTES = 12 * 1024 * 1024
-"""A document of 8 MiB in base64, and its envelope."""
+MAX_BODY_BYTES = 6 * MAX_DOCUMENT_BYTES
+"""Room for a document in base64 (four thirds of its size) and for the largest batch of texts to embed."""
 
 
 def create_app(settings: Settings | None = None) -> FastAPI:
@@ -45,11 +46,8 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     async def postgres() -> None:
         await app.state.database.check()
 
-    async def embedding() -> None:
-        await app.state.service.embed(["ready?"])
-
-    checks = {"postgres": postgres, "embedding": embedding}
-    dress(app, checks=checks, metrics=metrics, max_body_bytes=MAX_BODY_BYTES)
+    # The embedding model is part of this process: it was loaded before the first request could come.
+    dress(app, checks={"postgres": postgres}, checks_within_s=1.0, metrics=metrics, max_body_bytes=MAX_BODY_BYTES)
     return app
 
 

@@ -113,7 +113,7 @@ class TenantRetriever:
     async def _load(self, tenant_id: TenantId) -> View:
         """Build the view, or wait for the one being built. Who stops waiting does not stop it for the others."""
         load = self._loads.get(tenant_id)
-        if load is None:
+        if load is None or load.done():
             load = asyncio.create_task(self._build(tenant_id), name=f"index of {tenant_id}")
             self._loads[tenant_id] = load
             load.add_done_callback(lambda done: self._settle(tenant_id, done))
@@ -137,7 +137,8 @@ class TenantRetriever:
 
     def _settle(self, tenant_id: TenantId, load: asyncio.Task[View]) -> None:
         """Runs before anyone who waits for `load` goes on."""
-        del self._loads[tenant_id]
+        if self._loads.get(tenant_id) is load:
+            del self._loads[tenant_id]
         if load.cancelled() or load.exception() is not None:
             return
         self._views[tenant_id] = load.result()

@@ -38,8 +38,8 @@ from tenancy.keys import keyed
 from tenancy.live import LiveConfigs, LiveKeys
 from tenancy.postgres_store import PostgresKeyStore, PostgresTenantStore
 
-# A document's text may grow to twice its bytes as JSON escapes; a form adds little.
-MAX_BODY_BYTES = 2 * MAX_DOCUMENT_BYTES + 64 * 1024
+# JSON may write two bytes of UTF-8 as six (\\u0416), and a control character too.
+MAX_BODY_BYTES = 6 * MAX_DOCUMENT_BYTES + 64 * 1024
 
 _logger = logging.getLogger("atrium.router")
 
@@ -59,16 +59,16 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app = FastAPI(title="Atrium", version="0.1.0", lifespan=lifespan)
     for module in (chat, tenants, documents):
         app.include_router(module.api)
-    dress(app, checks=checks, metrics=metrics, max_body_bytes=MAX_BODY_BYTES)
+    dress(app, checks=checks, metrics=metrics, max_body_bytes=MAX_BODY_BYTES, checks_within_s=2.0)
     return app
 
 
 async def _open(
     settings: Settings, metrics: PrometheusMetrics, checks: dict[str, Check], stack: AsyncExitStack
 ) -> Services:
-    database = Database(settings.database_url)
+    database = Database(settings.database_url.get_secret_value())
     stack.push_async_callback(database.close)
-    valkey = Valkey(settings.redis_url)
+    valkey = Valkey(settings.redis_url.get_secret_value())
     stack.push_async_callback(valkey.close)
     session = await stack.enter_async_context(open_session())
     orchestrator = ServiceClient(session, settings.orchestrator_url, service="the orchestrator")

@@ -25,8 +25,8 @@ class Settings(ServiceSettings):
 
     router_host: str = "127.0.0.1"
     router_port: int = Field(default=8080, ge=1, le=65_535)
-    database_url: str
-    redis_url: str
+    database_url: SecretStr
+    redis_url: SecretStr
     orchestrator_url: str
     rag_service_url: str
     auth_mode: Annotated[frozenset[AuthMode], NoDecode] = frozenset({AuthMode.API_KEY})
@@ -54,6 +54,8 @@ class Settings(ServiceSettings):
     def _secrets_are_real(self) -> Self:
         if self.service_signing_key is None:
             raise ValueError("SERVICE_SIGNING_KEY is needed: the router signs what it sends on")
+        refuse_placeholder("DATABASE_URL", self.database_url.get_secret_value())
+        refuse_placeholder("REDIS_URL", self.redis_url.get_secret_value())
         if self.atrium_bootstrap_key is not None:
             refuse_placeholder("ATRIUM_BOOTSTRAP_KEY", self.atrium_bootstrap_key.get_secret_value())
         return self

@@ -26,7 +26,7 @@ MAX_LINE = 1024 * 1024
 
 
 def open_session() -> aiohttp.ClientSession:
-    """No connection limit: admission bounds the load, a second bound here would only hide a queue."""
+    """No connection limit: a bound here would be a queue that nobody sees."""
     return aiohttp.ClientSession(
         connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=KEEP_ALIVE_S),
         timeout=aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_TIMEOUT_S),
@@ -97,13 +97,10 @@ class ServiceClient:
             if line:
                 yield line
 
-    async def readiness(self) -> Readiness:
-        async with self._session.get(self._base_url + "/readyz", timeout=aiohttp.ClientTimeout(total=1.5)) as response:
-            return Readiness.model_validate(orjson.loads(await response.read()))
-
     async def check(self) -> Mapping[str, State]:
         """For `/readyz`: the states of what lies behind the service; raises if the service itself is down."""
-        return (await self.readiness()).dependencies
+        async with self._session.get(self._base_url + "/readyz") as response:
+            return Readiness.model_validate(orjson.loads(await response.read())).dependencies
 
     async def _body(self, response: aiohttp.ClientResponse, deadline: datetime) -> bytes:
         try:
@@ -118,4 +115,9 @@ class ServiceClient:
         if not response.status >= 400:
             return UpstreamError(f"{self._service} answered {response.status}")
         body = await self._body(response, deadline)
-        return error_from_envelope(response.status, body[:MAX_ERROR_BODY], service=self._service)
+        return error_from_envelope(
+            response.status,
+            body[:MAX_ERROR_BODY],
+            service=self._service,
+            retry_after=response.headers.get("retry-after"),
+        )

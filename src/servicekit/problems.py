@@ -34,6 +34,8 @@ STATUS: Mapping[str, int] = {
     errors.UpstreamTimeoutError.code: 504,
 }
 
+_COME_BACK = frozenset({errors.OverloadedError.code, errors.DependencyDownError.code})
+"""Always with `Retry-After`: a second, where nothing better is known."""
 _FRAMEWORK_CODES = {404: errors.NotFoundError.code, 405: "method_not_allowed"}
 _RESPONSES = {
     401: "no credential, or not a valid one",
@@ -63,8 +65,11 @@ def install_error_handlers(app: FastAPI) -> None:
 
 def error_response(request: Request, error: AtriumError) -> JSONResponse:
     headers = {}
-    if error.retry_after_s is not None:
-        headers["retry-after"] = str(max(1, math.ceil(error.retry_after_s)))
+    wait_s = error.retry_after_s
+    if wait_s is not None or error.code in _COME_BACK:
+        headers["retry-after"] = str(max(1, math.ceil(wait_s or 0)))
+    if error.code == errors.DependencyDownError.code:
+        record_of(request.scope).dependency_down = str(error.details.get("dependency", ""))
     if error.code == errors.UnauthenticatedError.code:
         headers["www-authenticate"] = "Bearer"
     extra = error.details.get("headers")
@@ -121,7 +126,7 @@ def _envelope(
     return JSONResponse(body.model_dump(mode="json"), status_code=status, headers=dict(headers or {}))
 
 
-def error_from_envelope(status: int, body: bytes, *, service: str) -> AtriumError:
+def error_from_envelope(status: int, body: bytes, *, service: str, retry_after: str | None = None) -> AtriumError:
     """Raise a callee's envelope again here. A body that is not one is the callee's fault: `upstream_error`."""
     try:
         envelope = ErrorEnvelope.model_validate(orjson.loads(body))
@@ -131,4 +136,5 @@ def error_from_envelope(status: int, body: bytes, *, service: str) -> AtriumErro
     if cls is None or cls in {errors.AtriumError, errors.UnauthenticatedError, errors.ForbiddenError}:
         # A callee that does not trust us, or broke, is not the client's doing.
         return errors.UpstreamError(f"{service} failed")
-    return cls(envelope.error.message, details=envelope.error.details)
+    wait_s = float(retry_after) if retry_after is not None and retry_after.isdigit() else None
+    return cls(envelope.error.message, details=envelope.error.details, retry_after_s=wait_s)

@@ -6,15 +6,19 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from sqlalchemy import text
-from sqlalchemy.exc import DBAPIError, SQLAlchemyError
+from sqlalchemy.exc import DBAPIError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
 from contracts.errors import DependencyDownError
 from contracts.tenant import TenantId
+from stores.patience import bounded
 
 STATEMENT_TIMEOUT_S = 30
 POOL_WAIT_S = 5
+CHECK_S = 0.9
+CALL_S = 6.0
+"""For a store's short calls (`stores.patience`): a wait for a connection, and the call itself."""
 
 _SET_TENANT = text("SELECT set_config('app.tenant_id', :tenant, true)")
 _NO_TENANT = ""
@@ -60,6 +64,7 @@ class Database:
         async with self._transaction(_NO_TENANT) as connection:
             yield connection
 
+    @bounded(CHECK_S, "postgres")
     async def check(self) -> None:
         """For `/readyz`: raises when PostgreSQL does not answer."""
         async with self._engine.connect() as connection:
@@ -75,17 +80,13 @@ class Database:
                 await connection.execute(_SET_TENANT, {"tenant": tenant})
                 yield connection
         except DBAPIError as error:
-            if error.connection_invalidated or is_out_of_reach(error):
-                raise DependencyDownError("the database is out of reach", retry_after_s=2) from error
+            # OperationalError: the connection, the server's state, or a lock or a statement that took too long.
+            if error.connection_invalidated or isinstance(error, OperationalError):
+                raise _out_of_reach() from error
             raise
-        except (TimeoutError, PoolTimeoutError, OSError) as error:
-            raise DependencyDownError("the database is out of reach", retry_after_s=2) from error
+        except (PoolTimeoutError, OSError) as error:  # TimeoutError is an OSError
+            raise _out_of_reach() from error
 
 
-def is_out_of_reach(error: SQLAlchemyError) -> bool:
-    """SQLSTATE class 08 (connection), 57P (shutdown), 53 (no resources), or no SQLSTATE at all: never connected."""
-    origin = getattr(error, "orig", None)
-    state = getattr(origin, "sqlstate", None)
-    if state is None:
-        return type(origin).__name__ == "OperationalError"
-    return str(state).startswith(("08", "57P", "53"))
+def _out_of_reach() -> DependencyDownError:
+    return DependencyDownError("the database is out of reach", details={"dependency": "postgres"}, retry_after_s=2)

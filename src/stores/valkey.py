@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from redis.asyncio import Redis
+from redis.asyncio import BlockingConnectionPool, Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
@@ -15,24 +16,32 @@ from contracts.errors import DependencyDownError
 from contracts.tenant import TenantId
 
 TIMEOUT_S = 0.5
+"""One exchange with the server."""
+CALL_TIMEOUT_S = 2.0
+"""One call in all: waiting for a connection, connecting, sending a script that the server does not have yet."""
 
 
 def tenant_key(tenant_id: TenantId, *parts: str) -> str:
-    """`atrium:{t1}:rate:minute`. The braces keep all keys of a tenant in one cluster slot."""
+    """`atrium:{t1}:rate:requests_per_minute`. The braces keep all keys of a tenant in one cluster slot."""
     return ":".join((f"atrium:{{{tenant_id}}}", *parts))
 
 
 class Valkey:
-    """No call waits longer than half a second, and none is retried: the caller's mode for an outage decides."""
+    """No call takes longer than two seconds, and none is retried: the caller's mode for an outage decides.
 
-    def __init__(self, url: str, *, max_connections: int = 100) -> None:
-        self._client: Redis = Redis.from_url(
+    More callers than connections wait for one, within that time.
+    """
+
+    def __init__(self, url: str, *, max_connections: int = 50) -> None:
+        pool: BlockingConnectionPool = BlockingConnectionPool.from_url(
             url,
+            max_connections=max_connections,
+            timeout=CALL_TIMEOUT_S,
             socket_timeout=TIMEOUT_S,
             socket_connect_timeout=TIMEOUT_S,
-            max_connections=max_connections,
             retry=Retry(NoBackoff(), 0),
         )
+        self._client: Redis = Redis.from_pool(pool)
 
     def script(self, path: Path) -> Script:
         """A Lua script that Valkey runs as one atomic step; sent once, then called by its hash."""
@@ -56,6 +65,9 @@ class Script:
         Raises DependencyDownError when Valkey is out of reach.
         """
         try:
-            return await self._script(keys=[tenant_key(tenant_id, *parts) for parts in keys], args=list(args))
-        except (RedisError, OSError) as error:
-            raise DependencyDownError("the limit store is out of reach", retry_after_s=1) from error
+            async with asyncio.timeout(CALL_TIMEOUT_S):
+                return await self._script(keys=[tenant_key(tenant_id, *parts) for parts in keys], args=list(args))
+        except (RedisError, OSError) as error:  # TimeoutError is an OSError
+            raise DependencyDownError(
+                "the limit store is out of reach", details={"dependency": "valkey"}, retry_after_s=1
+            ) from error

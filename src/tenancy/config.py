@@ -5,7 +5,7 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import Annotated, Self
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
 from contracts.chat import Identifier, Route, RouteName
 from contracts.routes import BUILT_IN_ROUTES
@@ -15,7 +15,15 @@ from tenancy.patterns import InvalidPatternError, PatternType, compile_pattern
 MAX_RULES = 1_000
 _BUILT_IN = frozenset(route.name for route in BUILT_IN_ROUTES)
 
-LiteralPattern = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=1_000), Storable]
+
+def _usable_literal(pattern: str) -> str:
+    compile_pattern(PatternType.CONTAINS, pattern)
+    return pattern
+
+
+LiteralPattern = Annotated[
+    str, StringConstraints(min_length=1, max_length=1_000), Storable, AfterValidator(_usable_literal)
+]
 Pattern = Annotated[str, StringConstraints(min_length=1, max_length=2_000), Storable]
 Reason = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=300), Storable]
 

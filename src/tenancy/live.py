@@ -32,6 +32,12 @@ class _Entry(Generic[V]):
     read_at: float
 
 
+@dataclass(frozen=True, slots=True)
+class _Reading(Generic[V]):
+    task: asyncio.Task[V]
+    began: float
+
+
 class FreshCache(Generic[K, V]):
     """A bounded cache of values that are read again when older than `max_age_s`; one read at a time per key.
 
@@ -51,20 +57,21 @@ class FreshCache(Generic[K, V]):
         self._max_entries = max_entries
         self._clock = clock
         self._entries: OrderedDict[K, _Entry[V]] = OrderedDict()
-        self._reading: dict[K, asyncio.Task[V]] = {}
+        self._reading: dict[K, _Reading[V]] = {}
 
     async def get(self, key: K) -> V:
         entry = self._entries.get(key)
         if entry is not None and self._clock() - entry.read_at <= self._max_age_s:
             self._entries.move_to_end(key)
             return entry.value
-        task = self._reading.get(key)
-        if task is None:
+        reading = self._reading.get(key)
+        if reading is None or self._clock() - reading.began > self._max_age_s:
+            # None, or one so slow that what it brings may be older than promised.
             task = asyncio.create_task(self._refresh(key, entry))
-            self._reading[key] = task
+            reading = self._reading[key] = _Reading(task, self._clock())
             task.add_done_callback(partial(self._finished, key))
         # Shielded: one caller that goes away must not fail the others that wait for the same read.
-        return await asyncio.shield(task)
+        return await asyncio.shield(reading.task)
 
     def forget(self, key: K) -> None:
         """A write by this process: the next request reads. A read already under way is not waited for."""
@@ -72,7 +79,7 @@ class FreshCache(Generic[K, V]):
         self._reading.pop(key, None)
 
     def _finished(self, key: K, task: asyncio.Task[V]) -> None:
-        if self._reading.get(key) is task:
+        if (reading := self._reading.get(key)) and reading.task is task:
             del self._reading[key]
         if not task.cancelled():
             task.exception()  # looked at, so that a failure nobody waits for any more is not reported as lost
@@ -80,7 +87,7 @@ class FreshCache(Generic[K, V]):
     async def _refresh(self, key: K, remembered: _Entry[V] | None) -> V:
         began = self._clock()
         value = await self._read(key, remembered.value if remembered else None)
-        if self._reading.get(key) is asyncio.current_task():
+        if (reading := self._reading.get(key)) and reading.task is asyncio.current_task():
             self._entries[key] = _Entry(value, began)
             self._entries.move_to_end(key)
             while len(self._entries) > self._max_entries:

@@ -8,7 +8,8 @@ from sqlalchemy.exc import IntegrityError
 from contracts.context import Role
 from contracts.errors import ConflictError, NotFoundError, PreconditionFailedError
 from contracts.tenant import TenantId
-from stores.postgres import Database
+from stores.patience import bounded
+from stores.postgres import CALL_S, Database
 from tenancy.config import TenantConfig, Tier
 from tenancy.keys import KeyHolder, NewKey
 from tenancy.ports import ConfigVersion, TenantSummary
@@ -38,6 +39,7 @@ class PostgresTenantStore:
     def __init__(self, database: Database) -> None:
         self._database = database
 
+    @bounded(CALL_S, "postgres")
     async def create(self, tenant_id: TenantId, tier: Tier, config: TenantConfig, admin_key: NewKey) -> None:
         tenant = str(tenant_id)
         try:
@@ -57,15 +59,18 @@ class PostgresTenantStore:
         except IntegrityError as error:
             raise ConflictError(f"the tenant {tenant_id} exists already") from error
 
+    @bounded(CALL_S, "postgres")
     async def list(self, after: str, limit: int) -> list[TenantSummary]:
         async with self._database.no_tenant() as connection:
             rows = (await connection.execute(_LIST, {"after": after, "limit": limit})).all()
         return [TenantSummary(TenantId(row[0]), Tier(row[1]), row[2], row[3]) for row in rows]
 
+    @bounded(CALL_S, "postgres")
     async def read_config(self, tenant_id: TenantId) -> ConfigVersion | None:
         found = await self.read_config_unless(tenant_id, _NO_VERSION)
         return found if isinstance(found, ConfigVersion) else None
 
+    @bounded(CALL_S, "postgres")
     async def read_config_unless(self, tenant_id: TenantId, known_version: int) -> ConfigVersion | int | None:
         async with self._database.tenant(tenant_id) as connection:
             row = (await connection.execute(_READ, {"tenant": str(tenant_id), "known": known_version})).one_or_none()
@@ -76,6 +81,7 @@ class PostgresTenantStore:
             return int(version)
         return ConfigVersion(version, TenantConfig.model_validate(config))
 
+    @bounded(CALL_S, "postgres")
     async def write_config(
         self, tenant_id: TenantId, config: TenantConfig, *, author: str, expected_version: int | None
     ) -> int:
@@ -99,6 +105,7 @@ class PostgresKeyStore:
     def __init__(self, database: Database) -> None:
         self._database = database
 
+    @bounded(CALL_S, "postgres")
     async def find(self, key_hash: bytes) -> KeyHolder | None:
         async with self._database.no_tenant() as connection:
             row = (await connection.execute(_FIND_KEY, {"hash": key_hash})).one_or_none()
@@ -107,6 +114,7 @@ class PostgresKeyStore:
         key_id, tenant, role = row
         return KeyHolder(key_id, TenantId(tenant) if tenant is not None else None, Role(role))
 
+    @bounded(CALL_S, "postgres")
     async def add_first_platform_key(self, key: NewKey, label: str) -> bool:
         async with self._database.no_tenant() as connection:
             values = {"id": key.key_id, "hash": key.key_hash, "label": label}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets
+import socket
 from collections.abc import AsyncIterator
 
 import pytest
@@ -36,7 +37,7 @@ def tenant() -> TenantId:
 
 
 async def test_a_burst_admits_exactly_the_limit(limiter: RateLimiter, tenant: TenantId) -> None:
-    decisions = await asyncio.gather(*(limiter.take(tenant, [LONG]) for _ in range(50)))
+    decisions = await asyncio.gather(*(limiter.take(tenant, [LONG]) for _ in range(500)))
     assert sum(decision.allowed for decision in decisions) == LONG.limit
 
 
@@ -88,6 +89,16 @@ async def test_a_lowered_limit_holds_at_once(limiter: RateLimiter, tenant: Tenan
     refused = await limiter.take(tenant, [Window("long", 2, 600)])
     assert not refused.allowed
     assert refused.states[0].remaining == 0
+
+
+async def test_a_valkey_that_hangs_costs_two_seconds_and_no_more(tenant: TenantId) -> None:
+    """A listener that never accepts: connecting succeeds, no answer ever comes."""
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        valkey = Valkey(f"redis://127.0.0.1:{silent.getsockname()[1]}")
+        async with asyncio.timeout(4):
+            with pytest.raises(DependencyDownError):
+                await ValkeyLimiter(valkey).take(tenant, [SHORT])
+        await valkey.close()
 
 
 async def test_without_valkey_the_answer_is_a_stated_error_and_soon(tenant: TenantId) -> None:

@@ -147,6 +147,7 @@ def test_an_engine_that_refuses_is_a_status(stack: Stack, tenant: str, fault: st
     with stack.client(tenant) as client:
         answer = client.post("/chat", json=question(tenant, query=f"please {fault}", stream=stream))
     assert answer.status_code == status, answer.text
+    assert ("retry-after" in answer.headers) == (status == 503)
 
 
 def test_an_engine_that_dies_midway_is_a_502_or_an_error_event(stack: Stack, tenant: str) -> None:

@@ -5,10 +5,12 @@ from __future__ import annotations
 import time
 from typing import Any
 
+import httpx
 import pytest
 
+from support.server import served
 from support.sse import events
-from support.stack import Stack
+from support.stack import Stack, another_router
 
 PRICE = "Which shop sells this laptop cheapest?"
 
@@ -96,6 +98,23 @@ def test_a_new_config_governs_within_a_second_and_its_version_proves_it(stack: S
         assert after["refusal"]["reason"] == "sensitive_prompt"
         stale = client.put(f"/tenant/{tenant}/config", json=changed, headers={"if-match": current.headers["etag"]})
         assert (stale.status_code, stale.json()["error"]["code"]) == (412, "precondition_failed")
+
+
+def test_a_new_config_governs_every_replica_a_second_later(stack: Stack, valkey_url: str) -> None:
+    """The write goes to one router; another one, which has the old version in memory, is asked."""
+    tenant = stack.new_tenant()
+    with served(another_router(stack, valkey_url)) as url:
+        question = {"query": "open sesame"}
+        headers = {"x-tenant-id": tenant}
+        for change in range(5):
+            before = httpx.post(f"{url}/chat", json=question, headers=headers).json()
+            assert before["config_version"] == change + 1
+            changed = {"sensitive_prompt_patterns": ["sesame"] if change % 2 == 0 else []}
+            httpx.put(f"{stack.router}/tenant/{tenant}/config", json=changed, headers=headers).raise_for_status()
+            time.sleep(1)  # the bound that is promised
+            after = httpx.post(f"{url}/chat", json=question, headers=headers).json()
+            assert after["config_version"] == change + 2
+            assert (after["refusal"] is not None) == (change % 2 == 0)
 
 
 def test_the_config_comes_back_as_it_was_written(stack: Stack) -> None:

@@ -303,7 +303,7 @@ def test_it_says_what_it_needs_and_what_it_did(caller: Caller) -> None:
     caller.search("milk")
     assert caller.http.get("/healthz").json() == {"status": "ok"}
     ready = caller.http.get("/readyz")
-    assert (ready.status_code, ready.json()["dependencies"]) == (200, {"postgres": "ok", "embedding": "ok"})
+    assert (ready.status_code, ready.json()["dependencies"]) == (200, {"postgres": "ok"})
     metrics = caller.http.get("/metrics").text
     assert f'atrium_chunks_ingested_total{{tenant="{caller.tenant}"}}' in metrics
     assert "atrium_index_load_seconds_count" in metrics
@@ -314,7 +314,7 @@ def test_without_its_database_it_is_unready_says_so_and_still_embeds(connect: Co
     with running_service("postgresql://nobody@127.0.0.1:1/none") as base_url:
         caller = connect(base_url, "t1")
         ready = caller.http.get("/readyz")
-        assert (ready.status_code, ready.json()["dependencies"]) == (503, {"postgres": "down", "embedding": "ok"})
+        assert (ready.status_code, ready.json()["dependencies"]) == (503, {"postgres": "down"})
         answer = caller.http.post("/v1/search", json={"query": "milk"})
         assert (answer.status_code, answer.json()["error"]["code"]) == (503, "dependency_unavailable")
         assert caller.http.post("/v1/embed", json={"texts": ["milk"]}).status_code == 200

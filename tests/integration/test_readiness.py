@@ -2,30 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import httpx
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-import router.main
-import router.settings
 from support.server import served
-from support.stack import Stack
+from support.stack import Stack, another_router
 
 NOWHERE = "http://127.0.0.1:9"
-
-
-def lonely_router(stack: Stack, database_url: str, valkey_url: str, **changes: Any) -> Any:
-    values: dict[str, Any] = {
-        "database_url": database_url,
-        "redis_url": valkey_url,
-        "orchestrator_url": stack.orchestrator,
-        "rag_service_url": stack.rag,
-        "service_signing_key": stack.signing_key,
-        "auth_mode": "header,api_key",
-    }
-    return router.main.create_app(router.settings.Settings(**(values | changes)))
 
 
 def test_all_is_well_from_the_router_to_the_engine(stack: Stack) -> None:
@@ -37,12 +21,14 @@ def test_all_is_well_from_the_router_to_the_engine(stack: Stack) -> None:
 
 @pytest.mark.parametrize(
     ("change", "named"),
-    [({"redis_url": "unix:///nonexistent/valkey.sock"}, "valkey"), ({"orchestrator_url": NOWHERE}, "orchestrator")],
+    [
+        ({"redis_url": "unix:///nonexistent/valkey.sock"}, "valkey"),
+        ({"orchestrator_url": NOWHERE}, "orchestrator"),
+        ({"database_url": "postgresql://atrium_app@/atrium?host=/nonexistent"}, "postgres"),
+    ],
 )
-def test_what_is_down_is_named(
-    stack: Stack, database_url: str, valkey_url: str, change: dict[str, str], named: str
-) -> None:
-    with served(lonely_router(stack, database_url, valkey_url, **change)) as url:
+def test_what_is_down_is_named(stack: Stack, valkey_url: str, change: dict[str, str], named: str) -> None:
+    with served(another_router(stack, valkey_url, **change)) as url:
         answer = httpx.get(f"{url}/readyz")
         assert httpx.get(f"{url}/healthz").status_code == 200
     assert answer.status_code == 503
@@ -50,18 +36,20 @@ def test_what_is_down_is_named(
     assert [name for name, state in answer.json()["dependencies"].items() if state == "down"] == [named]
 
 
-def test_without_valkey_nothing_is_admitted_and_the_answer_comes_soon(stack: Stack, database_url: str) -> None:
-    """On the stack's own database a tenant exists; here it need not: the limit is asked after the config."""
+def test_without_valkey_nothing_is_admitted_and_the_answer_comes_soon(stack: Stack) -> None:
     tenant = stack.new_tenant()
-    with served(lonely_router(stack, stack.database_url, "unix:///nonexistent/valkey.sock")) as url:
+    with served(another_router(stack, "unix:///nonexistent/valkey.sock")) as url:
         answer = httpx.post(f"{url}/chat", json={"query": "hello"}, headers={"x-tenant-id": tenant}, timeout=5)
+        counted = httpx.get(f"{url}/metrics").text
     assert (answer.status_code, answer.json()["error"]["code"]) == (503, "dependency_unavailable")
     assert answer.headers["retry-after"] == "1"
+    assert answer.json()["error"]["details"] == {"dependency": "valkey"}
+    assert 'atrium_dependency_failure_total{dependency="valkey",reason="out_of_reach"} 1.0' in counted
 
 
 def test_an_orchestrator_out_of_reach_is_a_502(stack: Stack, valkey_url: str) -> None:
     tenant = stack.new_tenant()
-    with served(lonely_router(stack, stack.database_url, valkey_url, orchestrator_url=NOWHERE)) as url:
+    with served(another_router(stack, valkey_url, orchestrator_url=NOWHERE)) as url:
         for stream in (False, True):
             body = {"query": "hello", "stream": stream}
             answer = httpx.post(f"{url}/chat", json=body, headers={"x-tenant-id": tenant}, timeout=5)

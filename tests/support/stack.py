@@ -58,6 +58,20 @@ class Stack:
         return tenant
 
 
+def another_router(stack: Stack, valkey_url: str, **changes: Any) -> Any:
+    """One more replica over the same stores; `changes` are settings of its own."""
+    values = {
+        "database_url": stack.database_url,
+        "redis_url": valkey_url,
+        "orchestrator_url": stack.orchestrator,
+        "rag_service_url": stack.rag,
+        "service_signing_key": stack.signing_key,
+        "auth_mode": "header,api_key",
+        "header_role": "tenant_admin",
+    }
+    return router.main.create_app(router.settings.Settings(**(values | changes)))
+
+
 @contextmanager
 def running_stack(database_url: str, valkey_url: str) -> Iterator[Stack]:
     signing_key = generate_signing_key()

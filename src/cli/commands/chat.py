@@ -49,12 +49,13 @@ def show(events: Iterable[ServerEvent]) -> None:
                 sys.stdout.write(printable(str(event.data["text"])))
                 sys.stdout.flush()
             case "citations":
-                citations = list(event.data["citations"]) if isinstance(event.data, dict) else list(event.data)
+                citations = list(event.data["citations"])
             case "refusal":
                 _refused(event.data)
             case "error":
                 sys.stdout.write("\n")
-                raise CliError(f"{event.data['message']} ({event.data['code']})")
+                error = event.data["error"]
+                raise CliError(f"{printable(error['message'])} ({error['code']})")
             case "done":
                 sys.stdout.write("\n")
                 _cite(citations)
@@ -71,7 +72,6 @@ def _cite(citations: list[dict[str, Any]]) -> None:
 
 
 def _refused(data: dict[str, Any]) -> None:
-    refusal = data.get("refusal", data)
-    said = printable(str(refusal.get("message") or refusal.get("reason")))
+    said = printable(str(data["message"]))
     ERR.print(Text.assemble(("Refused: ", "bold yellow"), said))
     raise typer.Exit(3)

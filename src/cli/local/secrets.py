@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from cli.errors import CliError
 from cli.local.private_file import write_private
+from servicekit.settings import is_placeholder
 from servicekit.tokens import InvalidKeyError, generate_signing_key, load_signing_key, public_text
 
 
@@ -35,9 +36,12 @@ class Secrets(BaseModel):
         signing_key = environment.get("SERVICE_SIGNING_KEY")
         if kept is not None:
             return kept.model_copy(update={"service_signing_key": _checked(signing_key)}) if signing_key else kept
+        chosen_key = environment.get("ATRIUM_BOOTSTRAP_KEY")
+        if chosen_key and is_placeholder(chosen_key):
+            raise CliError("ATRIUM_BOOTSTRAP_KEY is a placeholder: set a real value, or unset it")
         made = cls(
             service_signing_key=_checked(signing_key) if signing_key else generate_signing_key(),
-            platform_key=environment.get("ATRIUM_BOOTSTRAP_KEY") or f"atr_{secrets.token_urlsafe(32)}",
+            platform_key=chosen_key or f"atr_{secrets.token_urlsafe(32)}",
         )
         made.save(path)
         return made

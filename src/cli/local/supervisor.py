@@ -94,15 +94,18 @@ class Supervisor:
         self._children[service.name] = child
         self._watchers.append(asyncio.ensure_future(self._watch(child)))
         self._tell(service.name, "starting")
-        await self._until_ready(service)
+        await self._until_ready(service, child)
+        if child.ended:
+            return  # its watcher tells, and starts it again
         await asyncio.to_thread(service.once_ready)
         self._ready_at[service.name] = time.monotonic()
         self._ready[service.name].set()
         self._tell(service.name, "ready")
 
-    async def _until_ready(self, service: Service) -> None:
+    async def _until_ready(self, service: Service, child: Child) -> None:
+        """Also returns when the child has ended."""
         started = time.monotonic()
-        while not (health := await asyncio.to_thread(service.health)).ready:
+        while not child.ended and not (health := await asyncio.to_thread(service.health)).ready:
             self._tell(service.name, "starting", health.note)
             behind = [self._ready_at.get(name) for name in service.behind if name in self._services]
             since = max([started, *(at for at in behind if at is not None)])
@@ -118,8 +121,13 @@ class Supervisor:
         try:
             await self._revive(child, how)
         except CliError as error:
-            if not self._failure.done():
-                self._failure.set_result(error)
+            failure = error
+        except Exception as error:  # noqa: BLE001  a watcher that ended silently would leave half a stack
+            failure = self._failed(child.service.name, f"could not be started again: {error}")
+        else:
+            return
+        if not self._failure.done():
+            self._failure.set_result(failure)
 
     async def _revive(self, child: Child, how: str) -> None:
         """Raises CliError where starting again is not to be tried, or has failed."""
@@ -134,6 +142,7 @@ class Supervisor:
         await asyncio.sleep(self._restart_pause_s)
         if not self._stopping:
             await self._start(child.service)
+        if self._ready[name].is_set():
             self._trouble(f"{name} is ready again.")
 
     async def _stop(self, child: Child, hurry: asyncio.Event) -> None:

@@ -15,7 +15,8 @@ from contracts.tenant import TenantId
 from rag.adapters import chunk_sql as sql
 from rag.domain.corpus import Chunk, ChunkRecord, Corpus, CorpusVersion, Document, Standing
 from rag.domain.vectors import HalfMatrix, pack_rows, unpack_rows
-from stores.postgres import Database
+from stores.patience import bounded
+from stores.postgres import CALL_S, STATEMENT_TIMEOUT_S, Database
 
 ROWS_AT_ONCE = 500
 """Of a load: between two portions the event loop serves others."""
@@ -25,10 +26,12 @@ class PostgresChunkStore:
     def __init__(self, database: Database) -> None:
         self._database = database
 
+    @bounded(CALL_S, "postgres")
     async def version(self, tenant_id: TenantId) -> CorpusVersion:
         async with self._database.tenant(tenant_id) as connection:
             return await _version(connection, tenant_id)
 
+    @bounded(STATEMENT_TIMEOUT_S, "postgres")
     async def load(self, tenant_id: TenantId, model: str, dimension: int) -> Corpus:
         records: list[ChunkRecord] = []
         packed: list[bytes] = []
@@ -46,12 +49,14 @@ class PostgresChunkStore:
                         of_other_models += 1
         return Corpus(version, tuple(records), unpack_rows(packed, dimension), of_other_models)
 
+    @bounded(CALL_S, "postgres")
     async def standing(self, tenant_id: TenantId, document_id: str) -> Standing | None:
         async with self._database.tenant(tenant_id) as connection:
             found = await connection.execute(sql.STANDING, {"tenant": str(tenant_id), "document": document_id})
             row = found.one_or_none()
         return _standing(row) if row else None
 
+    @bounded(STATEMENT_TIMEOUT_S, "postgres")
     async def put(
         self, tenant_id: TenantId, document: Document, chunks: Sequence[Chunk], vectors: HalfMatrix, model: str
     ) -> int:
@@ -67,6 +72,7 @@ class PostgresChunkStore:
             await connection.execute(sql.INSERT_CHUNK, rows)
         return seq
 
+    @bounded(CALL_S, "postgres")
     async def delete(self, tenant_id: TenantId, document_id: str) -> bool:
         key = {"tenant": str(tenant_id), "document": document_id}
         async with self._database.tenant(tenant_id) as connection:
@@ -78,12 +84,14 @@ class PostgresChunkStore:
                 await _next_seq(connection, tenant_id)
         return deleted
 
+    @bounded(CALL_S, "postgres")
     async def document(self, tenant_id: TenantId, document_id: str) -> DocumentInfo | None:
         async with self._database.tenant(tenant_id) as connection:
             found = await connection.execute(sql.DOCUMENT, {"tenant": str(tenant_id), "document": document_id})
             row = found.one_or_none()
         return _info(row) if row else None
 
+    @bounded(CALL_S, "postgres")
     async def documents(self, tenant_id: TenantId, *, after: str, limit: int) -> list[DocumentInfo]:
         page = {"tenant": str(tenant_id), "after": after, "limit": limit}
         async with self._database.tenant(tenant_id) as connection:

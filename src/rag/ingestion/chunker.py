@@ -24,7 +24,7 @@ class Chunker:
     def spans(self, parsed: Parsed) -> list[Span]:
         """At most PIECE_CHARS + OVERLAP_CHARS characters and `max_tokens` tokens each, in order of appearance.
 
-        CPU-bound: a file of 8 MB takes some seconds.
+        CPU-bound: the largest file takes a second or two.
         """
         pieces = split(parsed.text, parsed.format, size=PIECE_CHARS)
         spans = spans_of(pieces, parsed.text, size=PIECE_CHARS)

@@ -154,8 +154,8 @@ class _Answering:
         record.session_id, record.config_version = turn.session_id, turn.config_version
         record.route, record.chunk_ids = transcript.route, transcript.chunk_ids
         record.citations = [citation.chunk_id for citation in transcript.citations]
-        record.token_usage = transcript.usage.model_dump()
-        record.cost_usd_estimate = self._cost()
+        if transcript.counted or transcript.refusal:
+            record.token_usage, record.cost_usd_estimate = transcript.usage.model_dump(), self._cost()
         if transcript.refusal:
             record.refusal_reason = transcript.refusal.reason
         if transcript.error:

@@ -68,7 +68,7 @@ async def create(body: NewTenant, _: Platform, found: ServicesDep) -> CreatedTen
 async def list_tenants(
     _: Platform,
     found: ServicesDep,
-    after: Annotated[str, Query(max_length=63)] = "",
+    after: Annotated[str, Query(max_length=63, pattern="^[a-z0-9-]*$")] = "",
     limit: Annotated[int, Query(ge=1, le=1_000)] = 100,
 ) -> TenantPage:
     rows = await found.tenants.list(after, limit)

@@ -20,13 +20,17 @@ from contracts.chat import (
 
 @dataclass(slots=True)
 class Transcript:
-    """Folds the events of one turn. After a refusal the answer is what the refusal says to the user."""
+    """Folds the events of one turn. After a refusal the answer is what the refusal says to the user.
+
+    `counted`: the engine's count has come. Of a stream that was left it has not.
+    """
 
     route: str = ""
     model: str = ""
     chunk_ids: list[str] = field(default_factory=list)
     citations: list[Citation] = field(default_factory=list)
     usage: Usage = field(default_factory=Usage)
+    counted: bool = False
     refusal: Refusal | None = None
     error: ErrorEvent | None = None
     ended: bool = False
@@ -40,7 +44,7 @@ class Transcript:
         elif isinstance(event, CitationsEvent):
             self.citations = event.citations
         elif isinstance(event, UsageEvent):
-            self.usage = event.usage
+            self.usage, self.counted = event.usage, True
         else:
             self._end(event)
 

@@ -54,14 +54,16 @@ class Identity:
 
     async def _by_key(self, authorization: str, named: TenantId | None) -> Principal:
         scheme, _, text = authorization.partition(" ")
-        if AuthMode.API_KEY not in self._modes or scheme.lower() != "bearer":
+        if scheme.lower() != "bearer":
             raise UnauthenticatedError("this kind of credential is not accepted here")
         text = text.strip()
         holder = await self._keys.holder(text) if 0 < len(text) <= MAX_KEY_CHARS else None
         if holder is None:
             raise UnauthenticatedError("the API key is not valid")
-        if holder.tenant_id is None:
+        if holder.tenant_id is None:  # platform operations always need a key, so one is accepted in every mode
             return Principal(named, holder.role, holder.key_id)
+        if AuthMode.API_KEY not in self._modes:
+            raise UnauthenticatedError("this kind of credential is not accepted here")
         require_same(holder.tenant_id, named)
         return Principal(holder.tenant_id, holder.role, holder.key_id)
 
@@ -96,4 +98,5 @@ def require_tenant(principal: Principal, tenant_id: TenantId, permission: Permis
     """Another tenant's resource is the same 404 as one that does not exist."""
     if not principal.reaches(tenant_id):
         raise NotFoundError("no such tenant")
+    require_same(tenant_id, principal.tenant_id)
     require(principal, permission)

@@ -48,7 +48,7 @@ def test_an_answer_is_shown_as_it_comes_and_then_its_sources(capsys: pytest.Capt
 
 
 def test_a_refusal_has_an_exit_code_of_its_own() -> None:
-    refusal = {"refusal": {"reason": "r", "rule_id": "x", "stage": "input", "message": "no"}}
+    refusal = {"reason": "r", "rule_id": "x", "stage": "input", "message": "no"}
     with pytest.raises(typer.Exit) as ended:
         show([ServerEvent("refusal", refusal)])
     assert ended.value.exit_code == 3
@@ -62,7 +62,7 @@ def test_an_answer_that_breaks_off_is_an_error(events: list[ServerEvent]) -> Non
 
 def test_an_error_event_is_an_error() -> None:
     with pytest.raises(CliError, match=r"the engine failed \(upstream_error\)"):
-        show([ServerEvent("error", {"code": "upstream_error", "message": "the engine failed"})])
+        show([ServerEvent("error", {"error": {"code": "upstream_error", "message": "the engine failed"}})])
 
 
 def test_nothing_a_model_says_moves_the_cursor() -> None:

@@ -78,8 +78,10 @@ async def test_everything_else_is_refused(credentials: Credentials, error: type[
 async def test_a_mode_that_is_off_accepts_nothing() -> None:
     with pytest.raises(UnauthenticatedError):
         await identity(frozenset({AuthMode.API_KEY})).principal(said(tenant="t1"))
+    only_header = identity(frozenset({AuthMode.HEADER}))
     with pytest.raises(UnauthenticatedError):
-        await identity(frozenset({AuthMode.HEADER})).principal(said(key=ADMIN.text, tenant="t1"))
+        await only_header.principal(said(key=ADMIN.text, tenant="t1"))
+    assert (await only_header.principal(said(key=PLATFORM.text))).role is Role.PLATFORM_ADMIN
 
 
 def test_every_role_has_its_grants_and_a_user_writes_nothing() -> None:
@@ -92,3 +94,5 @@ def test_another_tenants_resource_does_not_exist() -> None:
     with pytest.raises(NotFoundError):
         require_tenant(Principal(T1, Role.TENANT_ADMIN, "a"), T2, Permission.CONFIG_READ)
     require_tenant(Principal(None, Role.PLATFORM_ADMIN, "p"), T2, Permission.CONFIG_READ)
+    with pytest.raises(TenantMismatchError):
+        require_tenant(Principal(T1, Role.PLATFORM_ADMIN, "p"), T2, Permission.CONFIG_READ)

@@ -36,7 +36,7 @@ def service() -> FastAPI:
     async def broken() -> None:
         raise RuntimeError("a secret")
 
-    dress(app, checks={}, metrics=PrometheusMetrics(), max_body_bytes=100)
+    dress(app, checks={}, metrics=PrometheusMetrics(), max_body_bytes=100, checks_within_s=1)
     return app
 
 

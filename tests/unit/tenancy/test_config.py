@@ -46,6 +46,8 @@ def test_everything_has_a_default() -> None:
         ({"refusal_rules": [{"type": "glob", "pattern": "a", "reason": "r"}]}, "refusal_rules"),
         ({"refusal_rules": [{"type": "contains", "pattern": "a"}]}, "refusal_rules"),
         ({"sensitive_prompt_patterns": [""]}, "sensitive_prompt_patterns"),
+        ({"sensitive_prompt_patterns": ["\x1c"]}, "sensitive_prompt_patterns"),
+        ({"sensitive_prompt_patterns": [" \u2003 "]}, "sensitive_prompt_patterns"),
         ({"allowed_routes": ["NOWHERE"]}, ""),
         ({"allowed_routes": ["lower"]}, "allowed_routes"),
         ({"blocked_tools": ["a b"]}, "blocked_tools"),
