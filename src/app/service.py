@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import AsyncIterator
-from contextlib import AbstractContextManager, asynccontextmanager, nullcontext
+from contextlib import asynccontextmanager
 
 from langsmith import tracing_context
 
@@ -77,7 +77,7 @@ class RunningTurn:
 
 
 class TurnService:
-    """`tracing` lets LangSmith follow its own environment variables; without it nothing of a turn leaves the stack."""
+    """`tracing` tells LangSmith of every turn; without it nothing of a turn leaves the stack."""
 
     def __init__(self, graph: TurnGraph, *, metrics: Metrics, tracing: bool) -> None:
         self._graph = graph
@@ -92,7 +92,7 @@ class TurnService:
         """
         running = RunningTurn(self._graph, caller, request)
         self._metrics.gauge(names.ACTIVE_STREAMS, 1)
-        with self._tracing_terms():  # a task inherits the context in which it was made
+        with tracing_context(enabled=self._tracing):  # a task inherits the context in which it was made
             task = asyncio.create_task(running.run())
         try:
             async with asyncio.timeout(seconds_left(caller.context.deadline) + READER_GRACE_S):
@@ -101,6 +101,3 @@ class TurnService:
             task.cancel()
             await asyncio.gather(task, return_exceptions=True)
             self._metrics.gauge(names.ACTIVE_STREAMS, -1)
-
-    def _tracing_terms(self) -> AbstractContextManager[None]:
-        return nullcontext() if self._tracing else tracing_context(enabled=False)

@@ -1,6 +1,7 @@
-"""Every metric, declared once: name, kind, unit, dimensions, help. `/metrics` and the docs are made from this list.
+"""Every metric, declared once: name, kind, unit, dimensions, help. `/metrics` is made from this list, and a test holds
+the docs to it.
 
-Dimensions are `tenant`, `route` (the intent, or the HTTP operation where there is none) and `reason`.
+The dimension `route` is the intent of a chat, or the HTTP operation where there is none.
 """
 
 from __future__ import annotations

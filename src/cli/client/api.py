@@ -16,7 +16,8 @@ from urllib.parse import quote, urlsplit
 from cli.client.sse import ServerEvent, read_events
 from cli.errors import CliError
 
-TIMEOUT_S = 150.0
+TIMEOUT_S = 630.0
+"""A little longer than the router's own bound for an upload (INGEST_TIMEOUT_S)."""
 """Between two pieces of an answer. The router ends a turn after 120 s."""
 
 

@@ -94,7 +94,7 @@ async def upload(request: Request, caller: Writer, found: ServicesDep) -> Docume
         document = _from_json(await request.body(), caller)
     else:
         raise InvalidRequestError("send application/json or multipart/form-data")
-    return await found.documents.add(caller, document)
+    return await until_disconnect(request, found.documents.add(caller, document))
 
 
 @api.get("/documents")
@@ -102,7 +102,7 @@ async def list_documents(
     caller: Reader,
     found: ServicesDep,
     after: Annotated[str, Query(max_length=128)] = "",
-    limit: Annotated[int, Query(ge=1, le=1_000)] = 100,
+    limit: Annotated[int, Query(ge=1, le=200)] = 100,
 ) -> DocumentPage:
     return await found.documents.list(caller, after, limit)
 
