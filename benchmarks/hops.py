@@ -53,9 +53,7 @@ async def bare_engine(session: aiohttp.ClientSession, bench: Bench, tokens: int)
         "max_tokens": tokens,
         "messages": [{"role": "user", "content": f"What does olive oil cost? tokens:{tokens}"}],
     }
-    return await first_token(
-        session, f"{bench.engine}/v1/chat/completions", body, {}, marker=re.compile(rb'"content": ?"[^"]')
-    )
+    return await first_token(session, f"{bench.engine}/v1/chat/completions", body, {}, marker=_CONTENT)
 
 
 async def first_token(

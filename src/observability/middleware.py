@@ -18,6 +18,9 @@ from observability.metrics import Metrics
 from observability.record import RequestRecord, attach_record
 
 _UNSAFE = re.compile(r"[^A-Za-z0-9._-]")
+MAX_TENANT_LABELS = 1_000
+"""Tenants with a metric dimension value of their own; the others share `other`."""
+
 _QUIET = frozenset({"/healthz", "/readyz", "/metrics"})
 _logger = logging.getLogger(REQUEST_LOGGER)
 
@@ -34,6 +37,7 @@ class RequestMiddleware:
         self._app = app
         self._metrics = metrics
         self._max_body_bytes = max_body_bytes
+        self._tenants: set[str] = set()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -78,10 +82,17 @@ class RequestMiddleware:
             if record.path not in _QUIET:
                 self._report(scope, record)
 
+    def _label(self, tenant: str) -> str:
+        """Whoever may name tenants could otherwise fill the memory with label values."""
+        if tenant in self._tenants or len(self._tenants) < MAX_TENANT_LABELS:
+            self._tenants.add(tenant)
+            return tenant
+        return "other"
+
     def _report(self, scope: Scope, record: RequestRecord) -> None:
         matched = scope.get("route")
         record.operation = f"{record.method} {getattr(matched, 'path', 'unmatched')}"
-        tenant, route = record.tenant_id, record.route or record.operation
+        tenant, route = self._label(record.tenant_id), record.route or record.operation
         labels = {"tenant": tenant, "route": route}
         self._metrics.count(names.REQUEST_COUNT, status=str(record.status), **labels)
         self._metrics.observe(names.REQUEST_LATENCY, record.latency_ms / 1000, **labels)

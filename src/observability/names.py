@@ -60,7 +60,7 @@ TOKEN_USAGE = Metric(
 )
 COST_ESTIMATE = Metric("CostEstimate", "counter", "usd", _PER_ROUTE, "Estimated cost of the tokens used.")
 REFUSAL_COUNT = Metric("RefusalCount", "counter", "count", (*_PER_ROUTE, "reason"), "Requests answered with a refusal.")
-THROTTLED_COUNT = Metric("ThrottledCount", "counter", "count", ("tenant", "reason"), "Requests over a limit, by limit.")
+THROTTLED_COUNT = Metric("ThrottledCount", "counter", "count", ("reason",), "Requests over a limit, by limit.")
 ERROR_COUNT = Metric("ErrorCount", "counter", "count", (*_PER_ROUTE, "reason"), "Requests that failed, by error code.")
 ACTIVE_STREAMS = Metric("ActiveStreams", "gauge", "count", (), "Answers being produced now.")
 DEPENDENCY_FAILURE = Metric(

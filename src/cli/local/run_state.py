@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from datetime import datetime
 from pathlib import Path
 from typing import Literal, Self
@@ -65,7 +64,3 @@ class RunState(BaseModel):
 
     def write(self, path: Path) -> None:
         write_private(path, self.model_dump_json(indent=2))
-
-    @property
-    def is_ours(self) -> bool:
-        return self.supervisor.pid == os.getpid()

@@ -6,6 +6,7 @@ import asyncio
 import signal
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -118,7 +119,7 @@ def _on_signals(act: Callable[[], None]) -> None:
 
 def _start_warden(data_dir: DataDir) -> subprocess.Popen[bytes]:
     """It holds the other end of a pipe that no other process has."""
-    environment = marked({}, data_dir.instance)
+    environment = marked({"TMPDIR": tempfile.gettempdir()}, data_dir.instance)  # where the socket folders are
     command = [sys.executable, "-P", "-m", "cli.local.warden", str(data_dir.path)]
     return subprocess.Popen(
         command,

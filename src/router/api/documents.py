@@ -39,7 +39,7 @@ api = APIRouter(prefix="/tenant/{tenant_id}", tags=["documents"], responses=OPEN
 
 Reader = Annotated[Caller, Depends(of_tenant(Permission.DOCUMENTS_READ))]
 Writer = Annotated[Caller, Depends(of_tenant(Permission.DOCUMENTS_WRITE))]
-DocumentPath = Annotated[str, Path(max_length=128, pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
+DocumentPath = Annotated[DocumentId, Path()]
 
 
 class DocumentText(BaseModel):

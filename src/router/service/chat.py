@@ -104,7 +104,7 @@ class ChatService:
     def _over_limit(self, tenant_id: TenantId, decision: Decision) -> RateLimitedError:
         window = decision.refused_by
         assert window is not None  # noqa: S101  `allowed` is false
-        self._metrics.count(names.THROTTLED_COUNT, tenant=str(tenant_id), reason=window.name)
+        self._metrics.count(names.THROTTLED_COUNT, reason=window.name)
         return RateLimitedError(
             f"the limit of {window.limit} {window.name.replace('_', ' ')} is used up",
             details={"limit": window.name, "value": window.limit, "headers": dict(decision.headers())},
