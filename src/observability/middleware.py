@@ -62,7 +62,13 @@ class RequestMiddleware:
             if message["type"] == "http.response.start":
                 record.status = message["status"]
                 MutableHeaders(scope=message)["x-request-id"] = record.request_id
-            await send(message)
+            try:
+                await send(message)
+            except RuntimeError as error:
+                if "closed" not in str(error):
+                    raise
+                # uvloop's word for a client that has just left. Whoever waits for the disconnect hears of it next.
+                record.disconnected = True
 
         try:
             declared = headers.get("content-length", "0")
