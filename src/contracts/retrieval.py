@@ -74,7 +74,7 @@ class EmbedRequest(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    texts: tuple[str, ...] = Field(min_length=1, max_length=256)
+    texts: tuple[Annotated[str, Storable], ...] = Field(min_length=1, max_length=256)
 
 
 class EmbedResponse(BaseModel):

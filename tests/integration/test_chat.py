@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
 from support.sse import events
@@ -95,6 +97,8 @@ def test_a_platform_key_may_ask_for_a_tenant(stack: Stack, tenant: str) -> None:
         ({"query": "x" * 1_000_000}, 422, "invalid_request"),
         ({"query": None}, 422, "invalid_request"),
         ({"query": 7}, 422, "invalid_request"),
+        ({"query": "half a pair: \ud800"}, 422, "invalid_request"),
+        ({"query": "a\x00b"}, 422, "invalid_request"),
         ({"surprise": 1}, 422, "invalid_request"),
         ({"tenant_id": "T1"}, 422, "invalid_request"),
         ({"tenant_id": "someone-else"}, 403, "tenant_mismatch"),
@@ -109,7 +113,8 @@ def test_bad_input_is_refused_and_nothing_is_sent_on(
 ) -> None:
     before = stack.engine_requests()
     with stack.client(tenant) as client:
-        answer = client.post("/chat", json=question(tenant, **change))
+        body = json.dumps(question(tenant, **change))
+        answer = client.post("/chat", content=body, headers={"content-type": "application/json"})
     assert (answer.status_code, answer.json()["error"]["code"]) == (status, code)
     assert answer.json()["error"]["request_id"] == answer.headers["x-request-id"]
     assert stack.engine_requests() == before

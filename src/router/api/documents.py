@@ -29,6 +29,7 @@ from contracts.retrieval import (
     Title,
 )
 from contracts.tenant import TenantId
+from contracts.text import Storable
 from router.api.dependencies import ServicesDep, of_tenant
 from router.domain.access import Caller, Permission
 from router.service.identity import require_same, tenant_id_from
@@ -48,7 +49,7 @@ class DocumentText(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     title: Title
-    text: Annotated[str, StringConstraints(min_length=1, max_length=MAX_DOCUMENT_BYTES)]
+    text: Annotated[str, StringConstraints(min_length=1, max_length=MAX_DOCUMENT_BYTES), Storable]
     metadata: Metadata = {}
     document_id: DocumentId | None = None
     tenant_id: TenantId | None = None
