@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import subprocess
 import time
+from collections.abc import Callable
 
 import psutil
 import pytest
@@ -18,6 +19,14 @@ OIL = "Which shop has the cheapest extra virgin olive oil?"
 IRON = "Which foods are rich in iron?"
 
 
+def eventually(condition: Callable[[], bool]) -> None:
+    """Within a second."""
+    until = time.monotonic() + 1
+    while not condition():
+        assert time.monotonic() < until
+        time.sleep(0.01)
+
+
 def test_the_curl_that_is_printed_works(running: Running) -> None:
     printed = re.search(r"curl (?:.|\n)*?\n\n", running.said + "\n\n")
     assert printed, running.said
@@ -28,15 +37,20 @@ def test_the_curl_that_is_printed_works(running: Running) -> None:
 
 
 def test_an_answer_is_what_vllm_generated_and_counted(running: Running) -> None:
-    before = running.engine_metric("vllm:generation_tokens_total"), running.engine_metric("vllm:prompt_tokens_total")
+    def counted() -> tuple[float, float]:
+        names = ("vllm:prompt_tokens_total", "vllm:generation_tokens_total")
+        return running.engine_metric(names[0]), running.engine_metric(names[1])
+
+    before = counted()
     with running.client("t1") as client:
         body = client.post("/chat", json={"query": OIL, "locale": "en-US"}).json()
-    after = running.engine_metric("vllm:generation_tokens_total"), running.engine_metric("vllm:prompt_tokens_total")
     assert body["answer"].strip()
     assert body["route"] == "PRICE_COMPARE"
     assert body["citations"]
-    assert body["usage"]["completion_tokens"] == after[0] - before[0] > 0
-    assert body["usage"]["prompt_tokens"] == after[1] - before[1] > 0
+    usage = body["usage"]
+    expected = before[0] + usage["prompt_tokens"], before[1] + usage["completion_tokens"]
+    assert expected > before
+    eventually(lambda: counted() == expected)  # vLLM counts just after it answers
 
 
 def test_tokens_arrive_while_the_engine_still_generates(running: Running) -> None:
@@ -71,10 +85,8 @@ def test_a_client_that_leaves_stops_the_generation_within_a_second(running: Runn
         coming = events(answer)  # kept: when this is dropped, the connection is closed
         while next(coming)[0] != "token":
             pass
-        assert running.engine_metric("vllm:num_requests_running") == 1
-    until = time.monotonic() + 1
-    while running.engine_metric("vllm:num_requests_running") > 0:
-        assert time.monotonic() < until, "still generating a second after the client left"
+        eventually(lambda: running.engine_metric("vllm:num_requests_running") == 1)
+    eventually(lambda: running.engine_metric("vllm:num_requests_running") == 0)
 
 
 def test_one_tenants_prefix_cache_is_not_anothers(running: Running) -> None:
