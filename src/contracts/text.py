@@ -19,18 +19,27 @@ def _storable(text: str) -> str:
     return text
 
 
-def _storable_json(value: JsonValue) -> JsonValue:
+MAX_DEPTH = 20
+
+
+def _check_json(value: JsonValue, depth: int) -> None:
+    if depth > MAX_DEPTH:
+        raise ValueError(f"nested deeper than {MAX_DEPTH}")
     if isinstance(value, str):
         _storable(value)
     elif isinstance(value, float) and not math.isfinite(value):
         raise ValueError("a number must be finite")
     elif isinstance(value, list):
         for item in value:
-            _storable_json(item)
+            _check_json(item, depth + 1)
     elif isinstance(value, dict):
         for key, item in value.items():
             _storable(key)
-            _storable_json(item)
+            _check_json(item, depth + 1)
+
+
+def _storable_json(value: JsonValue) -> JsonValue:
+    _check_json(value, 0)
     return value
 
 

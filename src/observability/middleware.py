@@ -30,13 +30,21 @@ def safe_request_id(offered: str | None) -> str:
     return _UNSAFE.sub("", offered or "")[:128] or uuid.uuid4().hex
 
 
-class RequestMiddleware:
-    """Wraps a service. `max_body_bytes` bounds what is read of a body, declared or chunked."""
+class _ClientLeftError(Exception):
+    """Nobody reads the answer any more."""
 
-    def __init__(self, app: ASGIApp, *, metrics: Metrics, max_body_bytes: int) -> None:
+
+class RequestMiddleware:
+    """Wraps a service. `max_body_bytes` bounds what is read of a body, declared or chunked; `max_upload_bytes`, of one
+    that is sent to a path ending in `/documents`."""
+
+    def __init__(
+        self, app: ASGIApp, *, metrics: Metrics, max_body_bytes: int, max_upload_bytes: int | None = None
+    ) -> None:
         self._app = app
         self._metrics = metrics
         self._max_body_bytes = max_body_bytes
+        self._max_upload_bytes = max_upload_bytes or max_body_bytes
         self._tenants: set[str] = set()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -48,14 +56,15 @@ class RequestMiddleware:
         attach_record(scope, record)
         started = time.perf_counter()
         received = 0
+        limit = self._max_upload_bytes if scope["path"].endswith("/documents") else self._max_body_bytes
 
         async def limited_receive() -> Message:
             nonlocal received
             message = await receive()
             if message["type"] == "http.request":
                 received += len(message.get("body", b""))
-                if received > self._max_body_bytes:
-                    raise BodyTooLargeError(f"the body is larger than {self._max_body_bytes} bytes")
+                if received > limit:
+                    raise BodyTooLargeError(f"the body is larger than {limit} bytes")
             return message
 
         async def observed_send(message: Message) -> None:
@@ -67,17 +76,20 @@ class RequestMiddleware:
             except RuntimeError as error:
                 if "closed" not in str(error):
                     raise
-                # uvloop's word for a client that has just left. Whoever waits for the disconnect hears of it next.
+                # uvloop's word for a client that has just left: whatever was being answered ends here.
                 record.disconnected = True
+                raise _ClientLeftError from error
 
         try:
             declared = headers.get("content-length", "0")
-            if declared.isdigit() and int(declared) > self._max_body_bytes:
+            if declared.isdigit() and int(declared) > limit:
                 # Answered before a byte of the body is read: the app's own error handler would have to read it.
-                message = f"the body is larger than {self._max_body_bytes} bytes"
+                message = f"the body is larger than {limit} bytes"
                 await _answer(observed_send, record, 413, BodyTooLargeError.code, message)
             else:
                 await self._app(scope, limited_receive, observed_send)
+        except _ClientLeftError:
+            pass
         except Exception:  # the outermost boundary: a bug becomes one log record and one envelope, never a raw page
             _logger.exception("unexpected error", extra={"fields": {"request_id": record.request_id}})
             if record.status:
@@ -110,7 +122,7 @@ class RequestMiddleware:
         if record.cost_usd_estimate:
             self._metrics.count(names.COST_ESTIMATE, record.cost_usd_estimate, **labels)
         if record.refusal_reason:
-            self._metrics.count(names.REFUSAL_COUNT, reason=record.refusal_reason, **labels)
+            self._metrics.count(names.REFUSAL_COUNT, reason=record.refusal_kind or record.refusal_reason, **labels)
         if record.error_code:
             self._metrics.count(names.ERROR_COUNT, reason=record.error_code, **labels)
         if record.dependency_down:

@@ -28,6 +28,7 @@ class RequestRecord:
     chunk_ids: list[str] = field(default_factory=list)
     citations: list[str] = field(default_factory=list)
     refusal_reason: str | None = None
+    refusal_kind: str | None = None
     token_usage: dict[str, int] = field(default_factory=dict)
     cost_usd_estimate: float = 0.0
     config_version: int | None = None

@@ -39,7 +39,9 @@ from tenancy.live import LiveConfigs, LiveKeys
 from tenancy.postgres_store import PostgresKeyStore, PostgresTenantStore
 
 # JSON may write two bytes of UTF-8 as six (\\u0416), and a control character too.
-MAX_BODY_BYTES = 6 * MAX_DOCUMENT_BYTES + 64 * 1024
+MAX_UPLOAD_BYTES = 6 * MAX_DOCUMENT_BYTES + 64 * 1024
+# The framework reads these before it asks who sent them: small enough to be parsed without holding up others.
+MAX_BODY_BYTES = 2 * 1024 * 1024
 
 _logger = logging.getLogger("atrium.router")
 
@@ -56,10 +58,17 @@ def create_app(settings: Settings | None = None) -> FastAPI:
             app.state.services = await _open(settings, metrics, checks, stack)
             yield
 
-    app = FastAPI(title="Atrium", version="0.1.0", lifespan=lifespan)
+    app = FastAPI(title="Atrium", version="0.1.0", lifespan=lifespan, redirect_slashes=False)
     for module in (chat, tenants, documents):
         app.include_router(module.api)
-    dress(app, checks=checks, metrics=metrics, max_body_bytes=MAX_BODY_BYTES, checks_within_s=2.0)
+    dress(
+        app,
+        checks=checks,
+        metrics=metrics,
+        max_body_bytes=MAX_BODY_BYTES,
+        max_upload_bytes=MAX_UPLOAD_BYTES,
+        checks_within_s=2.0,
+    )
     return app
 
 

@@ -27,12 +27,15 @@ def dress(
     checks_within_s: float,
     metrics: PrometheusMetrics,
     max_body_bytes: int,
+    max_upload_bytes: int | None = None,
 ) -> None:
     """Give a service what all of them have. `checks` is what `/readyz` asks, each for at most `checks_within_s`: less
     the further inside a service is, so that what hangs is named and not the service in front of it."""
     install_error_handlers(app)
     app.include_router(operations_router(checks, metrics, within_s=checks_within_s))
-    app.add_middleware(RequestMiddleware, metrics=metrics, max_body_bytes=max_body_bytes)
+    app.add_middleware(
+        RequestMiddleware, metrics=metrics, max_body_bytes=max_body_bytes, max_upload_bytes=max_upload_bytes
+    )
 
 
 def service_context(verifier: TokenVerifier, request: Request) -> TenantContext:

@@ -43,6 +43,9 @@ _RESPONSES = {
     422: "malformed; nothing was stored",
 }
 
+MAX_FAULTS, MAX_PATH_CHARS = 20, 200
+"""An answer must not be larger than the request that it refuses."""
+
 CLIENT_GONE = 499
 """nginx's status for a request whose client left: only the log and the metrics ever see it."""
 
@@ -86,7 +89,7 @@ async def _expected(request: Request, error: Exception) -> JSONResponse:
 
 async def _malformed(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, RequestValidationError)  # noqa: S101  registered for this class alone
-    faults = [fault_of(item) for item in error.errors()]
+    faults = [fault_of(item) for item in error.errors()[:MAX_FAULTS]]
     first = faults[0] if faults else {"path": "", "reason": "malformed"}
     message = f"{first['path']}: {first['reason']}" if first["path"] else first["reason"]
     return _envelope(request, 422, errors.InvalidRequestError.code, message, {"faults": faults})
@@ -94,8 +97,10 @@ async def _malformed(request: Request, error: Exception) -> JSONResponse:
 
 def fault_of(item: Mapping[str, Any]) -> dict[str, str]:
     """Where and why, without the value: it may be a secret, or a megabyte."""
-    place = [str(part) for part in item["loc"] if part not in {"body", "query", "path"}]
-    return {"path": ".".join(place), "reason": str(item["msg"]).removeprefix("Value error, ")}
+    where = item["loc"]
+    place = where[1:] if where[:1] and where[0] in {"body", "query", "path", "header"} else where
+    path = ".".join(str(part) for part in place)
+    return {"path": path[:MAX_PATH_CHARS], "reason": str(item["msg"]).removeprefix("Value error, ")[:500]}
 
 
 async def _framework(request: Request, error: Exception) -> JSONResponse:

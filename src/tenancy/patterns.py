@@ -66,7 +66,11 @@ def _has_word(text: str, word: str) -> bool:
         end = at + len(word)
         if not (at and _in_word(text[at - 1])) and not (end < len(text) and _in_word(text[end])):
             return True
-        at = text.find(word, at + 1)
+        # A word can only begin behind something that is none: so every character is looked at once.
+        start = at + 1
+        while start < len(text) and _in_word(text[start - 1]):
+            start += 1
+        at = text.find(word, start)
     return False
 
 

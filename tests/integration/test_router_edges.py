@@ -70,6 +70,8 @@ def test_a_form_is_a_document_or_a_reason(
         ("multipart/form-data", b"no boundary"),
         ("multipart/form-data; boundary=x", b"--x\r\nbroken"),
         ("application/xml", b"<a/>"),
+        ("multipart/form-data; boundary=x; charset=unicode_escape", b"--x\r\n"),
+        ("application/json; charset=utf-16", b"{}"),
         ("application/json", b"[]"),
         ("application/json", b"\xff"),
         ("application/json", b"{" * 10_000),
@@ -90,6 +92,17 @@ def test_a_large_text_in_escapes_is_as_large_as_it_is(stack: Stack, tenant: str)
             f"/tenant/{tenant}/documents", content=body.encode(), headers={"content-type": "application/json"}
         )
     assert answer.status_code == 201, answer.text
+
+
+def test_a_refusal_is_smaller_than_what_it_refuses_and_names_the_place(stack: Stack, tenant: str) -> None:
+    many = {f"field{number}": 1 for number in range(50_000)}
+    with stack.client(tenant) as client:
+        answer = client.post("/chat", json={"query": "", **many, "x" * 100_000: 1})
+        slash = client.post("/chat/", json={"query": "hello"}, headers={"host": "evil.example"})
+    assert answer.status_code == 422
+    assert len(answer.content) < 20_000
+    assert answer.json()["error"]["details"]["faults"][0]["path"] == "query"
+    assert slash.status_code == 404
 
 
 @pytest.mark.parametrize("after", ["%00", "A", "a%2fb", "x" * 64])

@@ -25,6 +25,7 @@ from observability.record import RequestRecord, record_of
 from router.api.dependencies import PrincipalDep, Services, ServicesDep, own_tenant
 from router.api.stream import EventStream, sse
 from router.domain.access import Caller, Permission
+from router.domain.refusal import SENSITIVE_PROMPT
 from router.domain.transcript import Transcript
 from router.service.chat import Turn
 from router.service.identity import require, require_same
@@ -158,6 +159,9 @@ class _Answering:
             record.token_usage, record.cost_usd_estimate = transcript.usage.model_dump(), self._cost()
         if transcript.refusal:
             record.refusal_reason = transcript.refusal.reason
+            # The reason of a rule is the tenant's own text, so it is no dimension of a metric.
+            written = transcript.refusal.stage == "input" and transcript.refusal.reason != SENSITIVE_PROMPT
+            record.refusal_kind = "refusal_rule" if written else transcript.refusal.reason
         if transcript.error:
             record.error_code = transcript.error.code
 

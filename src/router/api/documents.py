@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import re
 from contextlib import AsyncExitStack
 from typing import Annotated, Any
 
@@ -34,13 +35,16 @@ from router.api.dependencies import ServicesDep, of_tenant
 from router.domain.access import Caller, Permission
 from router.service.identity import require_same, tenant_id_from
 from servicekit.edge import until_disconnect
-from servicekit.problems import OPENAPI_ERRORS, fault_of
+from servicekit.problems import MAX_FAULTS, OPENAPI_ERRORS, fault_of
 
 api = APIRouter(prefix="/tenant/{tenant_id}", tags=["documents"], responses=OPENAPI_ERRORS)
 
 Reader = Annotated[Caller, Depends(of_tenant(Permission.DOCUMENTS_READ))]
 Writer = Annotated[Caller, Depends(of_tenant(Permission.DOCUMENTS_WRITE))]
 DocumentPath = Annotated[DocumentId, Path()]
+
+
+_UTF_8 = re.compile(r"charset\s*=\s*\"?utf-?8\"?\s*(?:;|$)")
 
 
 class DocumentText(BaseModel):
@@ -88,7 +92,10 @@ _UPLOAD_SCHEMA = {
 @api.post("/documents", status_code=201, openapi_extra=_UPLOAD_SCHEMA)
 async def upload(request: Request, caller: Writer, found: ServicesDep) -> DocumentReceipt:
     """Keep a document (JSON, or multipart with `file`). 201 means: text, chunks and embeddings are committed."""
-    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    kind, _, parameters = request.headers.get("content-type", "").lower().partition(";")
+    kind = kind.strip()
+    if "charset" in parameters and not _UTF_8.search(parameters):
+        raise InvalidRequestError("send UTF-8")
     if kind == "multipart/form-data":
         document = await _from_form(request, caller)
     elif kind in {"application/json", ""}:
@@ -175,7 +182,8 @@ def _ingest(*, content: bytes, **fields: Any) -> IngestRequest:
 
 
 def _malformed(error: ValidationError) -> InvalidRequestError:
-    faults = [fault_of(item) for item in error.errors(include_url=False, include_context=False, include_input=False)]
+    found = error.errors(include_url=False, include_context=False, include_input=False)
+    faults = [fault_of({**item, "loc": ("body", *item["loc"])}) for item in found[:MAX_FAULTS]]
     first = faults[0]
     message = f"{first['path']}: {first['reason']}" if first["path"] else first["reason"]
     return InvalidRequestError(message, details={"faults": faults})

@@ -12,6 +12,10 @@ SENSITIVE_PROMPT = "sensitive_prompt"
 SENSITIVE_MESSAGE = "I can't help with requests about sensitive information such as this one."
 
 
+LONG_WORK = 200_000
+"""Characters times rules: 100 rules for a prompt of 2,000 characters are still judged at once."""
+
+
 @dataclass(frozen=True, slots=True)
 class _Rule:
     rule_id: str
@@ -44,12 +48,17 @@ class RefusalRules:
         )
         self._rules = (*sensitive, *written)
 
+    def is_long_work(self, prompt: str) -> bool:
+        """Whether judging would hold up an event loop for more than some milliseconds."""
+        return len(prompt) * len(self._rules) > LONG_WORK
+
     def judge(self, prompt: str) -> Refusal | None:
         """The refusal of the first rule that matches. Names the rule, never its pattern."""
         if not self._rules:
             return None
-        text = canonical(prompt)
+        # As written too: an expression may name what the canonical form has folded away.
+        forms = dict.fromkeys((canonical(prompt), prompt))
         for rule in self._rules:
-            if rule.matches(text):
+            if any(rule.matches(form) for form in forms):
                 return Refusal(reason=rule.reason, rule_id=rule.rule_id, stage="input", message=rule.message)
         return None

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import uuid
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 
-from contracts.chat import ChatRequest, MetaEvent, RefusalEvent, TurnEvent, TurnRequest
+from contracts.chat import ChatRequest, MetaEvent, Refusal, RefusalEvent, TurnEvent, TurnRequest
 from contracts.errors import NotFoundError, RateLimitedError
 from contracts.tenant import TenantId
 from observability import names
@@ -16,6 +17,7 @@ from observability.metrics import Metrics
 from router.domain.access import Caller
 from router.domain.limits import Decision
 from router.domain.policy import Policy
+from router.domain.refusal import RefusalRules
 from router.ports import Orchestrator, RateLimiter
 from router.service.contexts import Asker, ContextFactory
 from tenancy.live import LiveConfigs
@@ -81,7 +83,7 @@ class ChatService:
     async def _events(
         self, policy: Policy, caller: Caller, request: ChatRequest, asker: Asker
     ) -> AsyncIterator[AsyncIterator[TurnEvent]]:
-        refusal = policy.rules.judge(request.query)
+        refusal = await _judge(policy.rules, request.query)
         if refusal is not None:
             yield _just(MetaEvent(route="", route_score=0.0, model=""), RefusalEvent(refusal=refusal))
             return
@@ -110,6 +112,13 @@ class ChatService:
             details={"limit": window.name, "value": window.limit, "headers": dict(decision.headers())},
             retry_after_s=decision.retry_after_s,
         )
+
+
+async def _judge(rules: RefusalRules, prompt: str) -> Refusal | None:
+    """In a thread where it may take long, so that one tenant's rules do not hold up the others' requests."""
+    if rules.is_long_work(prompt):
+        return await asyncio.to_thread(rules.judge, prompt)
+    return rules.judge(prompt)
 
 
 async def _just(*events: TurnEvent) -> AsyncIterator[TurnEvent]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
@@ -14,7 +15,16 @@ METADATA: TypeAdapter[dict[str, Any]] = TypeAdapter(Metadata)
 
 @pytest.mark.parametrize(
     "value",
-    ["a\x00", "\ud800", float("nan"), float("inf"), ["ok", "\udfff"], {"a\x00": 1}, {"a": [{"b": float("-inf")}]}],
+    [
+        "a\x00",
+        "\ud800",
+        float("nan"),
+        float("inf"),
+        ["ok", "\udfff"],
+        {"a\x00": 1},
+        {"a": [{"b": float("-inf")}]},
+        json.loads("[" * 30 + "]" * 30),
+    ],
 )
 def test_what_postgresql_cannot_hold_is_refused_however_deep(value: Any) -> None:
     with pytest.raises(ValidationError):

@@ -28,6 +28,12 @@ def test_a_value_cannot_make_a_second_line_and_comes_back_as_it_was(value: str) 
     assert json.loads(line)["user_id"] == value.encode("utf-8", "replace").decode()
 
 
+def test_half_a_surrogate_pair_is_escaped_and_the_record_kept() -> None:
+    line = rendered(field="a\n\ud800")
+    assert line.isascii()
+    assert json.loads(line)["field"] == "a\n\ud800"
+
+
 @pytest.mark.parametrize(
     ("offered", "kept"), [("abc-1.2_3", "abc-1.2_3"), ("a\r\nb: c", "abc"), ("x" * 300, "x" * 128)]
 )

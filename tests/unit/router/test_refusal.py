@@ -46,6 +46,20 @@ def test_regex_is_re2_and_ignores_case() -> None:
     assert not guard.judge("ssn abc")
 
 
+@pytest.mark.parametrize(
+    ("pattern", "prompt"), [("stra\u00dfe", "die Stra\u00dfe"), ("a\\nb", "a\nb"), ("10\u00b2", "10\u00b2")]
+)
+def test_regex_also_sees_the_prompt_as_it_was_written(pattern: str, prompt: str) -> None:
+    assert rules({"type": "regex", "pattern": pattern, "reason": "r"}).judge(prompt)
+
+
+def test_a_word_of_one_letter_over_and_over_takes_linear_time() -> None:
+    guard = rules(*[{"type": "word", "pattern": "a" * 1990, "reason": "r"}] * 20)
+    began = time.process_time()
+    assert guard.judge("a" * 32_768) is None
+    assert time.process_time() - began < 3  # quadratic: more than two seconds for each rule
+
+
 def test_an_exploding_pattern_takes_linear_time() -> None:
     guard = rules({"type": "regex", "pattern": "(a+)+b", "reason": "r"})
     began = time.process_time()
