@@ -106,7 +106,7 @@ def test_a_new_config_governs_every_replica_a_second_later(stack: Stack, valkey_
     with served(another_router(stack, valkey_url)) as url:
         question = {"query": "open sesame"}
         headers = {"x-tenant-id": tenant}
-        for change in range(5):
+        for change in range(3):
             before = httpx.post(f"{url}/chat", json=question, headers=headers).json()
             assert before["config_version"] == change + 1
             changed = {"sensitive_prompt_patterns": ["sesame"] if change % 2 == 0 else []}
