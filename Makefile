@@ -35,8 +35,8 @@ test: setup ## every test, real vLLM included
 	@$(PY) -m pytest
 
 .PHONY: test-fast
-test-fast: $(VENV)/.installed ## all tests but those that need vLLM
-	@$(PY) -m pytest -m 'not engine'
+test-fast: $(VENV)/.installed ## all tests but those that need vLLM or seconds of waiting
+	@$(PY) -m pytest -m 'not engine and not slow'
 
 .PHONY: lint
 lint: $(VENV)/.installed ## ruff, mypy strict, import rules

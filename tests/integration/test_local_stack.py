@@ -23,6 +23,8 @@ from cli.local.data_dir import DataDir
 from cli.local.leftovers import end_processes, find_leftovers
 from cli.local.run_state import RunState
 
+pytestmark = pytest.mark.slow
+
 DUMMY_STACK = Path(__file__).parents[1] / "support" / "dummy_stack.py"
 TIMEOUT_S = 30
 
