@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import orjson
@@ -89,13 +89,18 @@ async def _expected(request: Request, error: Exception) -> JSONResponse:
 
 async def _malformed(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, RequestValidationError)  # noqa: S101  registered for this class alone
-    faults = [fault_of(item) for item in error.errors()[:MAX_FAULTS]]
+    return error_response(request, malformed(error.errors()))
+
+
+def malformed(found: Sequence[Mapping[str, Any]]) -> errors.InvalidRequestError:
+    """The error for what pydantic found, each with its place as FastAPI gives it: `("body", "query")`."""
+    faults = [_fault(item) for item in found[:MAX_FAULTS]]
     first = faults[0] if faults else {"path": "", "reason": "malformed"}
     message = f"{first['path']}: {first['reason']}" if first["path"] else first["reason"]
-    return _envelope(request, 422, errors.InvalidRequestError.code, message, {"faults": faults})
+    return errors.InvalidRequestError(message, details={"faults": faults})
 
 
-def fault_of(item: Mapping[str, Any]) -> dict[str, str]:
+def _fault(item: Mapping[str, Any]) -> dict[str, str]:
     """Where and why, without the value: it may be a secret, or a megabyte."""
     where = item["loc"]
     place = where[1:] if where[:1] and where[0] in {"body", "query", "path", "header"} else where

@@ -5,7 +5,7 @@ from __future__ import annotations
 import secrets
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import httpx
@@ -84,17 +84,7 @@ def running_stack(database_url: str, valkey_url: str) -> Iterator[Stack]:
             app.settings.Settings(rag_service_url=rag_url, vllm_service_url=engine, service_verify_keys=trusted)
         )
         orchestrator_url = stack.enter_context(served(orchestrator_app))
-        router_app = router.main.create_app(
-            router.settings.Settings(
-                database_url=database_url,
-                redis_url=valkey_url,
-                orchestrator_url=orchestrator_url,
-                rag_service_url=rag_url,
-                service_signing_key=signing_key,
-                auth_mode="header,api_key",
-                header_role="tenant_admin",
-                atrium_bootstrap_key=PLATFORM_KEY,
-            )
-        )
+        behind = Stack("", orchestrator_url, rag_url, engine, imitation, signing_key, database_url)
+        router_app = another_router(behind, valkey_url, atrium_bootstrap_key=PLATFORM_KEY)
         router_url = stack.enter_context(served(router_app))
-        yield Stack(router_url, orchestrator_url, rag_url, engine, imitation, signing_key, database_url)
+        yield replace(behind, router=router_url)

@@ -35,7 +35,7 @@ from router.api.dependencies import ServicesDep, of_tenant
 from router.domain.access import Caller, Permission
 from router.service.identity import require_same, tenant_id_from
 from servicekit.edge import until_disconnect
-from servicekit.problems import MAX_FAULTS, OPENAPI_ERRORS, fault_of
+from servicekit.problems import OPENAPI_ERRORS, malformed
 
 api = APIRouter(prefix="/tenant/{tenant_id}", tags=["documents"], responses=OPENAPI_ERRORS)
 
@@ -183,7 +183,4 @@ def _ingest(*, content: bytes, **fields: Any) -> IngestRequest:
 
 def _malformed(error: ValidationError) -> InvalidRequestError:
     found = error.errors(include_url=False, include_context=False, include_input=False)
-    faults = [fault_of({**item, "loc": ("body", *item["loc"])}) for item in found[:MAX_FAULTS]]
-    first = faults[0]
-    message = f"{first['path']}: {first['reason']}" if first["path"] else first["reason"]
-    return InvalidRequestError(message, details={"faults": faults})
+    return malformed([{**item, "loc": ("body", *item["loc"])} for item in found])
