@@ -32,11 +32,15 @@ GRANTS: Mapping[Role, frozenset[Permission]] = {
 
 @dataclass(frozen=True, slots=True)
 class Principal:
-    """Who was identified. `tenant_id` is None for a platform key that names no tenant."""
+    """Who was identified. `tenant_id` is None for a platform key that names no tenant.
+
+    `name` says who acts, for logs and the audit; `user` is the person, where the credential itself proves one.
+    """
 
     tenant_id: TenantId | None
     role: Role
     name: str
+    user: str | None = None
 
     def may(self, permission: Permission) -> bool:
         return permission in GRANTS[self.role]
