@@ -1,1 +1,1 @@
-"""The tenant-scoped doors to PostgreSQL and Valkey: the only place that opens a connection."""
+"""The tenant-scoped doors to PostgreSQL, Valkey and the object store: the only place that opens a connection."""

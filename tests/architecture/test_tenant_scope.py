@@ -13,7 +13,9 @@ NAMES_A_TENANT = re.compile(r":tenant\b|find_api_key|list_tenants|add_first_plat
 MAY_ASK_ACROSS_TENANTS = {"tenancy/postgres_store.py"}
 """Each statement there calls a named SECURITY DEFINER function; see migrations."""
 UNSAFE = {"pickle", "marshal", "shelve", "dill", "joblib"}
-OPENS_CONNECTIONS = {"stores/postgres.py", "stores/valkey.py"}
+OPENS_CONNECTIONS = {"stores/postgres.py", "stores/valkey.py", "stores/objects_s3.py"}
+OPENERS = ("create_async_engine", "create_engine", "Redis", "Redis.from_url")
+AWS_OPENERS = ("boto3.client", "boto3.resource", "boto3.Session", "boto3.session.Session", "Session")
 
 
 def name_of(path: Path) -> str:
@@ -54,13 +56,18 @@ def test_connections_are_opened_in_stores_alone() -> None:
     for name, tree in parsed():
         # The command starts the local stores, so it asks them whether they answer: it reads no tenant's data.
         if name not in OPENS_CONNECTIONS and not name.startswith("cli/local/"):
-            for opener in ("create_async_engine", "create_engine", "Redis", "Redis.from_url"):
+            for opener in OPENERS + AWS_OPENERS:
                 assert not list(calls(tree, opener)), f"{name} calls {opener}"
 
 
 def test_a_key_of_valkey_is_built_in_one_place() -> None:
     found = {name for name, tree in parsed() for constant in strings(tree) if constant.value.startswith("atrium:")}
     assert found == {"stores/valkey.py"}
+
+
+def test_the_path_of_an_object_is_built_in_one_place() -> None:
+    found = {name for name, tree in parsed() for constant in strings(tree) if constant.value.startswith("tenants/")}
+    assert found == {"stores/object_keys.py"}
 
 
 def test_nothing_is_deserialised_that_could_run_code() -> None:
