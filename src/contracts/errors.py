@@ -2,10 +2,12 @@
 
 AtriumError
 ├── InvalidRequestError        invalid_request        422  malformed input; nothing was stored or sent on
-│   └── PromptTooLongError     prompt_too_long        422  the prompt does not fit the model's context
+│   ├── PromptTooLongError     prompt_too_long        422  the prompt does not fit the model's context
+│   └── IdempotencyMismatchError idempotency_mismatch 422  the Idempotency-Key belongs to another request
 ├── BodyTooLargeError          body_too_large         413
 ├── UnauthenticatedError       unauthenticated        401  no usable credential
 ├── ForbiddenError             forbidden              403  the role may not do this
+│   └── TenantSuspendedError   tenant_suspended       403  the platform has suspended the tenant
 ├── TenantMismatchError        tenant_mismatch        403  two names of a tenant that disagree
 ├── NotFoundError              not_found              404  absent, or another tenant's
 ├── ConflictError              conflict               409
@@ -62,6 +64,10 @@ class PromptTooLongError(InvalidRequestError):
     code = "prompt_too_long"
 
 
+class IdempotencyMismatchError(InvalidRequestError):
+    code = "idempotency_mismatch"
+
+
 class BodyTooLargeError(AtriumError):
     code = "body_too_large"
 
@@ -72,6 +78,10 @@ class UnauthenticatedError(AtriumError):
 
 class ForbiddenError(AtriumError):
     code = "forbidden"
+
+
+class TenantSuspendedError(ForbiddenError):
+    code = "tenant_suspended"
 
 
 class TenantMismatchError(AtriumError):

@@ -115,3 +115,30 @@ class SearchResponse(BaseModel):
     model_config = ConfigDict(frozen=True)
 
     passages: list[Passage]
+
+
+class StoredPassage(BaseModel):
+    """A chunk as it is kept. `start` and `end` are character offsets into the document's text."""
+
+    model_config = ConfigDict(frozen=True)
+
+    chunk_id: str
+    start: int
+    end: int
+    text: str
+
+
+class StoredPassages(BaseModel):
+    """All of a document's chunks, in order: for its export."""
+
+    model_config = ConfigDict(frozen=True)
+
+    passages: list[StoredPassage]
+
+
+class LoadedIndex(BaseModel):
+    """What a replica of the RAG service holds of the tenant in memory."""
+
+    model_config = ConfigDict(frozen=True)
+
+    vectors: int

@@ -70,7 +70,10 @@ class RequestMiddleware:
         async def observed_send(message: Message) -> None:
             if message["type"] == "http.response.start":
                 record.status = message["status"]
-                MutableHeaders(scope=message)["x-request-id"] = record.request_id
+                said = MutableHeaders(scope=message)
+                said["x-request-id"] = record.request_id
+                if record.config_version is not None:
+                    said["x-config-version"] = str(record.config_version)
             try:
                 await send(message)
             except RuntimeError as error:

@@ -70,6 +70,9 @@ DEPENDENCY_FAILURE = Metric(
     ("dependency", "reason"),
     "Calls to a store or a service that failed.",
 )
+HOUSEKEEPING_FAILURE = Metric(
+    "HousekeepingFailure", "counter", "count", ("job", "reason"), "Turns of a background job that failed."
+)
 CROSS_TENANT_DROP = Metric(
     "CrossTenantDrop",
     "counter",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol
 
-from contracts.retrieval import DocumentInfo
+from contracts.retrieval import DocumentInfo, StoredPassage
 from contracts.tenant import TenantId
 from rag.domain.corpus import Chunk, Corpus, CorpusVersion, Document, Standing
 from rag.domain.ranking import Hit
@@ -65,6 +65,10 @@ class ChunkStore(Protocol):
         ...
 
     async def document(self, tenant_id: TenantId, document_id: str) -> DocumentInfo | None: ...
+
+    async def passages(self, tenant_id: TenantId, document_id: str) -> list[StoredPassage]:
+        """A document's chunks in order; none for an unknown one."""
+        ...
 
     async def documents(self, tenant_id: TenantId, *, after: str, limit: int) -> list[DocumentInfo]:
         """In the order of their ids, those behind `after` (`""`: from the first)."""

@@ -16,6 +16,7 @@ from contracts.retrieval import (
     Metadata,
     Passage,
     SearchRequest,
+    StoredPassage,
 )
 from contracts.tenant import TenantId
 from observability import names
@@ -91,6 +92,16 @@ class RagService:
         if found is None:
             raise _no_document()
         return found
+
+    async def passages(self, tenant_id: TenantId, document_id: str) -> list[StoredPassage]:
+        return await self._store.passages(tenant_id, document_id)
+
+    def vectors_loaded(self, tenant_id: TenantId) -> int:
+        return self._retriever.vectors_loaded(tenant_id)
+
+    async def unload(self, tenant_id: TenantId) -> int:
+        """Drop the tenant's index from memory; returns how many vectors it held."""
+        return await self._retriever.unload(tenant_id)
 
     async def delete(self, tenant_id: TenantId, document_id: str) -> None:
         """When this returns no search finds the document any more, on any replica. Raises NotFoundError."""

@@ -79,6 +79,21 @@ class TenantRetriever:
             self._report_foreign(tenant_id, ranking)
         return ranking.found[:k]
 
+    def vectors_loaded(self, tenant_id: TenantId) -> int:
+        """How many vectors of the tenant are in memory."""
+        view = self._views.get(tenant_id)
+        return len(view.index) if view else 0
+
+    async def unload(self, tenant_id: TenantId) -> int:
+        """Drop the tenant's view and end its load; returns how many vectors there were."""
+        load = self._loads.pop(tenant_id, None)
+        if load is not None:
+            load.cancel()
+            await asyncio.gather(load, return_exceptions=True)
+        held = self.vectors_loaded(tenant_id)
+        self._views.pop(tenant_id, None)
+        return held
+
     async def close(self) -> None:
         """Ends loads that are under way."""
         loads = list(self._loads.values())

@@ -5,26 +5,41 @@ from __future__ import annotations
 import hashlib
 import logging
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from datetime import timedelta
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from fastapi import FastAPI
+from fastapi import Depends, FastAPI
 
+from contracts.errors import AtriumError
 from contracts.retrieval import MAX_DOCUMENT_BYTES
 from observability.logging import configure_logging, log
 from observability.prometheus import PrometheusMetrics
 from router.adapters.documents_http import HttpDocuments
 from router.adapters.orchestrator_http import HttpOrchestrator
+from router.adapters.tenant_traces import ObjectTraces, ValkeyTraces
 from router.adapters.valkey_limiter import ValkeyLimiter
-from router.api import chat, documents, tenants
-from router.api.dependencies import Services
+from router.api import audit as audit_api
+from router.api import chat, configs, documents, exports, tenants
+from router.api import keys as keys_api
+from router.api.dependencies import Services, gate
 from router.domain.policy import compile_policy
 from router.domain.pricing import Price
+from router.service.access import Access
+from router.service.audit import AuditService
+from router.service.audit_archive import AuditArchive
 from router.service.chat import ChatService
+from router.service.configs import ConfigService
 from router.service.contexts import ContextFactory
+from router.service.deletion import DeletionService, TenantTraces
 from router.service.documents import DocumentService
+from router.service.export import TenantExport
+from router.service.export_sources import AuditRows, ConfigRows, DocumentRows, KeyRows, NoRows
+from router.service.housekeeping import Housekeeping, Job
 from router.service.identity import Identity
+from router.service.index_traces import IndexTraces
+from router.service.key_uses import KeyUses
+from router.service.keys import KeyService
 from router.service.tenants import TenantService
 from router.settings import Settings
 from servicekit.client import ServiceClient, open_session
@@ -32,16 +47,24 @@ from servicekit.edge import dress
 from servicekit.health import Check
 from servicekit.server import serve
 from servicekit.tokens import TokenSigner, utc_now
+from stores.objects import open_objects
 from stores.postgres import Database
 from stores.valkey import Valkey
+from tenancy.announcements import ValkeyAnnouncements
+from tenancy.feed import ChangeFeed
 from tenancy.keys import keyed
-from tenancy.live import LiveConfigs, LiveKeys
-from tenancy.postgres_store import PostgresKeyStore, PostgresTenantStore
+from tenancy.live import LiveKeys, LiveTenants
+from tenancy.postgres_audit import PostgresAuditLog
+from tenancy.postgres_changes import PostgresChangeLog
+from tenancy.postgres_deletions import PostgresDeletionStore
+from tenancy.postgres_keys import PostgresKeyStore
+from tenancy.postgres_tenants import PostgresTenantStore
 
 # JSON may write two bytes of UTF-8 as six (\\u0416), and a control character too.
 MAX_UPLOAD_BYTES = 6 * MAX_DOCUMENT_BYTES + 64 * 1024
 # The framework reads these before it asks who sent them: small enough to be parsed without holding up others.
 MAX_BODY_BYTES = 2 * 1024 * 1024
+KEY_USES_S, DELETIONS_S, ARCHIVE_S = 15.0, 60.0, 600.0
 
 _logger = logging.getLogger("atrium.router")
 
@@ -58,8 +81,10 @@ def create_app(settings: Settings | None = None) -> FastAPI:
             app.state.services = await _open(settings, metrics, checks, stack)
             yield
 
-    app = FastAPI(title="Atrium", version="0.1.0", lifespan=lifespan, redirect_slashes=False)
-    for module in (chat, tenants, documents):
+    app = FastAPI(
+        title="Atrium", version="0.1.0", lifespan=lifespan, redirect_slashes=False, dependencies=[Depends(gate)]
+    )
+    for module in (chat, documents, configs, keys_api, audit_api, exports, tenants):
         app.include_router(module.api)
     dress(
         app,
@@ -86,33 +111,71 @@ async def _open(
 
     keys = PostgresKeyStore(database)
     await _bootstrap(settings, keys)
+    feed = ChangeFeed(PostgresChangeLog(database), ValkeyAnnouncements(valkey), metrics)
+    await stack.enter_async_context(feed.running())
+    store, audit = PostgresTenantStore(database), PostgresAuditLog(database)
+    tenants = LiveTenants(store, compile_policy, feed=feed)
 
     key = settings.signing_key()
     signer = TokenSigner(key)
-    contexts = ContextFactory(salt_secret=_salt_secret(key), now=utc_now)
+    contexts = ContextFactory(salt_secret=_derived(key, b"atrium cache salt"), now=utc_now)
     timeout = timedelta(seconds=settings.request_timeout_s)
-    store = PostgresTenantStore(database)
-    configs = LiveConfigs(store, compile_policy)
+    rag_documents = HttpDocuments(rag, signer)
+    uses = KeyUses(keys)
+    traces: list[TenantTraces] = [ValkeyTraces(valkey), IndexTraces(rag_documents, contexts)]
+    jobs = [Job("key_uses", KEY_USES_S, uses.write)]
+    if settings.object_store_url is not None:
+        objects = open_objects(settings.object_store_url, region=settings.aws_region)
+        stack.push_async_callback(objects.close)
+        traces.append(ObjectTraces(objects))
+        archive = AuditArchive(audit, store, objects, now=utc_now)
+        jobs.append(Job("audit_archive", ARCHIVE_S, archive.run_if_due))
+    deletion = DeletionService(PostgresDeletionStore(database), tuple(traces), tenants, feed)
+    jobs.append(Job("deletions", DELETIONS_S, deletion.resume))
+    stack.push_async_callback(_last_uses, uses)
+    await stack.enter_async_context(Housekeeping(tuple(jobs), metrics).running())
     return Services(
         identity=Identity(
-            LiveKeys(keys),
+            LiveKeys(keys, feed=feed),
+            uses,
             modes=settings.auth_mode,
             header_role=settings.header_role,
             trust_header_from_anywhere=settings.trust_tenant_header,
         ),
+        access=Access(tenants),
         chat=ChatService(
-            configs, ValkeyLimiter(valkey), HttpOrchestrator(orchestrator, signer), contexts, metrics, timeout=timeout
+            ValkeyLimiter(valkey), HttpOrchestrator(orchestrator, signer), contexts, metrics, timeout=timeout
         ),
-        tenants=TenantService(store, configs),
+        tenants=TenantService(store, tenants, feed, key_secret=_derived(key, b"atrium first admin keys")),
+        deletion=deletion,
+        configs=ConfigService(store, tenants, feed),
+        keys=KeyService(keys, feed),
+        audit=AuditService(audit),
+        export=TenantExport(
+            (
+                ConfigRows(store),
+                KeyRows(keys),
+                DocumentRows(rag_documents, contexts),
+                NoRows("conversations"),
+                NoRows("usage"),
+                AuditRows(audit),
+            ),
+            utc_now,
+        ),
         documents=DocumentService(
-            configs,
-            HttpDocuments(rag, signer),
+            rag_documents,
             contexts,
+            audit,
             timeout=timeout,
             ingest_timeout=timedelta(seconds=settings.ingest_timeout_s),
         ),
         price=Price(settings.price_prompt_usd_per_mtok, settings.price_completion_usd_per_mtok),
     )
+
+
+async def _last_uses(uses: KeyUses) -> None:
+    with suppress(AtriumError):  # the store is out of reach: when a key was last used is then known less exactly
+        await uses.write()
 
 
 async def _bootstrap(settings: Settings, keys: PostgresKeyStore) -> None:
@@ -124,9 +187,9 @@ async def _bootstrap(settings: Settings, keys: PostgresKeyStore) -> None:
         log(_logger, logging.INFO, "platform key created", key_id=key.key_id)
 
 
-def _salt_secret(key: Ed25519PrivateKey) -> bytes:
-    """A secret of its own, derived from the signing key, so that no further one has to be kept."""
-    return hashlib.sha256(b"atrium cache salt\x00" + key.private_bytes_raw()).digest()
+def _derived(key: Ed25519PrivateKey, purpose: bytes) -> bytes:
+    """A secret for one purpose, derived from the signing key, so that no further one has to be kept."""
+    return hashlib.sha256(purpose + b"\x00" + key.private_bytes_raw()).digest()
 
 
 def run() -> None:

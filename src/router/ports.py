@@ -15,6 +15,7 @@ from contracts.retrieval import (
     IngestRequest,
     SearchRequest,
     SearchResponse,
+    StoredPassage,
 )
 from contracts.tenant import TenantId
 from router.domain.limits import Decision, Window
@@ -49,3 +50,15 @@ class Documents(Protocol):
     async def delete(self, context: TenantContext, document_id: str) -> None: ...
 
     async def search(self, context: TenantContext, request: SearchRequest) -> SearchResponse: ...
+
+    async def passages(self, context: TenantContext, document_id: str) -> Sequence[StoredPassage]:
+        """A document's chunks in order."""
+        ...
+
+    async def loaded(self, context: TenantContext) -> int:
+        """Vectors of the tenant in the memory of the replica that answers."""
+        ...
+
+    async def unload(self, context: TenantContext) -> int:
+        """Drop them; returns how many there were. Other replicas see by the tenant's row that it is another one."""
+        ...

@@ -32,6 +32,8 @@ class Settings(ServiceSettings):
     auth_mode: Annotated[frozenset[AuthMode], NoDecode] = frozenset({AuthMode.API_KEY})
     header_role: Role = Role.TENANT_USER
     trust_tenant_header: bool = False
+    object_store_url: str | None = None
+    aws_region: str = "us-east-1"
     atrium_bootstrap_key: SecretStr | None = None
     request_timeout_s: float = Field(default=120.0, gt=0, le=3_600)
     ingest_timeout_s: float = Field(default=600.0, gt=0, le=3_600)

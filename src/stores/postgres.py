@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError, OperationalError
@@ -20,7 +20,7 @@ CHECK_S = 0.9
 CALL_S = 6.0
 """For a store's short calls (`stores.patience`): a wait for a connection, and the call itself."""
 
-_SET_TENANT = text("SELECT set_config('app.tenant_id', :tenant, true)")
+_SET_SCOPE = text("SELECT set_config('app.tenant_id', :tenant, true), set_config('app.platform', :platform, true)")
 _NO_TENANT = ""
 
 
@@ -55,13 +55,29 @@ class Database:
 
         Raises DependencyDownError when PostgreSQL is out of reach.
         """
-        async with self._transaction(str(tenant_id)) as connection:
+        async with self._transaction(str(tenant_id), platform=False) as connection:
             yield connection
+
+    @asynccontextmanager
+    async def platform(self) -> AsyncIterator[AsyncConnection]:
+        """One transaction that sees the platform's own rows (its keys, its audit chain) and no tenant's."""
+        async with self._transaction(_NO_TENANT, platform=True) as connection:
+            yield connection
+
+    @asynccontextmanager
+    async def tenant_as_platform(self, tenant_id: TenantId) -> AsyncIterator[AsyncConnection]:
+        """One transaction that sees `tenant_id`'s rows and the platform's own: for the platform's work on a tenant."""
+        async with self._transaction(str(tenant_id), platform=True) as connection:
+            yield connection
+
+    def scope(self, tenant_id: TenantId | None) -> AbstractAsyncContextManager[AsyncConnection]:
+        """The tenant's transaction; the platform's where there is no tenant."""
+        return self.tenant(tenant_id) if tenant_id is not None else self.platform()
 
     @asynccontextmanager
     async def no_tenant(self) -> AsyncIterator[AsyncConnection]:
         """One transaction that sees no tenant's rows: for the few named functions that look across tenants."""
-        async with self._transaction(_NO_TENANT) as connection:
+        async with self._transaction(_NO_TENANT, platform=False) as connection:
             yield connection
 
     @bounded(CHECK_S, "postgres")
@@ -74,10 +90,10 @@ class Database:
         await self._engine.dispose()
 
     @asynccontextmanager
-    async def _transaction(self, tenant: str) -> AsyncIterator[AsyncConnection]:
+    async def _transaction(self, tenant: str, *, platform: bool) -> AsyncIterator[AsyncConnection]:
         try:
             async with self._engine.begin() as connection:
-                await connection.execute(_SET_TENANT, {"tenant": tenant})
+                await connection.execute(_SET_SCOPE, {"tenant": tenant, "platform": "on" if platform else "off"})
                 yield connection
         except DBAPIError as error:
             # OperationalError: the connection, the server's state, or a lock or a statement that took too long.

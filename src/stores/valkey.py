@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,12 @@ TIMEOUT_S = 0.5
 """One exchange with the server."""
 CALL_TIMEOUT_S = 2.0
 """One call in all: waiting for a connection, connecting, sending a script that the server does not have yet."""
+
+_CHANGES = "atrium:changes"
+"""A pub/sub channel, not a key: it holds nothing."""
+_TOLD_S = 5.0
+"""How long to wait for a message before looking whether the connection still lives."""
+_SCAN = 1_000
 
 
 def tenant_key(tenant_id: TenantId, *parts: str) -> str:
@@ -41,11 +48,48 @@ class Valkey:
             socket_connect_timeout=TIMEOUT_S,
             retry=Retry(NoBackoff(), 0),
         )
+        self._url = url
         self._client: Redis = Redis.from_pool(pool)
 
     def script(self, path: Path) -> Script:
         """A Lua script that Valkey runs as one atomic step; sent once, then called by its hash."""
         return Script(self._client, path.read_text(encoding="utf-8"))
+
+    async def tell_change(self, text: str) -> None:
+        """To all who listen with `told_changes`. Raises DependencyDownError."""
+        with _out_of_reach():
+            async with asyncio.timeout(TIMEOUT_S):
+                await self._client.publish(_CHANGES, text)
+
+    async def told_changes(self) -> AsyncIterator[str]:
+        """Each text as it is told, on a connection of its own, until that breaks: raises DependencyDownError."""
+        listener = Redis.from_url(
+            self._url, socket_connect_timeout=TIMEOUT_S, socket_keepalive=True, retry=Retry(NoBackoff(), 0)
+        )
+        async with listener, listener.pubsub() as channel:
+            with _out_of_reach():
+                await channel.subscribe(_CHANGES)
+            while True:
+                with _out_of_reach():
+                    message = await channel.get_message(ignore_subscribe_messages=True, timeout=_TOLD_S)
+                    if message is None:
+                        async with asyncio.timeout(TIMEOUT_S):
+                            await channel.ping()
+                if message is not None and message["type"] == "message":
+                    yield bytes(message["data"]).decode(errors="replace")
+
+    async def forget_tenant(self, tenant_id: TenantId) -> int:
+        """Delete every key of the tenant; returns how many there were. Raises DependencyDownError."""
+        removed = 0
+        with _out_of_reach():
+            async for keys in self._pages(tenant_id):
+                removed += await self._client.unlink(*keys)
+        return removed
+
+    async def count_keys(self, tenant_id: TenantId) -> int:
+        """Keys that the tenant has. Raises DependencyDownError."""
+        with _out_of_reach():
+            return sum([len(keys) async for keys in self._pages(tenant_id)])
 
     async def check(self) -> None:
         """For `/readyz`: raises when Valkey does not answer."""
@@ -53,6 +97,16 @@ class Valkey:
 
     async def close(self) -> None:
         await self._client.aclose()
+
+    async def _pages(self, tenant_id: TenantId) -> AsyncIterator[list[bytes]]:
+        """The tenant's keys, some at a time; a tenant id has no character that a pattern would read otherwise."""
+        cursor = 0
+        while True:
+            cursor, keys = await self._client.scan(cursor, match=tenant_key(tenant_id, "*"), count=_SCAN)
+            if keys:
+                yield [key if isinstance(key, bytes) else key.encode() for key in keys]
+            if cursor == 0:
+                return
 
 
 class Script:
@@ -64,10 +118,16 @@ class Script:
 
         Raises DependencyDownError when Valkey is out of reach.
         """
-        try:
+        with _out_of_reach():
             async with asyncio.timeout(CALL_TIMEOUT_S):
                 return await self._script(keys=[tenant_key(tenant_id, *parts) for parts in keys], args=list(args))
-        except (RedisError, OSError) as error:  # TimeoutError is an OSError
-            raise DependencyDownError(
-                "the limit store is out of reach", details={"dependency": "valkey"}, retry_after_s=1
-            ) from error
+
+
+@contextmanager
+def _out_of_reach() -> Iterator[None]:
+    try:
+        yield
+    except (RedisError, OSError) as error:  # TimeoutError is an OSError
+        raise DependencyDownError(
+            "the limit store is out of reach", details={"dependency": "valkey"}, retry_after_s=1
+        ) from error

@@ -7,7 +7,7 @@ from typing import Annotated, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
-from contracts.chat import Identifier, Route, RouteName
+from contracts.chat import Identifier, Locale, Route, RouteName
 from contracts.routes import BUILT_IN_ROUTES
 from contracts.text import Storable
 from tenancy.patterns import InvalidPatternError, PatternType, compile_pattern
@@ -58,6 +58,10 @@ class TenantConfig(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
+    display_name: Annotated[str, StringConstraints(strip_whitespace=True, max_length=200), Storable] = ""
+    tier: Tier = Tier.BASIC
+    locale: Locale = "en-US"
+    retention_days: int = Field(default=30, ge=0, le=3_650)
     blocked_tools: tuple[Identifier, ...] = Field(default=(), max_length=MAX_RULES)
     sensitive_prompt_patterns: tuple[LiteralPattern, ...] = Field(default=(), max_length=MAX_RULES)
     refusal_rules: tuple[RefusalRule, ...] = Field(default=(), max_length=MAX_RULES)

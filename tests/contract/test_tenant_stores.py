@@ -8,6 +8,8 @@ from collections.abc import AsyncIterator
 from typing import NamedTuple
 
 import pytest
+from tenancy.memory_store import MemoryKeyStore, MemoryTenantStore
+from tenancy.postgres_store import PostgresKeyStore, PostgresTenantStore
 
 from contracts.context import Role
 from contracts.errors import ConflictError, NotFoundError, PreconditionFailedError
@@ -15,9 +17,7 @@ from contracts.tenant import TenantId
 from stores.postgres import Database
 from tenancy.config import TenantConfig, Tier
 from tenancy.keys import hash_key, keyed, new_key
-from tenancy.memory_store import MemoryKeyStore, MemoryTenantStore
 from tenancy.ports import ConfigVersion, KeyStore, TenantStore
-from tenancy.postgres_store import PostgresKeyStore, PostgresTenantStore
 
 
 class Stores(NamedTuple):

@@ -40,6 +40,11 @@ INSERT_CHUNK = text("""
       (:tenant, :chunk, :document, :ordinal, :seq, :body, :start, :end, :embedding, :model)
 """)
 
+PASSAGES = text("""
+    SELECT chunk_id, char_start, char_end, body FROM chunks
+    WHERE tenant_id = :tenant AND document_id = :document ORDER BY ordinal
+""")
+
 DELETE_CHUNKS = text("DELETE FROM chunks WHERE tenant_id = :tenant AND document_id = :document")
 DELETE_DOCUMENT = text("DELETE FROM documents WHERE tenant_id = :tenant AND document_id = :document")
 

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 import numpy as np
 
 from contracts.errors import NotFoundError
-from contracts.retrieval import DocumentInfo
+from contracts.retrieval import DocumentInfo, StoredPassage
 from contracts.tenant import TenantId
 from rag.domain.corpus import Chunk, ChunkRecord, Corpus, CorpusVersion, Document, Standing
 from rag.domain.vectors import HalfMatrix
@@ -80,6 +80,13 @@ class MemoryChunkStore:
     async def document(self, tenant_id: TenantId, document_id: str) -> DocumentInfo | None:
         kept = self._documents(tenant_id).get(document_id)
         return _info(kept) if kept else None
+
+    async def passages(self, tenant_id: TenantId, document_id: str) -> list[StoredPassage]:
+        kept = self._documents(tenant_id).get(document_id)
+        return [
+            StoredPassage(chunk_id=chunk.chunk_id, start=chunk.start, end=chunk.end, text=chunk.text)
+            for chunk in (kept.chunks if kept else ())
+        ]
 
     async def documents(self, tenant_id: TenantId, *, after: str, limit: int) -> list[DocumentInfo]:
         documents = self._documents(tenant_id)

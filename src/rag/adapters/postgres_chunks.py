@@ -10,7 +10,7 @@ from sqlalchemy import Row
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from contracts.errors import NotFoundError
-from contracts.retrieval import DocumentInfo
+from contracts.retrieval import DocumentInfo, StoredPassage
 from contracts.tenant import TenantId
 from rag.adapters import chunk_sql as sql
 from rag.domain.corpus import Chunk, ChunkRecord, Corpus, CorpusVersion, Document, Standing
@@ -90,6 +90,15 @@ class PostgresChunkStore:
             found = await connection.execute(sql.DOCUMENT, {"tenant": str(tenant_id), "document": document_id})
             row = found.one_or_none()
         return _info(row) if row else None
+
+    @bounded(STATEMENT_TIMEOUT_S, "postgres")
+    async def passages(self, tenant_id: TenantId, document_id: str) -> list[StoredPassage]:
+        async with self._database.tenant(tenant_id) as connection:
+            found = await connection.execute(sql.PASSAGES, {"tenant": str(tenant_id), "document": document_id})
+            return [
+                StoredPassage(chunk_id=row.chunk_id, start=row.char_start, end=row.char_end, text=row.body)
+                for row in found
+            ]
 
     @bounded(CALL_S, "postgres")
     async def documents(self, tenant_id: TenantId, *, after: str, limit: int) -> list[DocumentInfo]:

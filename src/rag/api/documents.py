@@ -6,7 +6,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Path, Query, Request
 
-from contracts.retrieval import DocumentId, DocumentInfo, DocumentPage, DocumentReceipt, IngestRequest
+from contracts.retrieval import DocumentId, DocumentInfo, DocumentPage, DocumentReceipt, IngestRequest, StoredPassages
 from rag.api.context import Context, Service, while_awaited
 from servicekit.problems import OPENAPI_ERRORS
 
@@ -33,6 +33,12 @@ async def list_documents(context: Context, service: Service, after: After = "", 
 @router.get("/{document_id}")
 async def document(document_id: DocumentPath, context: Context, service: Service) -> DocumentInfo:
     return await service.document(context.tenant_id, document_id)
+
+
+@router.get("/{document_id}/passages")
+async def passages(document_id: DocumentPath, context: Context, service: Service) -> StoredPassages:
+    """Everything that is kept of its text."""
+    return StoredPassages(passages=await service.passages(context.tenant_id, document_id))
 
 
 @router.delete("/{document_id}", status_code=204)

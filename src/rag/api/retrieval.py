@@ -5,7 +5,7 @@ from __future__ import annotations
 import orjson
 from fastapi import APIRouter, Request, Response
 
-from contracts.retrieval import EmbedRequest, EmbedResponse, SearchRequest, SearchResponse
+from contracts.retrieval import EmbedRequest, EmbedResponse, LoadedIndex, SearchRequest, SearchResponse
 from observability.record import record_of
 from rag.api.context import Context, Service, while_awaited
 from servicekit.problems import OPENAPI_ERRORS
@@ -28,3 +28,15 @@ async def search(body: SearchRequest, request: Request, context: Context, servic
     passages = await while_awaited(request, context, service.search(context.tenant_id, body))
     record_of(request.scope).chunk_ids = [passage.chunk_id for passage in passages]
     return SearchResponse(passages=passages)
+
+
+@router.get("/index")
+async def loaded(context: Context, service: Service) -> LoadedIndex:
+    """What this replica holds of the tenant in memory."""
+    return LoadedIndex(vectors=service.vectors_loaded(context.tenant_id))
+
+
+@router.delete("/index")
+async def unload(context: Context, service: Service) -> LoadedIndex:
+    """Drop the tenant's index from this replica's memory; the answer is what it held."""
+    return LoadedIndex(vectors=await service.unload(context.tenant_id))

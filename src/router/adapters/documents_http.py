@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TypeVar
 from urllib.parse import quote
 
@@ -14,8 +15,11 @@ from contracts.retrieval import (
     DocumentPage,
     DocumentReceipt,
     IngestRequest,
+    LoadedIndex,
     SearchRequest,
     SearchResponse,
+    StoredPassage,
+    StoredPassages,
 )
 from servicekit.client import ServiceClient, bearer
 from servicekit.tokens import TokenSigner
@@ -43,6 +47,16 @@ class HttpDocuments:
 
     async def search(self, context: TenantContext, request: SearchRequest) -> SearchResponse:
         return _parse(SearchResponse, await self._call(context, "POST", "/v1/search", request))
+
+    async def passages(self, context: TenantContext, document_id: str) -> Sequence[StoredPassage]:
+        path = f"{_path(document_id)}/passages"
+        return _parse(StoredPassages, await self._call(context, "GET", path)).passages
+
+    async def loaded(self, context: TenantContext) -> int:
+        return _parse(LoadedIndex, await self._call(context, "GET", "/v1/index")).vectors
+
+    async def unload(self, context: TenantContext) -> int:
+        return _parse(LoadedIndex, await self._call(context, "DELETE", "/v1/index")).vectors
 
     async def _call(
         self,

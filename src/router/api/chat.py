@@ -22,13 +22,13 @@ from contracts.chat import (
 )
 from contracts.errors import AtriumError, UpstreamError, error_classes
 from observability.record import RequestRecord, record_of
-from router.api.dependencies import PrincipalDep, Services, ServicesDep, own_tenant
+from router.api.dependencies import PrincipalDep, Services, ServicesDep, admit, own_tenant
 from router.api.stream import EventStream, sse
-from router.domain.access import Caller, Permission
+from router.domain.access import Permission
+from router.domain.caller import Caller
 from router.domain.refusal import SENSITIVE_PROMPT
 from router.domain.transcript import Transcript
 from router.service.chat import Turn
-from router.service.identity import require, require_same
 from servicekit.edge import until_disconnect
 from servicekit.problems import OPENAPI_ERRORS
 
@@ -39,12 +39,9 @@ api = APIRouter(tags=["chat"], responses=OPENAPI_ERRORS)
 async def chat(body: ChatRequest, request: Request, who: PrincipalDep, found: ServicesDep) -> Response:
     """Ask a question. With `"stream": true` or `Accept: text/event-stream` the answer is server-sent events:
     `meta`, `token`…, `citations`, `usage`, then one of `done`, `refusal`, `error`."""
-    tenant_id = own_tenant(who, body.tenant_id)
-    require_same(tenant_id, body.tenant_id)
-    require(who, Permission.CHAT)
+    caller = await admit(request, found, who, own_tenant(who, body.tenant_id), Permission.CHAT)
     record = record_of(request.scope)
-    record.tenant_id, record.user_id, record.session_id = str(tenant_id), body.user_id, body.session_id or ""
-    caller = Caller(who, tenant_id, record.request_id)
+    record.user_id, record.session_id = body.user_id, body.session_id or ""
     answering = _Answering(found, record)
     if body.stream or "text/event-stream" in request.headers.get("accept", ""):
         return await until_disconnect(request, answering.streamed(caller, body))

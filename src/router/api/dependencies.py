@@ -1,30 +1,43 @@
-"""What a route asks for: the services, and a caller that may do what the route does."""
+"""The gate in front of every operation: what `domain.access` does not open stays shut."""
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Annotated
 
 from fastapi import Depends, Request
 
-from contracts.errors import InvalidRequestError
+from contracts.errors import ForbiddenError, InvalidRequestError
 from contracts.tenant import TenantId
 from observability.record import record_of
-from router.domain.access import Caller, Permission, Principal
+from router.domain.access import OF_PLATFORM, ROUTES, Permission, Principal
+from router.domain.caller import Caller, actor_of
 from router.domain.pricing import Price
+from router.service.access import Access, require, require_same
+from router.service.audit import AuditService
 from router.service.chat import ChatService
+from router.service.configs import ConfigService
+from router.service.deletion import DeletionService
 from router.service.documents import DocumentService
-from router.service.identity import Credentials, Identity, require, require_tenant, tenant_id_from
+from router.service.export import TenantExport
+from router.service.identity import Credentials, Identity, tenant_id_from
+from router.service.keys import KeyService
 from router.service.tenants import TenantService
 from router.settings import is_loopback
+from tenancy.audit import Actor
 
 
 @dataclass(frozen=True, slots=True)
 class Services:
     identity: Identity
+    access: Access
     chat: ChatService
     tenants: TenantService
+    deletion: DeletionService
+    configs: ConfigService
+    keys: KeyService
+    audit: AuditService
+    export: TenantExport
     documents: DocumentService
     price: Price
 
@@ -38,13 +51,56 @@ async def services(request: Request) -> Services:  # async, or FastAPI would cal
 ServicesDep = Annotated[Services, Depends(services)]
 
 
-async def principal(request: Request, found: ServicesDep) -> Principal:
+@dataclass(frozen=True, slots=True)
+class Passage:
+    """Who was let through. No principal where the operation asks for none; a caller where it is about a tenant."""
+
+    principal: Principal | None
+    caller: Caller | None
+
+
+async def gate(request: Request) -> Passage:
+    """A dependency of the whole app: runs before every operation, also one whose author did not think of it."""
+    operation = request.scope["route"].path
+    permission = ROUTES.get((request.method, operation))
+    if permission is None:
+        raise ForbiddenError("this operation is open to nobody")
+    if permission is Permission.OPEN:
+        return Passage(None, None)
+    tenant = request.path_params.get("tenant_id")
+    tenant_id = tenant_id_from(tenant, "tenant_id") if tenant is not None else None  # 422 before any store is asked
+    found = await services(request)
+    who = await _identify(request, found.identity)
+    if tenant_id is None:
+        require(who, permission)
+        return Passage(who, None)
+    if permission in OF_PLATFORM:
+        require(who, permission)
+        require_same(tenant_id, who.tenant_id)
+        record_of(request.scope).tenant_id = str(tenant_id)
+        return Passage(who, None)
+    return Passage(who, await admit(request, found, who, tenant_id, permission))
+
+
+async def admit(
+    request: Request, found: Services, who: Principal, tenant_id: TenantId, permission: Permission
+) -> Caller:
+    record = record_of(request.scope)
+    record.tenant_id = str(tenant_id)
+    caller = await found.access.admit(
+        who, tenant_id, permission, request_id=record.request_id, address=_address(request)
+    )
+    record.config_version = caller.policy.version
+    return caller
+
+
+async def _identify(request: Request, identity: Identity) -> Principal:
     credentials = Credentials(
         authorization=tuple(request.headers.getlist("authorization")),
         tenants=tuple(request.headers.getlist("x-tenant-id")),
-        from_loopback=request.client is not None and is_loopback(request.client.host),
+        from_loopback=is_loopback(_address(request)),
     )
-    who = await found.identity.principal(credentials)
+    who = await identity.principal(credentials)
     record = record_of(request.scope)
     record.user_id = who.name
     if who.tenant_id is not None:
@@ -52,31 +108,32 @@ async def principal(request: Request, found: ServicesDep) -> Principal:
     return who
 
 
-PrincipalDep = Annotated[Principal, Depends(principal)]
+def _address(request: Request) -> str:
+    return request.client.host if request.client is not None else ""
 
 
-def platform(permission: Permission) -> Callable[[Principal], Awaitable[Principal]]:
-    """For a route that belongs to no tenant."""
-
-    async def allowed(who: PrincipalDep) -> Principal:
-        require(who, permission)
-        return who
-
-    return allowed
+GateDep = Annotated[Passage, Depends(gate)]
 
 
-def of_tenant(permission: Permission) -> Callable[..., Awaitable[Caller]]:
-    """For a route under `/tenant/{tenant_id}`: the path's tenant must be the caller's own."""
+async def _principal(passage: GateDep) -> Principal:
+    assert passage.principal is not None  # noqa: S101  the operation is not OPEN
+    return passage.principal
 
-    async def allowed(request: Request, tenant_id: str, found: ServicesDep) -> Caller:
-        tenant = tenant_id_from(tenant_id, "tenant_id")  # malformed is 422 before any store is asked
-        who = await principal(request, found)
-        require_tenant(who, tenant, permission)
-        record = record_of(request.scope)
-        record.tenant_id = str(tenant)
-        return Caller(who, tenant, record.request_id)
 
-    return allowed
+async def _caller(passage: GateDep) -> Caller:
+    assert passage.caller is not None  # noqa: S101  the path names a tenant
+    return passage.caller
+
+
+PrincipalDep = Annotated[Principal, Depends(_principal)]
+CallerDep = Annotated[Caller, Depends(_caller)]
+
+
+async def _actor(request: Request, who: PrincipalDep) -> Actor:
+    return actor_of(who, record_of(request.scope).request_id, _address(request))
+
+
+ActorDep = Annotated[Actor, Depends(_actor)]
 
 
 def own_tenant(who: Principal, named: TenantId | None) -> TenantId:
@@ -84,4 +141,5 @@ def own_tenant(who: Principal, named: TenantId | None) -> TenantId:
     tenant_id = who.tenant_id or named
     if tenant_id is None:
         raise InvalidRequestError("the request names no tenant: send X-Tenant-Id or tenant_id")
+    require_same(tenant_id, named)
     return tenant_id

@@ -7,7 +7,7 @@ import re
 from contextlib import AsyncExitStack
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, Path, Query, Request
+from fastapi import APIRouter, Path, Query, Request
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
 from starlette.datastructures import UploadFile
 from starlette.exceptions import HTTPException
@@ -31,16 +31,15 @@ from contracts.retrieval import (
 )
 from contracts.tenant import TenantId
 from contracts.text import Storable
-from router.api.dependencies import ServicesDep, of_tenant
-from router.domain.access import Caller, Permission
-from router.service.identity import require_same, tenant_id_from
+from router.api.dependencies import CallerDep, ServicesDep
+from router.domain.caller import Caller
+from router.service.access import require_same
+from router.service.identity import tenant_id_from
 from servicekit.edge import until_disconnect
 from servicekit.problems import OPENAPI_ERRORS, malformed
 
 api = APIRouter(prefix="/tenant/{tenant_id}", tags=["documents"], responses=OPENAPI_ERRORS)
 
-Reader = Annotated[Caller, Depends(of_tenant(Permission.DOCUMENTS_READ))]
-Writer = Annotated[Caller, Depends(of_tenant(Permission.DOCUMENTS_WRITE))]
 DocumentPath = Annotated[DocumentId, Path()]
 
 
@@ -90,7 +89,7 @@ _UPLOAD_SCHEMA = {
 
 
 @api.post("/documents", status_code=201, openapi_extra=_UPLOAD_SCHEMA)
-async def upload(request: Request, caller: Writer, found: ServicesDep) -> DocumentReceipt:
+async def upload(request: Request, caller: CallerDep, found: ServicesDep) -> DocumentReceipt:
     """Keep a document (JSON, or multipart with `file`). 201 means: text, chunks and embeddings are committed."""
     kind, _, parameters = request.headers.get("content-type", "").lower().partition(";")
     kind = kind.strip()
@@ -107,7 +106,7 @@ async def upload(request: Request, caller: Writer, found: ServicesDep) -> Docume
 
 @api.get("/documents")
 async def list_documents(
-    caller: Reader,
+    caller: CallerDep,
     found: ServicesDep,
     after: Annotated[str, Query(max_length=128)] = "",
     limit: Annotated[int, Query(ge=1, le=200)] = 100,
@@ -116,18 +115,18 @@ async def list_documents(
 
 
 @api.get("/documents/{document_id}")
-async def get_document(caller: Reader, document_id: DocumentPath, found: ServicesDep) -> DocumentInfo:
+async def get_document(caller: CallerDep, document_id: DocumentPath, found: ServicesDep) -> DocumentInfo:
     return await found.documents.get(caller, document_id)
 
 
 @api.delete("/documents/{document_id}", status_code=204)
-async def delete_document(caller: Writer, document_id: DocumentPath, found: ServicesDep) -> Response:
+async def delete_document(caller: CallerDep, document_id: DocumentPath, found: ServicesDep) -> Response:
     await found.documents.delete(caller, document_id)
     return Response(status_code=204)
 
 
 @api.post("/search")
-async def search(request: Request, caller: Reader, body: SearchBody, found: ServicesDep) -> SearchResponse:
+async def search(request: Request, caller: CallerDep, body: SearchBody, found: ServicesDep) -> SearchResponse:
     require_same(caller.tenant_id, body.tenant_id)
     wanted = SearchRequest(query=body.query, k=body.k, min_seq=body.min_seq)
     return await until_disconnect(request, found.documents.search(caller, wanted))

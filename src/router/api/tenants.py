@@ -1,41 +1,34 @@
-"""Tenants and their config."""
+"""The platform's tenants: onboard, list, suspend, resume, delete."""
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from datetime import datetime
+from typing import Annotated
 
-from fastapi import APIRouter, Depends, Header, Query, Response
-from pydantic import BaseModel, ConfigDict
+from fastapi import APIRouter, Header, Query, Request
+from pydantic import BaseModel, ConfigDict, StringConstraints, ValidationError
 
 from contracts.tenant import TenantId
-from router.api.dependencies import ServicesDep, of_tenant, platform
-from router.domain.access import Caller, Permission, Principal
-from router.domain.config_tag import entity_tag, expected_version
-from router.service.identity import require_same
+from router.api.configs import ConfigBody, invalid_config
+from router.api.dependencies import ActorDep, ServicesDep
+from router.service.access import require_same
 from servicekit.problems import OPENAPI_ERRORS
-from tenancy.config import TenantConfig, Tier
+from tenancy.config import Tier
+from tenancy.ports import TenantState, TenantSummary
+from tenancy.tiers import complete
 
 api = APIRouter(tags=["tenants"], responses=OPENAPI_ERRORS)
 
-Platform = Annotated[Principal, Depends(platform(Permission.TENANTS))]
-Reader = Annotated[Caller, Depends(of_tenant(Permission.CONFIG_READ))]
-Writer = Annotated[Caller, Depends(of_tenant(Permission.CONFIG_WRITE))]
-
-
-class ConfigBody(TenantConfig):
-    """The config as it travels: with the tenant's id, which must be the path's."""
-
-    tenant_id: TenantId | None = None
-
-    def config(self) -> TenantConfig:
-        return TenantConfig.model_validate(self.model_dump(exclude={"tenant_id"}))
+IdempotencyKey = Annotated[
+    Annotated[str, StringConstraints(min_length=1, max_length=255, pattern=r"^[\x21-\x7e]+$")] | None, Header()
+]
 
 
 class NewTenant(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     tenant_id: TenantId
-    tier: Tier = Tier.BASIC
+    tier: Tier | None = None
     config: ConfigBody = ConfigBody()
 
 
@@ -46,9 +39,11 @@ class CreatedTenant(BaseModel):
 
 class TenantItem(BaseModel):
     tenant_id: TenantId
+    display_name: str
     tier: Tier
+    state: TenantState
     config_version: int
-    created_at: str
+    created_at: datetime
 
 
 class TenantPage(BaseModel):
@@ -56,58 +51,75 @@ class TenantPage(BaseModel):
     next: str | None
 
 
+class DeletionReceipt(BaseModel):
+    """`removed` and `left` count by store and kind, such as `postgres.chunks`. `left` is all zeros."""
+
+    tenant_id: TenantId
+    started_at: datetime
+    finished_at: datetime
+    removed: dict[str, int]
+    left: dict[str, int]
+
+
 @api.post("/tenants", status_code=201)
-async def create(body: NewTenant, _: Platform, found: ServicesDep) -> CreatedTenant:
-    """Create a tenant. `admin_key` is shown this once."""
+async def create(
+    body: NewTenant, request: Request, actor: ActorDep, found: ServicesDep, idempotency_key: IdempotencyKey = None
+) -> CreatedTenant:
+    """Create a tenant with its tier's defaults. `admin_key` is shown this once; to the same request with the same
+    `Idempotency-Key`, again."""
     require_same(body.tenant_id, body.config.tenant_id)
-    key = await found.tenants.create(body.tenant_id, body.tier, body.config.config())
-    return CreatedTenant(tenant_id=body.tenant_id, admin_key=key.text)
+    try:
+        config = complete(body.config.said(), body.tier or body.config.tier or Tier.BASIC)
+    except ValidationError as error:
+        raise invalid_config(error) from error
+    onboarded = await found.tenants.create(
+        body.tenant_id, config, by=actor, idempotency_key=idempotency_key, request=await request.body()
+    )
+    return CreatedTenant(tenant_id=body.tenant_id, admin_key=onboarded.admin_key)
 
 
 @api.get("/tenants")
 async def list_tenants(
-    _: Platform,
     found: ServicesDep,
     after: Annotated[str, Query(max_length=63, pattern="^[a-z0-9-]*$")] = "",
     limit: Annotated[int, Query(ge=1, le=1_000)] = 100,
 ) -> TenantPage:
     rows = await found.tenants.list(after, limit)
-    items = [
-        TenantItem(
-            tenant_id=row.tenant_id,
-            tier=row.tier,
-            config_version=row.config_version,
-            created_at=row.created_at.isoformat(),
-        )
-        for row in rows
-    ]
-    return TenantPage(items=items, next=str(rows[-1].tenant_id) if len(rows) == limit else None)
+    return TenantPage(items=[_item(row) for row in rows], next=str(rows[-1].tenant_id) if len(rows) == limit else None)
 
 
-@api.get("/tenant/{tenant_id}/config")
-async def read_config(caller: Reader, found: ServicesDep, response: Response) -> ConfigBody:
-    current = await found.tenants.config(caller.tenant_id)
-    response.headers["etag"] = entity_tag(current.version)
-    return _body(caller.tenant_id, current.config)
+@api.post("/tenants/{tenant_id}/suspend")
+async def suspend(tenant_id: TenantId, actor: ActorDep, found: ServicesDep) -> TenantItem:
+    """Refuse the tenant's requests with 403 `tenant_suspended`, from one second later on at the latest. What it has
+    stays readable for its admin."""
+    return _item(await found.tenants.set_state(tenant_id, TenantState.SUSPENDED, by=actor))
 
 
-@api.put("/tenant/{tenant_id}/config")
-async def replace_config(
-    caller: Writer,
-    body: ConfigBody,
-    found: ServicesDep,
-    response: Response,
-    if_match: Annotated[str | None, Header()] = None,
-) -> ConfigBody:
-    """Replace the whole config; a field that is left out takes its default. Governs every request admitted one
-    second after the 200. With `If-Match`, 412 when somebody else was faster."""
-    require_same(caller.tenant_id, body.tenant_id)
-    config = body.config()
-    version = await found.tenants.replace_config(caller.tenant_id, config, caller.principal, expected_version(if_match))
-    response.headers["etag"] = entity_tag(version)
-    return _body(caller.tenant_id, config)
+@api.post("/tenants/{tenant_id}/resume")
+async def resume(tenant_id: TenantId, actor: ActorDep, found: ServicesDep) -> TenantItem:
+    return _item(await found.tenants.set_state(tenant_id, TenantState.ACTIVE, by=actor))
 
 
-def _body(tenant_id: TenantId, config: TenantConfig) -> ConfigBody:
-    fields: dict[str, Any] = {name: getattr(config, name) for name in TenantConfig.model_fields}
-    return ConfigBody(tenant_id=tenant_id, **fields)
+@api.delete("/tenants/{tenant_id}")
+async def delete(tenant_id: TenantId, actor: ActorDep, found: ServicesDep) -> DeletionReceipt:
+    """Remove everything of the tenant, everywhere. The answer is the receipt, which the platform's audit log keeps.
+    Whatever stops it halfway, the same call, or a router by itself within minutes, goes on where it stopped."""
+    receipt = await found.deletion.delete(tenant_id, by=actor)
+    return DeletionReceipt(
+        tenant_id=receipt.tenant_id,
+        started_at=receipt.started_at,
+        finished_at=receipt.finished_at,
+        removed=dict(receipt.removed),
+        left=dict(receipt.left),
+    )
+
+
+def _item(row: TenantSummary) -> TenantItem:
+    return TenantItem(
+        tenant_id=row.tenant_id,
+        display_name=row.display_name,
+        tier=row.tier,
+        state=row.state,
+        config_version=row.config_version,
+        created_at=row.created_at,
+    )

@@ -1,4 +1,4 @@
-"""Who may do what: one table. What is not in it is denied."""
+"""Who may do what: two tables. What is not in them is denied."""
 
 from __future__ import annotations
 
@@ -11,22 +11,80 @@ from contracts.tenant import TenantId
 
 
 class Permission(StrEnum):
+    OPEN = "open"
+    """Asks for no identity."""
     CHAT = "chat"
-    CONFIG_READ = "config:read"
-    CONFIG_WRITE = "config:write"
+    SEARCH = "search"
     DOCUMENTS_READ = "documents:read"
     DOCUMENTS_WRITE = "documents:write"
+    CONFIG_READ = "config:read"
+    CONFIG_WRITE = "config:write"
+    KEYS = "keys"
+    AUDIT_READ = "audit:read"
+    EXPORT = "export"
     TENANTS = "tenants"
+    PLATFORM_KEYS = "platform:keys"
+    PLATFORM_AUDIT = "platform:audit"
 
 
-_USER = frozenset({Permission.CHAT, Permission.DOCUMENTS_READ})
-_ADMIN = _USER | {Permission.CONFIG_READ, Permission.CONFIG_WRITE, Permission.DOCUMENTS_WRITE}
+_USER = frozenset({Permission.CHAT, Permission.SEARCH, Permission.DOCUMENTS_READ})
+_SERVICE = _USER | {Permission.DOCUMENTS_WRITE}
+_ADMIN = _SERVICE | {
+    Permission.CONFIG_READ,
+    Permission.CONFIG_WRITE,
+    Permission.KEYS,
+    Permission.AUDIT_READ,
+    Permission.EXPORT,
+}
 
 GRANTS: Mapping[Role, frozenset[Permission]] = {
-    Role.PLATFORM_ADMIN: frozenset(Permission),
-    Role.TENANT_ADMIN: _ADMIN,
     Role.TENANT_USER: _USER,
-    Role.SERVICE: frozenset({Permission.CHAT, Permission.DOCUMENTS_READ, Permission.DOCUMENTS_WRITE}),
+    Role.SERVICE: _SERVICE,
+    Role.TENANT_ADMIN: _ADMIN,
+    Role.PLATFORM_ADMIN: frozenset(Permission),
+}
+
+OF_PLATFORM = frozenset({Permission.TENANTS, Permission.PLATFORM_KEYS, Permission.PLATFORM_AUDIT})
+"""Belong to no tenant, so a suspended or unknown one is no reason to refuse them."""
+
+WHILE_SUSPENDED = frozenset(
+    {Permission.CONFIG_READ, Permission.DOCUMENTS_READ, Permission.AUDIT_READ, Permission.EXPORT}
+)
+"""A suspended tenant may look at what it has and take it away. It may use and change nothing."""
+
+ROUTES: Mapping[tuple[str, str], Permission] = {
+    ("GET", "/healthz"): Permission.OPEN,
+    ("GET", "/readyz"): Permission.OPEN,
+    ("GET", "/metrics"): Permission.OPEN,
+    ("POST", "/chat"): Permission.CHAT,
+    ("GET", "/tenant/{tenant_id}/documents"): Permission.DOCUMENTS_READ,
+    ("POST", "/tenant/{tenant_id}/documents"): Permission.DOCUMENTS_WRITE,
+    ("GET", "/tenant/{tenant_id}/documents/{document_id}"): Permission.DOCUMENTS_READ,
+    ("DELETE", "/tenant/{tenant_id}/documents/{document_id}"): Permission.DOCUMENTS_WRITE,
+    ("POST", "/tenant/{tenant_id}/search"): Permission.SEARCH,
+    ("GET", "/tenant/{tenant_id}/config"): Permission.CONFIG_READ,
+    ("PUT", "/tenant/{tenant_id}/config"): Permission.CONFIG_WRITE,
+    ("PATCH", "/tenant/{tenant_id}/config"): Permission.CONFIG_WRITE,
+    ("GET", "/tenant/{tenant_id}/config/versions"): Permission.CONFIG_READ,
+    ("GET", "/tenant/{tenant_id}/config/versions/{version}"): Permission.CONFIG_READ,
+    ("POST", "/tenant/{tenant_id}/config/rollback"): Permission.CONFIG_WRITE,
+    ("POST", "/tenant/{tenant_id}/config/dry-run"): Permission.CONFIG_WRITE,
+    ("GET", "/tenant/{tenant_id}/keys"): Permission.KEYS,
+    ("POST", "/tenant/{tenant_id}/keys"): Permission.KEYS,
+    ("POST", "/tenant/{tenant_id}/keys/{key_id}/rotate"): Permission.KEYS,
+    ("DELETE", "/tenant/{tenant_id}/keys/{key_id}"): Permission.KEYS,
+    ("GET", "/tenant/{tenant_id}/audit"): Permission.AUDIT_READ,
+    ("GET", "/tenant/{tenant_id}/export"): Permission.EXPORT,
+    ("GET", "/tenants"): Permission.TENANTS,
+    ("POST", "/tenants"): Permission.TENANTS,
+    ("DELETE", "/tenants/{tenant_id}"): Permission.TENANTS,
+    ("POST", "/tenants/{tenant_id}/suspend"): Permission.TENANTS,
+    ("POST", "/tenants/{tenant_id}/resume"): Permission.TENANTS,
+    ("GET", "/keys"): Permission.PLATFORM_KEYS,
+    ("POST", "/keys"): Permission.PLATFORM_KEYS,
+    ("POST", "/keys/{key_id}/rotate"): Permission.PLATFORM_KEYS,
+    ("DELETE", "/keys/{key_id}"): Permission.PLATFORM_KEYS,
+    ("GET", "/audit"): Permission.PLATFORM_AUDIT,
 }
 
 
@@ -48,12 +106,3 @@ class Principal:
     def reaches(self, tenant_id: TenantId) -> bool:
         """Whether this tenant's resources exist at all for the principal."""
         return self.role is Role.PLATFORM_ADMIN or self.tenant_id == tenant_id
-
-
-@dataclass(frozen=True, slots=True)
-class Caller:
-    """A principal that was let through to a tenant, in one request."""
-
-    principal: Principal
-    tenant_id: TenantId
-    request_id: str

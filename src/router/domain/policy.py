@@ -4,26 +4,40 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from contracts.chat import Route
 from contracts.tenant import TenantId
 from router.domain.limits import Window
 from router.domain.refusal import RefusalRules
 from tenancy.config import TenantConfig
-from tenancy.ports import ConfigVersion
+from tenancy.ports import Revision, TenantRecord, TenantState
 
 
 @dataclass(frozen=True, slots=True)
 class Policy:
     tenant_id: TenantId
-    version: int
+    revision: Revision
     config: TenantConfig
     rules: RefusalRules
     windows: tuple[Window, ...]
+    routes: tuple[Route, ...]
+
+    @property
+    def version(self) -> int:
+        return self.revision.version
+
+    @property
+    def suspended(self) -> bool:
+        return self.revision.state is TenantState.SUSPENDED
+
+    @property
+    def deleted(self) -> bool:
+        return self.revision.state is TenantState.DELETING
 
 
-def compile_policy(tenant_id: TenantId, found: ConfigVersion) -> Policy:
-    config = found.config
+def compile_policy(record: TenantRecord) -> Policy:
+    config = record.config
     windows = (
         Window("requests_per_minute", config.rate_limit_per_minute, 60),
         Window("requests_per_hour", config.rate_limit_per_hour, 3_600),
     )
-    return Policy(tenant_id, found.version, config, RefusalRules(config), windows)
+    return Policy(record.tenant_id, record.revision, config, RefusalRules(config), windows, config.all_routes())

@@ -10,19 +10,15 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from contracts.chat import ChatRequest, MetaEvent, Refusal, RefusalEvent, TurnEvent, TurnRequest
-from contracts.errors import NotFoundError, RateLimitedError
+from contracts.errors import RateLimitedError
 from contracts.tenant import TenantId
 from observability import names
 from observability.metrics import Metrics
-from router.domain.access import Caller
+from router.domain.caller import Caller
 from router.domain.limits import Decision
-from router.domain.policy import Policy
 from router.domain.refusal import RefusalRules
 from router.ports import Orchestrator, RateLimiter
 from router.service.contexts import Asker, ContextFactory
-from tenancy.live import LiveConfigs
-
-DEFAULT_LOCALE = "en-US"
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +39,6 @@ class Turn:
 class ChatService:
     def __init__(
         self,
-        configs: LiveConfigs[Policy],
         limiter: RateLimiter,
         orchestrator: Orchestrator,
         contexts: ContextFactory,
@@ -51,7 +46,6 @@ class ChatService:
         *,
         timeout: timedelta,
     ) -> None:
-        self._configs = configs
         self._limiter = limiter
         self._orchestrator = orchestrator
         self._contexts = contexts
@@ -62,14 +56,14 @@ class ChatService:
     async def open(self, caller: Caller, request: ChatRequest) -> AsyncIterator[Turn]:
         """Admit a request and begin its turn; leaving the context early stops the work behind it.
 
-        Raises NotFoundError (unknown tenant), RateLimitedError, or what the orchestrator raised before it began.
+        Raises RateLimitedError, or what the orchestrator raised before it began.
         """
-        policy = await self._policy(caller.tenant_id)
+        policy = caller.policy
         decision = await self._limiter.take(policy.tenant_id, policy.windows)
         if not decision.allowed:
             raise self._over_limit(policy.tenant_id, decision)
         session_id = request.session_id or uuid.uuid4().hex
-        async with self._events(policy, caller, request, Asker(request.user_id, session_id)) as events:
+        async with self._events(caller, request, Asker(request.user_id, session_id)) as events:
             yield Turn(
                 tenant_id=policy.tenant_id,
                 session_id=session_id,
@@ -81,27 +75,22 @@ class ChatService:
 
     @asynccontextmanager
     async def _events(
-        self, policy: Policy, caller: Caller, request: ChatRequest, asker: Asker
+        self, caller: Caller, request: ChatRequest, asker: Asker
     ) -> AsyncIterator[AsyncIterator[TurnEvent]]:
+        policy = caller.policy
         refusal = await _judge(policy.rules, request.query)
         if refusal is not None:
             yield _just(MetaEvent(route="", route_score=0.0, model=""), RefusalEvent(refusal=refusal))
             return
         turn = TurnRequest(
             query=request.query,
-            locale=request.locale or DEFAULT_LOCALE,
-            routes=policy.config.all_routes(),
+            locale=request.locale or policy.config.locale,
+            routes=policy.routes,
             blocked_tools=policy.config.blocked_tools,
         )
-        context = self._contexts.build(policy, caller, asker, self._timeout)
+        context = self._contexts.build(caller, asker, self._timeout)
         async with self._orchestrator.turn(context, turn) as events:
             yield events
-
-    async def _policy(self, tenant_id: TenantId) -> Policy:
-        policy = await self._configs.get(tenant_id)
-        if policy is None:
-            raise NotFoundError("no such tenant")
-        return policy
 
     def _over_limit(self, tenant_id: TenantId, decision: Decision) -> RateLimitedError:
         window = decision.refused_by

@@ -8,10 +8,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from contracts.context import TenantContext
+from contracts.context import Role, TenantContext
 from contracts.tenant import TenantId
-from router.domain.access import Caller
-from router.domain.policy import Policy
+from router.domain.caller import Caller
+from tenancy.audit import Actor
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,8 +29,9 @@ class ContextFactory:
         self._salt_secret = salt_secret
         self._now = now
 
-    def build(self, policy: Policy, caller: Caller, asker: Asker, within: timedelta) -> TenantContext:
+    def build(self, caller: Caller, asker: Asker, within: timedelta) -> TenantContext:
         """`within`, from now, is the deadline of everything that is done for the request."""
+        policy = caller.policy
         return TenantContext(
             tenant_id=policy.tenant_id,
             user_id=asker.user_id,
@@ -40,8 +41,22 @@ class ContextFactory:
             config_version=policy.version,
             allowed_routes=policy.config.allowed_routes,
             deadline=self._now() + within,
-            cache_salt=self._salt(policy.tenant_id),
+            cache_salt=self._salt(policy.tenant_id, policy.revision.born),
         )
 
-    def _salt(self, tenant_id: TenantId) -> str:
-        return hmac.new(self._salt_secret, f"cache-salt:{tenant_id}".encode(), hashlib.sha256).hexdigest()[:32]
+    def for_platform(self, tenant_id: TenantId, by: Actor, within: timedelta) -> TenantContext:
+        """For the platform's work on a tenant that serves no requests any more."""
+        return TenantContext(
+            tenant_id=tenant_id,
+            user_id=by.name,
+            roles=(Role.SERVICE,),
+            session_id=by.request_id,
+            request_id=by.request_id,
+            config_version=0,
+            deadline=self._now() + within,
+        )
+
+    def _salt(self, tenant_id: TenantId, born: datetime) -> str:
+        """A tenant that is made again under an old id shares no prefix cache with the earlier one."""
+        text = f"cache-salt:{tenant_id}:{born.timestamp()}"
+        return hmac.new(self._salt_secret, text.encode(), hashlib.sha256).hexdigest()[:32]

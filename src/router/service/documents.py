@@ -5,7 +5,6 @@ from __future__ import annotations
 from datetime import timedelta
 
 from contracts.context import TenantContext
-from contracts.errors import NotFoundError
 from contracts.retrieval import (
     DocumentInfo,
     DocumentPage,
@@ -14,49 +13,55 @@ from contracts.retrieval import (
     SearchRequest,
     SearchResponse,
 )
-from router.domain.access import Caller
-from router.domain.policy import Policy
+from router.domain.caller import Caller
 from router.ports import Documents
 from router.service.contexts import Asker, ContextFactory
-from tenancy.live import LiveConfigs
+from tenancy.audit import Deed
+from tenancy.ports import AuditLog
 
 
 class DocumentService:
-    """Every method raises NotFoundError for an unknown tenant."""
+    """What changes a tenant's documents is written into its audit log: ids and counts, never a text."""
 
     def __init__(
         self,
-        configs: LiveConfigs[Policy],
         documents: Documents,
         contexts: ContextFactory,
+        audit: AuditLog,
         *,
         timeout: timedelta,
         ingest_timeout: timedelta,
     ) -> None:
-        self._configs = configs
         self._documents = documents
         self._contexts = contexts
+        self._audit = audit
         self._timeout = timeout
         self._ingest_timeout = ingest_timeout
 
     async def add(self, caller: Caller, document: IngestRequest) -> DocumentReceipt:
-        return await self._documents.add(await self._context(caller, self._ingest_timeout), document)
+        receipt = await self._documents.add(self._context(caller, self._ingest_timeout), document)
+        details = {"seq": receipt.seq, "chunks": receipt.chunks}
+        await self._note(caller, "document.put", receipt.document_id, details)
+        return receipt
 
     async def list(self, caller: Caller, after: str, limit: int) -> DocumentPage:
-        return await self._documents.list(await self._context(caller, self._timeout), after, limit)
+        return await self._documents.list(self._context(caller, self._timeout), after, limit)
 
     async def get(self, caller: Caller, document_id: str) -> DocumentInfo:
-        return await self._documents.get(await self._context(caller, self._timeout), document_id)
+        return await self._documents.get(self._context(caller, self._timeout), document_id)
 
     async def delete(self, caller: Caller, document_id: str) -> None:
-        await self._documents.delete(await self._context(caller, self._timeout), document_id)
+        await self._documents.delete(self._context(caller, self._timeout), document_id)
+        await self._note(caller, "document.delete", document_id, {})
 
     async def search(self, caller: Caller, request: SearchRequest) -> SearchResponse:
-        return await self._documents.search(await self._context(caller, self._timeout), request)
+        return await self._documents.search(self._context(caller, self._timeout), request)
 
-    async def _context(self, caller: Caller, within: timedelta) -> TenantContext:
-        policy = await self._configs.get(caller.tenant_id)
-        if policy is None:
-            raise NotFoundError("no such tenant")
+    async def _note(self, caller: Caller, action: str, document_id: str, details: dict[str, int]) -> None:
+        await self._audit.append(
+            caller.tenant_id, Deed(caller.actor(), action, f"document/{document_id}", details=details)
+        )
+
+    def _context(self, caller: Caller, within: timedelta) -> TenantContext:
         asker = Asker(user_id=caller.principal.name, session_id=caller.request_id)
-        return self._contexts.build(policy, caller, asker, within)
+        return self._contexts.build(caller, asker, within)

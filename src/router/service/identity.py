@@ -5,16 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from contracts.context import Role
-from contracts.errors import (
-    ForbiddenError,
-    InvalidRequestError,
-    NotFoundError,
-    TenantMismatchError,
-    UnauthenticatedError,
-)
+from contracts.errors import InvalidRequestError, TenantMismatchError, UnauthenticatedError
 from contracts.tenant import InvalidTenantIdError, TenantId
-from router.domain.access import Permission, Principal
+from router.domain.access import Principal
+from router.service.access import require_same
+from router.service.key_uses import KeyUses
 from router.settings import AuthMode
+from servicekit.tokens import utc_now
 from tenancy.keys import MAX_KEY_CHARS
 from tenancy.live import LiveKeys
 
@@ -30,9 +27,16 @@ class Credentials:
 
 class Identity:
     def __init__(
-        self, keys: LiveKeys, *, modes: frozenset[AuthMode], header_role: Role, trust_header_from_anywhere: bool
+        self,
+        keys: LiveKeys,
+        uses: KeyUses,
+        *,
+        modes: frozenset[AuthMode],
+        header_role: Role,
+        trust_header_from_anywhere: bool,
     ) -> None:
         self._keys = keys
+        self._uses = uses
         self._modes = modes
         self._header_role = header_role
         self._trust_anywhere = trust_header_from_anywhere
@@ -58,13 +62,16 @@ class Identity:
             raise UnauthenticatedError("this kind of credential is not accepted here")
         text = text.strip()
         holder = await self._keys.holder(text) if 0 < len(text) <= MAX_KEY_CHARS else None
-        if holder is None:
+        now = utc_now()
+        if holder is None or (holder.expires_at is not None and holder.expires_at <= now):
             raise UnauthenticatedError("the API key is not valid")
         if holder.tenant_id is None:  # platform operations always need a key, so one is accepted in every mode
+            self._uses.note(holder.key_id, now)
             return Principal(named, holder.role, holder.key_id)
         if AuthMode.API_KEY not in self._modes:
             raise UnauthenticatedError("this kind of credential is not accepted here")
         require_same(holder.tenant_id, named)
+        self._uses.note(holder.key_id, now)
         return Principal(holder.tenant_id, holder.role, holder.key_id)
 
 
@@ -82,21 +89,3 @@ def tenant_id_from(value: str, place: str) -> TenantId:
         raise InvalidRequestError(
             f"{place}: {error}", details={"faults": [{"path": place, "reason": str(error)}]}
         ) from error
-
-
-def require_same(tenant_id: TenantId, other: TenantId | None) -> None:
-    if other is not None and other != tenant_id:
-        raise TenantMismatchError("the request names another tenant than its credential's")
-
-
-def require(principal: Principal, permission: Permission) -> None:
-    if not principal.may(permission):
-        raise ForbiddenError(f"the role {principal.role.value} may not do this")
-
-
-def require_tenant(principal: Principal, tenant_id: TenantId, permission: Permission) -> None:
-    """Another tenant's resource is the same 404 as one that does not exist."""
-    if not principal.reaches(tenant_id):
-        raise NotFoundError("no such tenant")
-    require_same(tenant_id, principal.tenant_id)
-    require(principal, permission)

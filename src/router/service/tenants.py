@@ -1,45 +1,76 @@
-"""Tenants and their config: create, list, read, replace."""
+"""Tenants: onboarded, listed, suspended, resumed."""
 
 from __future__ import annotations
 
-from contracts.errors import NotFoundError
+import hashlib
+import secrets
+from dataclasses import dataclass
+
+from contracts.errors import ConflictError, IdempotencyMismatchError
 from contracts.tenant import TenantId
-from router.domain.access import Principal
 from router.domain.policy import Policy
-from tenancy.config import TenantConfig, Tier
-from tenancy.keys import NewKey, new_key
-from tenancy.live import LiveConfigs
-from tenancy.ports import ConfigVersion, TenantStore, TenantSummary
+from tenancy.audit import Actor
+from tenancy.config import TenantConfig
+from tenancy.feed import ChangeFeed
+from tenancy.keys import derived_key, new_key
+from tenancy.live import LiveTenants
+from tenancy.ports import Onboarding, TenantState, TenantStore, TenantSummary
+
+
+@dataclass(frozen=True, slots=True)
+class Onboarded:
+    """`admin_key` is shown once; to a repeated request with the same Idempotency-Key, once more."""
+
+    admin_key: str
+    repeated: bool = False
 
 
 class TenantService:
-    def __init__(self, store: TenantStore, configs: LiveConfigs[Policy]) -> None:
+    def __init__(self, store: TenantStore, live: LiveTenants[Policy], feed: ChangeFeed, *, key_secret: bytes) -> None:
         self._store = store
-        self._configs = configs
+        self._live = live
+        self._feed = feed
+        self._key_secret = key_secret
 
-    async def create(self, tenant_id: TenantId, tier: Tier, config: TenantConfig) -> NewKey:
-        """Returns the first admin key, at the only moment its text exists. Raises ConflictError."""
-        key = new_key()
-        await self._store.create(tenant_id, tier, config, key)
-        self._configs.forget(tenant_id)
-        return key
+    async def create(
+        self, tenant_id: TenantId, config: TenantConfig, *, by: Actor, idempotency_key: str | None, request: bytes
+    ) -> Onboarded:
+        """`request` is what was asked, as bytes. Raises ConflictError if the tenant exists, IdempotencyMismatchError
+        if the Idempotency-Key was used for another request."""
+        if idempotency_key is None:
+            key = new_key()
+            await self._store.create(tenant_id, config, key, by=by)
+            self._live.forget(tenant_id)
+            return Onboarded(key.text)
+        nonce = secrets.token_bytes(32)
+        wanted = Onboarding(
+            key_hash=hashlib.sha256(f"{by.name}\x00{idempotency_key}".encode()).digest(),
+            request_hash=hashlib.sha256(request).digest(),
+            nonce=nonce,
+        )
+        key = derived_key(self._key_secret, nonce)
+        try:
+            await self._store.create(tenant_id, config, key, by=by, onboarding=wanted)
+        except ConflictError:
+            return await self._repeated(tenant_id, wanted)
+        self._live.forget(tenant_id)
+        return Onboarded(key.text)
 
     async def list(self, after: str, limit: int) -> list[TenantSummary]:
         return await self._store.list(after, limit)
 
-    async def config(self, tenant_id: TenantId) -> ConfigVersion:
-        """Read from the store, not from the cache: an admin sees what was last written, wherever it was written."""
-        found = await self._store.read_config(tenant_id)
-        if found is None:
-            raise NotFoundError("no such tenant")
+    async def set_state(self, tenant_id: TenantId, state: TenantState, *, by: Actor) -> TenantSummary:
+        """Governs every request admitted one second later. Raises NotFoundError."""
+        found = await self._store.set_state(tenant_id, state, by=by)
+        self._live.forget(tenant_id)
+        await self._feed.announce(tenant_id)
         return found
 
-    async def replace_config(
-        self, tenant_id: TenantId, config: TenantConfig, principal: Principal, expected_version: int | None
-    ) -> int:
-        """Returns the new version. Raises NotFoundError, PreconditionFailedError."""
-        version = await self._store.write_config(
-            tenant_id, config, author=principal.name, expected_version=expected_version
-        )
-        self._configs.forget(tenant_id)
-        return version
+    async def _repeated(self, tenant_id: TenantId, wanted: Onboarding) -> Onboarded:
+        """The answer of the first time, if this is the same request again; its key is derived, not stored."""
+        made = await self._store.onboarding(tenant_id)
+        if made is None or made.key_hash != wanted.key_hash:
+            raise ConflictError(f"the tenant {tenant_id} exists already")
+        if made.request_hash != wanted.request_hash:
+            raise IdempotencyMismatchError("this Idempotency-Key was used for another request")
+        return Onboarded(derived_key(self._key_secret, made.nonce).text, repeated=True)

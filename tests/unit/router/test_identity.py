@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from tenancy.memory_store import MemoryKeyStore
 
 from contracts.context import Role
 from contracts.errors import (
@@ -19,7 +20,6 @@ from router.service.identity import Credentials, Identity, require, require_tena
 from router.settings import AuthMode
 from tenancy.keys import new_key
 from tenancy.live import LiveKeys
-from tenancy.memory_store import MemoryKeyStore
 
 T1, T2 = TenantId("t1"), TenantId("t2")
 ADMIN, PLATFORM = new_key(), new_key()

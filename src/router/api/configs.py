@@ -1,0 +1,199 @@
+"""A tenant's config and its history."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Body, Header, Path, Query, Response
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
+
+from contracts.errors import InvalidRequestError
+from contracts.tenant import TenantId
+from contracts.text import Storable
+from router.api.dependencies import CallerDep, ServicesDep
+from router.domain.caller import Caller
+from router.domain.config_tag import entity_tag, expected_versions
+from router.service.access import require_same
+from router.service.configs import Written
+from router.service.identity import tenant_id_from
+from servicekit.problems import OPENAPI_ERRORS, malformed
+from tenancy.config import TenantConfig, Tier
+from tenancy.ports import ConfigEntry
+
+api = APIRouter(prefix="/tenant/{tenant_id}/config", tags=["config"], responses=OPENAPI_ERRORS)
+
+IfMatch = Annotated[str | None, Header()]
+CommentText = Annotated[str, StringConstraints(strip_whitespace=True, max_length=500), Storable]
+Comment = Annotated[CommentText, Query(description="why, for the history")]
+Version = Annotated[int, Path(ge=1, le=2**31 - 1)]
+
+
+class ConfigBody(TenantConfig):
+    """The config as it travels: with the tenant's id, which must be the path's. Without a tier the tier stays."""
+
+    tenant_id: TenantId | None = None
+    tier: Tier | None = None  # type: ignore[assignment]  # left out means: as it is
+
+    def said(self) -> dict[str, Any]:
+        """The fields that were given; the others take the tier's defaults."""
+        return self.model_dump(exclude_unset=True, exclude={"tenant_id"})
+
+
+class WrittenConfig(ConfigBody):
+    """What is in force now. Its fields can be sent back as they are, but for `version`."""
+
+    version: int
+
+
+class Rollback(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+    version: int = Field(ge=1, le=2**31 - 1)
+    comment: CommentText = ""
+
+
+class ChangeItem(BaseModel):
+    path: str
+    kind: str
+    before: Any = None
+    after: Any = None
+
+
+class VersionItem(BaseModel):
+    version: int
+    author: str
+    comment: str
+    created_at: datetime
+    changes: list[ChangeItem]
+
+
+class VersionPage(BaseModel):
+    """Newest first. `next` goes into `before`."""
+
+    items: list[VersionItem]
+    next: int | None
+
+
+class StoredVersion(BaseModel):
+    version: int
+    author: str
+    comment: str
+    created_at: datetime
+    config: dict[str, Any]
+
+
+@api.get("")
+async def read(caller: CallerDep, found: ServicesDep, response: Response) -> ConfigBody:
+    current = await found.configs.current(caller.tenant_id)
+    response.headers["etag"] = entity_tag(current.revision.version)
+    return ConfigBody(tenant_id=caller.tenant_id, **_fields(current.config))
+
+
+@api.put("")
+async def replace(
+    caller: CallerDep,
+    body: ConfigBody,
+    found: ServicesDep,
+    response: Response,
+    if_match: IfMatch = None,
+    comment: Comment = "",
+) -> WrittenConfig:
+    """Replace the whole config; a field that is left out takes its default. Governs every request admitted one
+    second after the 200. With `If-Match`, 412 when somebody else was faster."""
+    require_same(caller.tenant_id, body.tenant_id)
+    try:
+        written = await found.configs.replace(
+            caller, body.said(), expected=expected_versions(if_match), comment=comment
+        )
+    except ValidationError as error:
+        raise invalid_config(error) from error
+    return _written(caller, written, response)
+
+
+@api.patch("")
+async def patch(
+    caller: CallerDep,
+    body: Annotated[dict[str, Any], Body()],
+    found: ServicesDep,
+    response: Response,
+    if_match: IfMatch = None,
+    comment: Comment = "",
+) -> WrittenConfig:
+    """JSON Merge Patch (RFC 7396): the fields that are given change, null takes one back to its default."""
+    named = body.pop("tenant_id", None)
+    require_same(caller.tenant_id, tenant_id_from(str(named), "tenant_id") if named is not None else None)
+    try:
+        written = await found.configs.patch(caller, body, expected=expected_versions(if_match), comment=comment)
+    except ValidationError as error:
+        raise invalid_config(error) from error
+    return _written(caller, written, response)
+
+
+@api.get("/versions")
+async def versions(
+    caller: CallerDep,
+    found: ServicesDep,
+    before: Annotated[int | None, Query(ge=1, le=2**31 - 1)] = None,
+    limit: Annotated[int, Query(ge=1, le=100)] = 20,
+) -> VersionPage:
+    """Who changed what, when and why."""
+    history = await found.configs.history(caller.tenant_id, before=before, limit=limit)
+    items = [
+        VersionItem(
+            version=item.entry.version,
+            author=item.entry.author,
+            comment=item.entry.comment,
+            created_at=item.entry.created_at,
+            changes=[
+                ChangeItem(path=change.path, kind=change.kind, before=change.before, after=change.after)
+                for change in item.changes
+            ],
+        )
+        for item in history
+    ]
+    last = items[-1].version if items else 1
+    return VersionPage(items=items, next=last if last > 1 else None)
+
+
+@api.get("/versions/{version}")
+async def version(caller: CallerDep, version: Version, found: ServicesDep) -> StoredVersion:
+    return _stored(await found.configs.version(caller.tenant_id, version))
+
+
+@api.post("/rollback")
+async def rollback(
+    caller: CallerDep, body: Rollback, found: ServicesDep, response: Response, if_match: IfMatch = None
+) -> WrittenConfig:
+    """Make what an earlier version said the newest version. Nothing of the history is lost."""
+    try:
+        written = await found.configs.rollback(
+            caller, body.version, expected=expected_versions(if_match), comment=body.comment
+        )
+    except ValidationError as error:
+        raise invalid_config(error) from error
+    return _written(caller, written, response)
+
+
+def invalid_config(error: ValidationError) -> InvalidRequestError:
+    """What is wrong where, without repeating the value."""
+    return malformed(error.errors(include_url=False, include_context=False, include_input=False))
+
+
+def _fields(config: TenantConfig) -> dict[str, Any]:
+    return {name: getattr(config, name) for name in TenantConfig.model_fields}
+
+
+def _written(caller: Caller, written: Written, response: Response) -> WrittenConfig:
+    response.headers["etag"] = entity_tag(written.version)
+    return WrittenConfig(tenant_id=caller.tenant_id, version=written.version, **_fields(written.config))
+
+
+def _stored(entry: ConfigEntry) -> StoredVersion:
+    return StoredVersion(
+        version=entry.version,
+        author=entry.author,
+        comment=entry.comment,
+        created_at=entry.created_at,
+        config=dict(entry.config),
+    )

@@ -1,0 +1,94 @@
+"""What a tenant has, as members of its export: each read page by page from whoever keeps it."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import asdict
+from datetime import timedelta
+from typing import Any
+
+from contracts.tenant import TenantId
+from router.ports import Documents
+from router.service.contexts import ContextFactory
+from tenancy.audit import Actor
+from tenancy.ports import AuditLog, KeyStore, TenantStore
+
+_PAGE = 200
+_PATIENCE = timedelta(seconds=60)
+_WHO = Actor("export", "service", request_id="export")
+
+
+class ConfigRows:
+    """Every version, newest first."""
+
+    name = "config_versions"
+
+    def __init__(self, store: TenantStore) -> None:
+        self._store = store
+
+    async def rows(self, tenant_id: TenantId) -> AsyncIterator[Mapping[str, Any]]:
+        before = None
+        while entries := await self._store.versions(tenant_id, before=before, limit=_PAGE):
+            for entry in entries:
+                yield asdict(entry)
+            before = entries[-1].version
+
+
+class KeyRows:
+    """What may be shown of the keys: not their hashes."""
+
+    name = "keys"
+
+    def __init__(self, store: KeyStore) -> None:
+        self._store = store
+
+    async def rows(self, tenant_id: TenantId) -> AsyncIterator[Mapping[str, Any]]:
+        for key in await self._store.list(tenant_id):
+            yield asdict(key)
+
+
+class DocumentRows:
+    """Every document with its text in passages, which overlap: `start` and `end` say where each belongs."""
+
+    name = "documents"
+
+    def __init__(self, documents: Documents, contexts: ContextFactory) -> None:
+        self._documents = documents
+        self._contexts = contexts
+
+    async def rows(self, tenant_id: TenantId) -> AsyncIterator[Mapping[str, Any]]:
+        after: str | None = ""
+        while after is not None:
+            page = await self._documents.list(self._contexts.for_platform(tenant_id, _WHO, _PATIENCE), after, _PAGE)
+            for document in page.items:
+                context = self._contexts.for_platform(tenant_id, _WHO, _PATIENCE)
+                passages = await self._documents.passages(context, document.document_id)
+                yield {**document.model_dump(), "passages": [passage.model_dump() for passage in passages]}
+            after = page.next
+
+
+class AuditRows:
+    """The audit log, oldest first: `atrium audit verify --file` checks its chain."""
+
+    name = "audit"
+
+    def __init__(self, log: AuditLog) -> None:
+        self._log = log
+
+    async def rows(self, tenant_id: TenantId) -> AsyncIterator[Mapping[str, Any]]:
+        after = 0
+        while events := await self._log.page(tenant_id, after=after, limit=_PAGE):
+            for event in events:
+                yield event.as_json()
+            after = events[-1].seq
+
+
+class NoRows:
+    """What is stored nowhere in this version: an empty file says so."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    async def rows(self, _tenant_id: TenantId) -> AsyncIterator[Mapping[str, Any]]:
+        for nothing in ():
+            yield nothing

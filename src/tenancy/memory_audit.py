@@ -1,0 +1,36 @@
+"""The audit log in memory: the same chain as in PostgreSQL, for tests."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from datetime import UTC, datetime
+
+from contracts.tenant import TenantId
+from tenancy.audit import AuditEvent, Deed, Head, link
+
+
+class MemoryAuditLog:
+    def __init__(self) -> None:
+        self.chains: defaultdict[TenantId | None, list[AuditEvent]] = defaultdict(list)
+
+    def write(self, tenant_id: TenantId | None, deed: Deed) -> AuditEvent:
+        chain = self.chains[tenant_id]
+        chain.append(link(tenant_id, self._head(tenant_id), deed, datetime.now(UTC)))
+        return chain[-1]
+
+    async def append(self, tenant_id: TenantId | None, deed: Deed) -> AuditEvent:
+        return self.write(tenant_id, deed)
+
+    async def page(self, tenant_id: TenantId | None, *, after: int, limit: int) -> list[AuditEvent]:
+        return [event for event in self.chains[tenant_id] if event.seq > after][:limit]
+
+    async def recent(self, tenant_id: TenantId | None, *, before: int | None, limit: int) -> list[AuditEvent]:
+        found = [event for event in self.chains[tenant_id] if before is None or event.seq < before]
+        return found[::-1][:limit]
+
+    async def head(self, tenant_id: TenantId | None) -> Head:
+        return self._head(tenant_id)
+
+    def _head(self, tenant_id: TenantId | None) -> Head:
+        chain = self.chains[tenant_id]
+        return Head(chain[-1].seq, chain[-1].hash) if chain else Head()

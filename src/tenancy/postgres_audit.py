@@ -1,0 +1,91 @@
+"""The audit log in PostgreSQL. The service role may add to it and read it: it can change and delete nothing."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy import Row, text
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from contracts.errors import NotFoundError
+from contracts.tenant import TenantId
+from stores.patience import bounded
+from stores.postgres import CALL_S, Database
+from tenancy.audit import AuditEvent, Deed, Head, link
+
+_COLUMNS = (
+    "seq, at, actor, role, address, request_id, action, resource, before_hash, after_hash, details, prev_hash, hash"
+)
+_OPEN = text("INSERT INTO audit_heads (tenant_id, seq, hash) VALUES (:tenant, :seq, :hash) ON CONFLICT DO NOTHING")
+_LOCK = text("SELECT seq, hash FROM audit_heads WHERE tenant_id IS NOT DISTINCT FROM :tenant FOR UPDATE")
+_HEAD = text("SELECT seq, hash FROM audit_heads WHERE tenant_id IS NOT DISTINCT FROM :tenant")
+_ADVANCE = text("UPDATE audit_heads SET seq = :seq, hash = :hash WHERE tenant_id IS NOT DISTINCT FROM :tenant")
+_APPEND = text(
+    f"INSERT INTO audit_events (tenant_id, {_COLUMNS}) VALUES (:tenant, :seq, :at, :actor, :role, :address,"
+    " :request_id, :action, :resource, :before_hash, :after_hash, :details, :prev_hash, :hash)"
+)
+_PAGE = text(
+    f"SELECT {_COLUMNS} FROM audit_events WHERE tenant_id IS NOT DISTINCT FROM :tenant AND seq > :after"
+    " ORDER BY seq LIMIT :limit"
+)
+_RECENT = text(
+    f"SELECT {_COLUMNS} FROM audit_events WHERE tenant_id IS NOT DISTINCT FROM :tenant AND seq < :before"
+    " ORDER BY seq DESC LIMIT :limit"
+)
+_ABOVE_ALL = 2**62
+
+
+async def append_event(connection: AsyncConnection, tenant_id: TenantId | None, deed: Deed) -> AuditEvent:
+    """Add a deed to its chain within the transaction that does it: both are committed, or neither."""
+    tenant = _text(tenant_id)
+    await connection.execute(_OPEN, {"tenant": tenant, "seq": Head().seq, "hash": Head().hash})
+    row = (await connection.execute(_LOCK, {"tenant": tenant})).one()
+    event = link(tenant_id, Head(row.seq, row.hash), deed, datetime.now(UTC))
+    await connection.execute(_APPEND, {"tenant": tenant, **_values(event)})
+    await connection.execute(_ADVANCE, {"tenant": tenant, "seq": event.seq, "hash": event.hash})
+    return event
+
+
+class PostgresAuditLog:
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    @bounded(CALL_S, "postgres")
+    async def append(self, tenant_id: TenantId | None, deed: Deed) -> AuditEvent:
+        try:
+            async with self._database.scope(tenant_id) as connection:
+                return await append_event(connection, tenant_id, deed)
+        except IntegrityError as error:  # the tenant was deleted meanwhile
+            raise NotFoundError("no such tenant") from error
+
+    @bounded(CALL_S, "postgres")
+    async def page(self, tenant_id: TenantId | None, *, after: int, limit: int) -> list[AuditEvent]:
+        async with self._database.scope(tenant_id) as connection:
+            found = await connection.execute(_PAGE, {"tenant": _text(tenant_id), "after": after, "limit": limit})
+            return [_event(tenant_id, row) for row in found]
+
+    @bounded(CALL_S, "postgres")
+    async def recent(self, tenant_id: TenantId | None, *, before: int | None, limit: int) -> list[AuditEvent]:
+        values = {"tenant": _text(tenant_id), "before": _ABOVE_ALL if before is None else before, "limit": limit}
+        async with self._database.scope(tenant_id) as connection:
+            return [_event(tenant_id, row) for row in await connection.execute(_RECENT, values)]
+
+    @bounded(CALL_S, "postgres")
+    async def head(self, tenant_id: TenantId | None) -> Head:
+        async with self._database.scope(tenant_id) as connection:
+            row = (await connection.execute(_HEAD, {"tenant": _text(tenant_id)})).one_or_none()
+        return Head(row.seq, row.hash) if row else Head()
+
+
+def _text(tenant_id: TenantId | None) -> str | None:
+    return str(tenant_id) if tenant_id is not None else None
+
+
+def _values(event: AuditEvent) -> dict[str, Any]:
+    return {name: getattr(event, name) for name in _COLUMNS.split(", ")}
+
+
+def _event(tenant_id: TenantId | None, row: Row[Any]) -> AuditEvent:
+    return AuditEvent(tenant_id=tenant_id, **row._mapping)

@@ -1,0 +1,169 @@
+"""API keys in PostgreSQL: their hashes, never their text."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Row, text
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from contracts.context import Role
+from contracts.errors import ConflictError, NotFoundError
+from contracts.tenant import TenantId
+from stores.patience import bounded
+from stores.postgres import CALL_S, Database
+from tenancy.audit import Actor, Deed
+from tenancy.keys import KeyHolder, KeyInfo, NewKey
+from tenancy.postgres_audit import append_event
+
+_INFO = "key_id, label, role, created_by, created_at, expires_at, last_used_at"
+_INSERT = text(
+    "INSERT INTO api_keys (key_id, key_hash, tenant_id, role, label, created_by, expires_at)"
+    f" VALUES (:id, :hash, :tenant, :role, :label, :by, :expires_at) RETURNING {_INFO}"
+)
+_LIST = text(f"SELECT {_INFO} FROM api_keys WHERE tenant_id IS NOT DISTINCT FROM :tenant ORDER BY created_at, key_id")
+_LOCK = text(
+    f"SELECT {_INFO} FROM api_keys WHERE tenant_id IS NOT DISTINCT FROM :tenant AND key_id = :id"
+    " AND (expires_at IS NULL OR expires_at > now() OR :expired_too) FOR UPDATE"
+)
+_END = text(
+    "UPDATE api_keys SET expires_at = least(expires_at, :until)"
+    " WHERE tenant_id IS NOT DISTINCT FROM :tenant AND key_id = :id"
+)
+_LASTING = text(
+    "SELECT key_id FROM api_keys WHERE tenant_id IS NOT DISTINCT FROM :tenant AND expires_at IS NULL FOR UPDATE"
+)
+_DELETE = text("DELETE FROM api_keys WHERE tenant_id IS NOT DISTINCT FROM :tenant AND key_id = :id")
+_FIND = text("SELECT key_id, tenant_id, role, expires_at FROM find_api_key(:hash)")
+_FIRST = text("SELECT add_first_platform_key(:id, :hash, :label)")
+_TOUCH = text("SELECT touch_api_keys(:ids, :times)")
+
+
+async def insert_key(
+    connection: AsyncConnection,
+    tenant_id: TenantId | None,
+    key: NewKey,
+    *,
+    label: str,
+    role: Role,
+    expires_at: datetime | None,
+    by: Actor,
+) -> KeyInfo:
+    """Within the caller's transaction; the audit event is the caller's as well."""
+    values = {
+        "id": key.key_id,
+        "hash": key.key_hash,
+        "tenant": _text(tenant_id),
+        "role": role.value,
+        "label": label,
+        "by": by.name,
+        "expires_at": expires_at,
+    }
+    return _info((await connection.execute(_INSERT, values)).one())
+
+
+class PostgresKeyStore:
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    @bounded(CALL_S, "postgres")
+    async def find(self, key_hash: bytes) -> KeyHolder | None:
+        async with self._database.no_tenant() as connection:
+            row = (await connection.execute(_FIND, {"hash": key_hash})).one_or_none()
+        if row is None:
+            return None
+        tenant = TenantId(row.tenant_id) if row.tenant_id is not None else None
+        return KeyHolder(row.key_id, tenant, Role(row.role), row.expires_at)
+
+    @bounded(CALL_S, "postgres")
+    async def add_first_platform_key(self, key: NewKey, label: str) -> bool:
+        async with self._database.no_tenant() as connection:
+            values = {"id": key.key_id, "hash": key.key_hash, "label": label}
+            return bool((await connection.execute(_FIRST, values)).scalar_one())
+
+    @bounded(CALL_S, "postgres")
+    async def add(
+        self,
+        tenant_id: TenantId | None,
+        key: NewKey,
+        *,
+        label: str,
+        role: Role,
+        expires_at: datetime | None,
+        by: Actor,
+    ) -> KeyInfo:
+        try:
+            async with self._database.scope(tenant_id) as connection:
+                info = await insert_key(
+                    connection, tenant_id, key, label=label, role=role, expires_at=expires_at, by=by
+                )
+                await append_event(connection, tenant_id, _deed(by, "key.create", info))
+        except IntegrityError as error:
+            raise NotFoundError("no such tenant") from error
+        return info
+
+    @bounded(CALL_S, "postgres")
+    async def list(self, tenant_id: TenantId | None) -> list[KeyInfo]:
+        async with self._database.scope(tenant_id) as connection:
+            return [_info(row) for row in await connection.execute(_LIST, {"tenant": _text(tenant_id)})]
+
+    @bounded(CALL_S, "postgres")
+    async def rotate(
+        self,
+        tenant_id: TenantId | None,
+        key_id: str,
+        key: NewKey,
+        *,
+        old_until: datetime,
+        expires_at: datetime | None,
+        by: Actor,
+    ) -> KeyInfo:
+        named = {"tenant": _text(tenant_id), "id": key_id}
+        async with self._database.scope(tenant_id) as connection:
+            old = (await connection.execute(_LOCK, {**named, "expired_too": False})).one_or_none()
+            if old is None:
+                raise NotFoundError("no such key")
+            info = await insert_key(
+                connection, tenant_id, key, label=old.label, role=Role(old.role), expires_at=expires_at, by=by
+            )
+            await connection.execute(_END, {**named, "until": old_until})
+            deed = _deed(by, "key.rotate", info, replaces=key_id, old_until=old_until.isoformat())
+            await append_event(connection, tenant_id, deed)
+        return info
+
+    @bounded(CALL_S, "postgres")
+    async def revoke(self, tenant_id: TenantId | None, key_id: str, *, by: Actor) -> None:
+        named = {"tenant": _text(tenant_id), "id": key_id}
+        async with self._database.scope(tenant_id) as connection:
+            if tenant_id is None:
+                # Locked together, so that two revocations at once cannot each leave the other's key as the last.
+                lasting = [row.key_id for row in await connection.execute(_LASTING, named)]
+                if lasting == [key_id]:
+                    raise ConflictError("the platform's last lasting key cannot be revoked: create another one first")
+            found = (await connection.execute(_LOCK, {**named, "expired_too": True})).one_or_none()
+            if found is None:
+                raise NotFoundError("no such key")
+            await connection.execute(_DELETE, named)
+            await append_event(connection, tenant_id, _deed(by, "key.revoke", _info(found)))
+
+    @bounded(CALL_S, "postgres")
+    async def touch(self, used: Mapping[str, datetime]) -> None:
+        async with self._database.no_tenant() as connection:
+            await connection.execute(_TOUCH, {"ids": list(used), "times": list(used.values())})
+
+
+def _text(tenant_id: TenantId | None) -> str | None:
+    return str(tenant_id) if tenant_id is not None else None
+
+
+def _info(row: Row[Any]) -> KeyInfo:
+    return KeyInfo(**{**row._mapping, "role": Role(row.role)})
+
+
+def _deed(by: Actor, action: str, key: KeyInfo, **details: str) -> Deed:
+    until = key.expires_at.isoformat() if key.expires_at else None
+    said = {"label": key.label, "role": key.role.value, "expires_at": until, **details}
+    return Deed(by, action, f"key/{key.key_id}", details=said)
