@@ -90,5 +90,6 @@ class NoRows:
         self.name = name
 
     async def rows(self, _tenant_id: TenantId) -> AsyncIterator[Mapping[str, Any]]:
-        for nothing in ():
-            yield nothing
+        nothing: tuple[Mapping[str, Any], ...] = ()
+        for row in nothing:
+            yield row
