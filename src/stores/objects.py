@@ -53,8 +53,9 @@ class Objects(Protocol):
 def open_objects(url: str, *, region: str | None = None, endpoint_url: str | None = None) -> Objects:
     """The store at `file:///absolute/folder` (made if it is not there) or `s3://bucket/prefix` (which must exist).
 
-    `region` and `endpoint_url` are S3's; without them boto3 looks where it always does (AWS_REGION, AWS_ENDPOINT_URL,
-    its config files), as it does for credentials, which may take a second. Raises ValueError for another URL.
+    `region` and `endpoint_url` are S3's. Without them boto3 looks where it always does: in AWS_DEFAULT_REGION (not in
+    AWS_REGION), AWS_ENDPOINT_URL and its config files. It also looks for credentials here, which may take a second.
+    Raises ValueError for another URL.
     """
     parts = urlsplit(url)
     if parts.query or parts.fragment:
