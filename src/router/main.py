@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import timedelta
 
+import aiohttp
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from fastapi import FastAPI
 
@@ -15,18 +16,21 @@ from contracts.retrieval import MAX_DOCUMENT_BYTES
 from observability.logging import configure_logging, log
 from observability.prometheus import PrometheusMetrics
 from router.adapters.documents_http import HttpDocuments
+from router.adapters.jwks_http import HttpIssuerKeys, Patience
 from router.adapters.orchestrator_http import HttpOrchestrator
 from router.adapters.valkey_limiter import ValkeyLimiter
 from router.api import chat, documents, tenants
 from router.api.dependencies import Services
+from router.domain.claims import ClaimRules
 from router.domain.policy import compile_policy
 from router.domain.pricing import Price
 from router.service.chat import ChatService
 from router.service.contexts import ContextFactory
 from router.service.documents import DocumentService
 from router.service.identity import Identity
+from router.service.json_web_tokens import Expected, JsonWebTokens
 from router.service.tenants import TenantService
-from router.settings import Settings
+from router.settings import AuthMode, Settings
 from servicekit.client import ServiceClient, open_session
 from servicekit.edge import dress
 from servicekit.health import Check
@@ -99,6 +103,7 @@ async def _open(
             modes=settings.auth_mode,
             header_role=settings.header_role,
             trust_header_from_anywhere=settings.trust_tenant_header,
+            tokens=_tokens(settings, session, metrics, stack) if AuthMode.JWT in settings.auth_mode else None,
         ),
         chat=ChatService(
             configs, ValkeyLimiter(valkey), HttpOrchestrator(orchestrator, signer), contexts, metrics, timeout=timeout
@@ -112,6 +117,26 @@ async def _open(
             ingest_timeout=timedelta(seconds=settings.ingest_timeout_s),
         ),
         price=Price(settings.price_prompt_usd_per_mtok, settings.price_completion_usd_per_mtok),
+    )
+
+
+def _tokens(
+    settings: Settings, session: aiohttp.ClientSession, metrics: PrometheusMetrics, stack: AsyncExitStack
+) -> JsonWebTokens:
+    assert settings.jwks_url is not None  # noqa: S101  proved by the settings, as the next
+    assert settings.jwt_issuer is not None  # noqa: S101
+    patience = Patience(settings.jwks_max_age_s, settings.jwks_refresh_interval_s, settings.jwks_stale_s)
+    keys = HttpIssuerKeys(session, settings.jwks_url, patience, metrics)
+    stack.push_async_callback(keys.close)
+    return JsonWebTokens(
+        keys,
+        Expected(settings.jwt_issuer, settings.jwt_audience),
+        ClaimRules(
+            tenant_claim=settings.jwt_tenant_claim,
+            roles_claim=settings.jwt_roles_claim,
+            role_map=settings.jwt_role_map,
+            default_role=settings.jwt_default_role,
+        ),
     )
 
 

@@ -18,6 +18,7 @@ from contracts.retrieval import (
 )
 from contracts.tenant import TenantId
 from router.domain.limits import Decision, Window
+from router.domain.signing_keys import KeySet
 
 
 class RateLimiter(Protocol):
@@ -49,3 +50,14 @@ class Documents(Protocol):
     async def delete(self, context: TenantContext, document_id: str) -> None: ...
 
     async def search(self, context: TenantContext, request: SearchRequest) -> SearchResponse: ...
+
+
+class IssuerKeys(Protocol):
+    """The keys that a token issuer signs with now."""
+
+    async def keys(self, kid: str | None = None) -> KeySet:
+        """Looked up anew first where `kid` is none of them, though not at every call.
+
+        Raises DependencyDownError where the issuer has been out of reach for too long.
+        """
+        ...

@@ -42,6 +42,9 @@ async def chat(body: ChatRequest, request: Request, who: PrincipalDep, found: Se
     tenant_id = own_tenant(who, body.tenant_id)
     require_same(tenant_id, body.tenant_id)
     require(who, Permission.CHAT)
+    # A user id that the credential proves is not overwritten by one that the client supplies.
+    user_id = who.user_for(body.user_id if "user_id" in body.model_fields_set else None)
+    body = body.model_copy(update={"user_id": user_id or body.user_id})
     record = record_of(request.scope)
     record.tenant_id, record.user_id, record.session_id = str(tenant_id), body.user_id, body.session_id or ""
     caller = Caller(who, tenant_id, record.request_id)

@@ -15,7 +15,7 @@ from router.domain.access import Caller, Permission, Principal
 from router.domain.pricing import Price
 from router.service.chat import ChatService
 from router.service.documents import DocumentService
-from router.service.identity import Credentials, Identity, require, require_tenant, tenant_id_from
+from router.service.identity import Credentials, Identity, is_disguised, require, require_tenant, tenant_id_from
 from router.service.tenants import TenantService
 from router.settings import is_loopback
 
@@ -43,6 +43,7 @@ async def principal(request: Request, found: ServicesDep) -> Principal:
         authorization=tuple(request.headers.getlist("authorization")),
         tenants=tuple(request.headers.getlist("x-tenant-id")),
         from_loopback=request.client is not None and is_loopback(request.client.host),
+        disguised=tuple(filter(is_disguised, request.headers)),
     )
     who = await found.identity.principal(credentials)
     record = record_of(request.scope)
