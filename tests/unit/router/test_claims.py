@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from contracts.context import Role
@@ -105,6 +105,7 @@ def test_a_tenant_that_is_none_is_refused(tenant: Any) -> None:
         rules().principal({"tenant_id": tenant})
 
 
+@settings(deadline=None)
 @given(st.text() | st.characters().map(lambda char: char * 130))
 def test_a_subject_becomes_a_safe_user_id(subject: str) -> None:
     found = safe_subject(subject)

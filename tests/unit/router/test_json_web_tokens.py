@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from contracts.context import Role
@@ -293,6 +293,7 @@ HEADERS = st.dictionaries(st.sampled_from(["alg", "kid", "typ", "crit", "b64", "
 )
 
 
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(
     st.text()
     | st.binary().map(lambda raw: raw.decode("latin-1"))
@@ -309,6 +310,7 @@ SIGNED = st.dictionaries(
 )
 
 
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(SIGNED)
 def test_no_claims_raise_anything_but_unauthenticated(changes: dict[str, Any]) -> None:
     """Even those that the issuer has signed."""

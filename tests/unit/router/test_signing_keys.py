@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.asymmetric.ed448 import Ed448PrivateKey
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from jwt.algorithms import OKPAlgorithm, RSAAlgorithm
 
@@ -34,6 +34,7 @@ def test_the_key_decides_its_algorithm() -> None:
         SECRET,
         {**SECRET, "alg": "HS256", "use": "sig"},
         PRIVATE,
+        jwk(RSA_KEY, "k") | {"d": PRIVATE["d"]},
         ED448,
         jwk(RSA_KEY, "k", use="enc", alg="RSA-OAEP"),
         jwk(RSA_KEY, "k", use="enc"),
@@ -91,6 +92,7 @@ def test_the_same_key_read_twice_is_the_same_key() -> None:
     assert key not in read_key_set(key_set(jwk(RSA_KEY, "renamed")))
 
 
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.recursive(st.none() | st.text() | st.integers(), lambda inner: st.lists(inner) | st.dictionaries(
     st.sampled_from(["kty", "crv", "n", "e", "x", "y", "kid", "use"]), inner | st.sampled_from(["RSA", "EC", "OKP"])
 )))  # fmt: skip
