@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from datetime import timedelta
 
+import aiohttp
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from fastapi import Depends, FastAPI
 
@@ -16,6 +17,7 @@ from contracts.retrieval import MAX_DOCUMENT_BYTES
 from observability.logging import configure_logging, log
 from observability.prometheus import PrometheusMetrics
 from router.adapters.documents_http import HttpDocuments
+from router.adapters.jwks_http import HttpIssuerKeys, Patience
 from router.adapters.orchestrator_http import HttpOrchestrator
 from router.adapters.tenant_traces import ObjectTraces, ValkeyTraces
 from router.adapters.valkey_limiter import ValkeyLimiter
@@ -23,6 +25,7 @@ from router.api import audit as audit_api
 from router.api import chat, configs, documents, exports, tenants
 from router.api import keys as keys_api
 from router.api.dependencies import Services, gate
+from router.domain.claims import ClaimRules
 from router.domain.policy import compile_policy
 from router.domain.pricing import Price
 from router.service.access import Access
@@ -38,10 +41,11 @@ from router.service.export_sources import AuditRows, ConfigRows, DocumentRows, K
 from router.service.housekeeping import Housekeeping, Job
 from router.service.identity import Identity
 from router.service.index_traces import IndexTraces
+from router.service.json_web_tokens import Expected, JsonWebTokens
 from router.service.key_uses import KeyUses
 from router.service.keys import KeyService
 from router.service.tenants import TenantService
-from router.settings import Settings
+from router.settings import AuthMode, Settings
 from servicekit.client import ServiceClient, open_session
 from servicekit.edge import dress
 from servicekit.health import Check
@@ -125,7 +129,9 @@ async def _open(
     traces: list[TenantTraces] = [ValkeyTraces(valkey), IndexTraces(rag_documents, contexts)]
     jobs = [Job("key_uses", KEY_USES_S, uses.write)]
     if settings.object_store_url is not None:
-        objects = open_objects(settings.object_store_url, region=settings.aws_region)
+        objects = open_objects(
+            settings.object_store_url, region=settings.aws_region, endpoint_url=settings.aws_endpoint_url
+        )
         stack.push_async_callback(objects.close)
         traces.append(ObjectTraces(objects))
         archive = AuditArchive(audit, store, objects, now=utc_now)
@@ -141,6 +147,7 @@ async def _open(
             modes=settings.auth_mode,
             header_role=settings.header_role,
             trust_header_from_anywhere=settings.trust_tenant_header,
+            tokens=_tokens(settings, session, metrics, stack) if AuthMode.JWT in settings.auth_mode else None,
         ),
         access=Access(tenants),
         chat=ChatService(
@@ -176,6 +183,26 @@ async def _open(
 async def _last_uses(uses: KeyUses) -> None:
     with suppress(AtriumError):  # the store is out of reach: when a key was last used is then known less exactly
         await uses.write()
+
+
+def _tokens(
+    settings: Settings, session: aiohttp.ClientSession, metrics: PrometheusMetrics, stack: AsyncExitStack
+) -> JsonWebTokens:
+    assert settings.jwks_url is not None  # noqa: S101  proved by the settings, as the next
+    assert settings.jwt_issuer is not None  # noqa: S101
+    patience = Patience(settings.jwks_max_age_s, settings.jwks_refresh_interval_s, settings.jwks_stale_s)
+    keys = HttpIssuerKeys(session, settings.jwks_url, patience, metrics)
+    stack.push_async_callback(keys.close)
+    return JsonWebTokens(
+        keys,
+        Expected(settings.jwt_issuer, settings.jwt_audience),
+        ClaimRules(
+            tenant_claim=settings.jwt_tenant_claim,
+            roles_claim=settings.jwt_roles_claim,
+            role_map=settings.jwt_role_map,
+            default_role=settings.jwt_default_role,
+        ),
+    )
 
 
 async def _bootstrap(settings: Settings, keys: PostgresKeyStore) -> None:

@@ -19,6 +19,7 @@ from contracts.retrieval import (
 )
 from contracts.tenant import TenantId
 from router.domain.limits import Decision, Window
+from router.domain.signing_keys import KeySet
 
 
 class RateLimiter(Protocol):
@@ -61,4 +62,15 @@ class Documents(Protocol):
 
     async def unload(self, context: TenantContext) -> int:
         """Drop them; returns how many there were. Other replicas see by the tenant's row that it is another one."""
+        ...
+
+
+class IssuerKeys(Protocol):
+    """The keys that a token issuer signs with now."""
+
+    async def keys(self, kid: str | None = None) -> KeySet:
+        """Looked up anew first where `kid` is none of them, though not at every call.
+
+        Raises DependencyDownError where the issuer has been out of reach for too long.
+        """
         ...

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ipaddress
 from enum import StrEnum
 from typing import Annotated, Self
+from urllib.parse import urlsplit
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from pydantic import Field, SecretStr, field_validator, model_validator
@@ -18,6 +19,7 @@ from servicekit.tokens import load_signing_key
 class AuthMode(StrEnum):
     HEADER = "header"
     API_KEY = "api_key"
+    JWT = "jwt"
 
 
 class Settings(ServiceSettings):
@@ -34,6 +36,19 @@ class Settings(ServiceSettings):
     trust_tenant_header: bool = False
     object_store_url: str | None = None
     aws_region: str = "us-east-1"
+    aws_endpoint_url: str | None = None
+    jwks_url: str | None = None
+    jwt_issuer: str | None = None
+    jwt_audience: Annotated[tuple[str, ...], NoDecode] = ()
+    jwt_tenant_claim: str = Field(default="tenant_id", min_length=1)
+    jwt_roles_claim: str = Field(default="roles", min_length=1)
+    jwt_role_map: dict[str, Role] = Field(
+        default_factory=lambda: {role.value: role for role in (Role.TENANT_ADMIN, Role.TENANT_USER)}
+    )
+    jwt_default_role: Role | None = Role.TENANT_USER
+    jwks_max_age_s: float = Field(default=600.0, gt=0)
+    jwks_refresh_interval_s: float = Field(default=10.0, ge=0)
+    jwks_stale_s: float = Field(default=3_600.0, gt=0)
     atrium_bootstrap_key: SecretStr | None = None
     request_timeout_s: float = Field(default=120.0, gt=0, le=3_600)
     ingest_timeout_s: float = Field(default=600.0, gt=0, le=3_600)
@@ -44,6 +59,34 @@ class Settings(ServiceSettings):
     @classmethod
     def _several(cls, value: object) -> object:
         return frozenset(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
+
+    @field_validator("jwt_audience", mode="before")
+    @classmethod
+    def _audiences(cls, value: object) -> object:
+        return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
+
+    @field_validator("jwks_url")
+    @classmethod
+    def _keys_come_over_tls(cls, value: str | None) -> str | None:
+        if not value:
+            return None
+        parts = urlsplit(value)
+        host = parts.hostname or ""
+        if (parts.scheme == "https" and host) or (parts.scheme == "http" and is_loopback(host)):
+            return value
+        raise ValueError("JWKS_URL is https://…: whoever can change what comes from there can be anyone")
+
+    @field_validator("jwt_default_role", mode="before")
+    @classmethod
+    def _none_is_no_role(cls, value: object) -> object:
+        return None if value == "none" else value
+
+    @field_validator("jwt_default_role")
+    @classmethod
+    def _no_platform_by_default(cls, value: Role | None) -> Role | None:
+        if value is Role.PLATFORM_ADMIN:
+            raise ValueError("JWT_DEFAULT_ROLE is never platform_admin: name the claim's value in JWT_ROLE_MAP")
+        return value
 
     @field_validator("header_role")
     @classmethod
@@ -75,6 +118,14 @@ class Settings(ServiceSettings):
                 f"AUTH_MODE=header believes whoever can connect, and ROUTER_HOST={self.router_host} is not loopback: "
                 "use api_key, or set TRUST_TENANT_HEADER=true where a trusted proxy sets the header"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _tokens_can_be_checked(self) -> Self:
+        needed = {"JWKS_URL": self.jwks_url, "JWT_ISSUER": self.jwt_issuer, "JWT_AUDIENCE": self.jwt_audience}
+        missing = [name for name, value in needed.items() if not value]
+        if AuthMode.JWT in self.auth_mode and missing:
+            raise ValueError(f"AUTH_MODE has jwt, which needs {', '.join(missing)}")
         return self
 
 

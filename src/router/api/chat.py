@@ -40,6 +40,9 @@ async def chat(body: ChatRequest, request: Request, who: PrincipalDep, found: Se
     """Ask a question. With `"stream": true` or `Accept: text/event-stream` the answer is server-sent events:
     `meta`, `token`…, `citations`, `usage`, then one of `done`, `refusal`, `error`."""
     caller = await admit(request, found, who, own_tenant(who, body.tenant_id), Permission.CHAT)
+    # A user id that the credential proves is not overwritten by one that the client supplies.
+    user_id = who.user_for(body.user_id if "user_id" in body.model_fields_set else None)
+    body = body.model_copy(update={"user_id": user_id or body.user_id})
     record = record_of(request.scope)
     record.user_id, record.session_id = body.user_id, body.session_id or ""
     answering = _Answering(found, record)

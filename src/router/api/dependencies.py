@@ -20,7 +20,7 @@ from router.service.configs import ConfigService
 from router.service.deletion import DeletionService
 from router.service.documents import DocumentService
 from router.service.export import TenantExport
-from router.service.identity import Credentials, Identity, tenant_id_from
+from router.service.identity import Credentials, Identity, is_disguised, tenant_id_from
 from router.service.keys import KeyService
 from router.service.tenants import TenantService
 from router.settings import is_loopback
@@ -99,6 +99,7 @@ async def _identify(request: Request, identity: Identity) -> Principal:
         authorization=tuple(request.headers.getlist("authorization")),
         tenants=tuple(request.headers.getlist("x-tenant-id")),
         from_loopback=is_loopback(_address(request)),
+        disguised=tuple(filter(is_disguised, request.headers)),
     )
     who = await identity.principal(credentials)
     record = record_of(request.scope)

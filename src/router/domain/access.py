@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -87,6 +87,13 @@ ROUTES: Mapping[tuple[str, str], Permission] = {
     ("GET", "/audit"): Permission.PLATFORM_AUDIT,
 }
 
+BY_STRENGTH = (Role.PLATFORM_ADMIN, Role.TENANT_ADMIN, Role.SERVICE, Role.TENANT_USER)
+
+
+def strongest(roles: Iterable[Role]) -> Role | None:
+    """The role that counts where a credential gives several; None where it gives none."""
+    return min(roles, key=BY_STRENGTH.index, default=None)
+
 
 @dataclass(frozen=True, slots=True)
 class Principal:
@@ -102,6 +109,13 @@ class Principal:
 
     def may(self, permission: Permission) -> bool:
         return permission in GRANTS[self.role]
+
+    def user_for(self, named: str | None) -> str | None:
+        """Whom a request is for, where it names `named`. A user is the one that the credential proves, whatever the
+        request says; the other roles act for users, and may say for whom."""
+        if self.user is not None and (self.role is Role.TENANT_USER or named is None):
+            return self.user
+        return named
 
     def reaches(self, tenant_id: TenantId) -> bool:
         """Whether this tenant's resources exist at all for the principal."""

@@ -1,31 +1,45 @@
-"""Who is asking: credentials in, a principal out. Default deny; two names that disagree are refused."""
+"""Who is asking: credentials in, a principal out. Default deny; two identities that disagree are refused."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from contracts.context import Role
 from contracts.errors import InvalidRequestError, TenantMismatchError, UnauthenticatedError
 from contracts.tenant import InvalidTenantIdError, TenantId
 from router.domain.access import Principal
 from router.service.access import require_same
+from router.service.json_web_tokens import JsonWebTokens, looks_like_jwt
 from router.service.key_uses import KeyUses
 from router.settings import AuthMode
 from servicekit.tokens import utc_now
-from tenancy.keys import MAX_KEY_CHARS
+from tenancy.keys import MAX_KEY_CHARS, PREFIX
 from tenancy.live import LiveKeys
+
+IDENTITY_HEADERS = frozenset({"authorization", "x-tenant-id"})
 
 
 @dataclass(frozen=True, slots=True)
 class Credentials:
-    """What a request says of itself: its `Authorization` headers, its `X-Tenant-Id` headers, and where it is from."""
+    """What a request says of itself: its `Authorization` headers, its `X-Tenant-Id` headers, and where it is from.
+
+    `disguised` are the names of headers that a server which takes `_` for `-` would read as one of these.
+    """
 
     authorization: tuple[str, ...]
     tenants: tuple[str, ...]
     from_loopback: bool
+    disguised: tuple[str, ...] = ()
+
+
+def is_disguised(header: str) -> bool:
+    """Whether the name is that of an identity header but for a `_`, as in `X_Tenant_Id`."""
+    return "_" in header and header.lower().replace("_", "-") in IDENTITY_HEADERS
 
 
 class Identity:
+    """Several modes stand beside each other: a credential decides which one it is for. `tokens` is for mode `jwt`."""
+
     def __init__(
         self,
         keys: LiveKeys,
@@ -34,33 +48,50 @@ class Identity:
         modes: frozenset[AuthMode],
         header_role: Role,
         trust_header_from_anywhere: bool,
+        tokens: JsonWebTokens | None = None,
     ) -> None:
         self._keys = keys
         self._uses = uses
+        self._tokens = tokens
         self._modes = modes
         self._header_role = header_role
         self._trust_anywhere = trust_header_from_anywhere
 
     async def principal(self, credentials: Credentials) -> Principal:
-        """Raises InvalidRequestError (malformed), UnauthenticatedError, TenantMismatchError."""
+        """Raises InvalidRequestError (malformed), UnauthenticatedError, TenantMismatchError, ForbiddenError (a token
+        without a role), DependencyDownError (what would prove the credential is out of reach)."""
+        if credentials.disguised:
+            raise InvalidRequestError("a header's name is that of an identity header with `_` for `-`")
         named = named_tenant(credentials.tenants)
         if len(credentials.authorization) > 1:
             raise InvalidRequestError("more than one Authorization header")
         if credentials.authorization:
-            return await self._by_key(credentials.authorization[0], named)
+            return await self._by_bearer(credentials.authorization[0], named)
         if AuthMode.HEADER not in self._modes:
-            raise UnauthenticatedError("an API key is needed: Authorization: Bearer atr_…")
+            raise UnauthenticatedError("a credential is needed: Authorization: Bearer …")
         if not (credentials.from_loopback or self._trust_anywhere):
             raise UnauthenticatedError("X-Tenant-Id alone is believed from this machine only")
         if named is None:
-            raise UnauthenticatedError("the request names no tenant: send X-Tenant-Id, or an API key")
+            raise UnauthenticatedError("the request names no tenant: send X-Tenant-Id, or a credential")
         return Principal(named, self._header_role, "header")
 
-    async def _by_key(self, authorization: str, named: TenantId | None) -> Principal:
+    async def _by_bearer(self, authorization: str, named: TenantId | None) -> Principal:
         scheme, _, text = authorization.partition(" ")
         if scheme.lower() != "bearer":
             raise UnauthenticatedError("this kind of credential is not accepted here")
         text = text.strip()
+        if self._tokens is not None and not text.startswith(PREFIX) and looks_like_jwt(text):
+            return await self._by_token(self._tokens, text, named)
+        return await self._by_key(text, named)
+
+    async def _by_token(self, tokens: JsonWebTokens, text: str, named: TenantId | None) -> Principal:
+        principal = await tokens.principal(text)
+        if principal.tenant_id is None:  # an operator's token, like a platform key, names the tenant it acts for
+            return replace(principal, tenant_id=named)
+        require_same(principal.tenant_id, named)
+        return principal
+
+    async def _by_key(self, text: str, named: TenantId | None) -> Principal:
         holder = await self._keys.holder(text) if 0 < len(text) <= MAX_KEY_CHARS else None
         now = utc_now()
         if holder is None or (holder.expires_at is not None and holder.expires_at <= now):

@@ -16,21 +16,44 @@ from contracts.errors import (
 )
 from contracts.tenant import TenantId
 from router.domain.access import GRANTS, Permission, Principal
-from router.service.identity import Credentials, Identity, require, require_tenant
+from router.domain.claims import ClaimRules
+from router.domain.signing_keys import KeySet, read_key_set
+from router.service.identity import Credentials, Identity, is_disguised, require, require_tenant
+from router.service.json_web_tokens import Expected, JsonWebTokens
 from router.settings import AuthMode
-from tenancy.keys import new_key
+from support.issuer import AUDIENCE, ED_KEY, ISSUER, jwk, key_set, token
+from tenancy.keys import keyed, new_key
 from tenancy.live import LiveKeys
 
 T1, T2 = TenantId("t1"), TenantId("t2")
 ADMIN, PLATFORM = new_key(), new_key()
+BOOTSTRAP = keyed("a.bootstrap-key.without_prefix!")
 BOTH = frozenset({AuthMode.HEADER, AuthMode.API_KEY})
+WITH_JWT = BOTH | {AuthMode.JWT}
+
+
+class FixedKeys:
+    async def keys(self, _kid: str | None = None) -> KeySet:
+        return read_key_set(key_set(jwk(ED_KEY, "k")))
+
+
+def tokens() -> JsonWebTokens:
+    rules = ClaimRules("tenant_id", "roles", {"ops": Role.PLATFORM_ADMIN}, Role.TENANT_USER)
+    return JsonWebTokens(FixedKeys(), Expected(ISSUER, (AUDIENCE,)), rules)
 
 
 def identity(modes: frozenset[AuthMode] = BOTH, *, anywhere: bool = False) -> Identity:
     keys = MemoryKeyStore()
     keys.add(ADMIN, T1, Role.TENANT_ADMIN)
     keys.add(PLATFORM, None, Role.PLATFORM_ADMIN)
-    return Identity(LiveKeys(keys), modes=modes, header_role=Role.TENANT_USER, trust_header_from_anywhere=anywhere)
+    keys.add(BOOTSTRAP, None, Role.PLATFORM_ADMIN)
+    return Identity(
+        LiveKeys(keys),
+        modes=modes,
+        header_role=Role.TENANT_USER,
+        trust_header_from_anywhere=anywhere,
+        tokens=tokens() if AuthMode.JWT in modes else None,
+    )
 
 
 def said(*, key: str | None = None, tenant: str | None = None, local: bool = True) -> Credentials:
@@ -57,6 +80,8 @@ async def test_a_platform_key_may_name_the_tenant_it_acts_for() -> None:
         (said(tenant="T1"), InvalidRequestError),
         (said(tenant=""), InvalidRequestError),
         (said(tenant="../t1"), InvalidRequestError),
+        (said(tenant="t1,t2"), InvalidRequestError),
+        (said(tenant="t1, t1"), InvalidRequestError),
         (said(key="atr_wrong", tenant="t1"), UnauthenticatedError),
         (said(key=ADMIN.text[:-1]), UnauthenticatedError),
         (said(key=ADMIN.text + "x"), UnauthenticatedError),
@@ -82,6 +107,44 @@ async def test_a_mode_that_is_off_accepts_nothing() -> None:
     with pytest.raises(UnauthenticatedError):
         await only_header.principal(said(key=ADMIN.text, tenant="t1"))
     assert (await only_header.principal(said(key=PLATFORM.text))).role is Role.PLATFORM_ADMIN
+
+
+async def test_each_credential_is_taken_for_what_it_is_in_every_mix_of_modes() -> None:
+    bearer = token(ED_KEY, "k")
+    for modes in (WITH_JWT, frozenset({AuthMode.JWT})):
+        who = await identity(modes).principal(said(key=bearer, tenant="t1"))
+        assert who == Principal(T1, Role.TENANT_USER, "jwt:user-1", "user-1")
+        for key in (PLATFORM, BOOTSTRAP):
+            assert (await identity(modes).principal(said(key=key.text))).role is Role.PLATFORM_ADMIN
+    assert (await identity(WITH_JWT).principal(said(key=ADMIN.text))).role is Role.TENANT_ADMIN
+    assert (await identity(WITH_JWT).principal(said(tenant="t2"))).name == "header"
+    for modes, key_text in ((BOTH, bearer), (frozenset({AuthMode.JWT}), ADMIN.text), (WITH_JWT, "a.b.c")):
+        with pytest.raises(UnauthenticatedError):
+            await identity(modes).principal(said(key=key_text, tenant="t1"))
+
+
+async def test_a_tokens_tenant_and_the_headers_must_agree() -> None:
+    with pytest.raises(TenantMismatchError):
+        await identity(WITH_JWT).principal(said(key=token(ED_KEY, "k"), tenant="t2"))
+    bound = token(ED_KEY, "k", roles=["ops"])
+    with pytest.raises(TenantMismatchError):
+        await identity(WITH_JWT).principal(said(key=bound, tenant="t2"))
+    free = token(ED_KEY, "k", roles=["ops"], tenant_id=None)
+    assert (await identity(WITH_JWT).principal(said(key=free))).tenant_id is None
+    assert (await identity(WITH_JWT).principal(said(key=free, tenant="t2"))).tenant_id == T2
+
+
+@pytest.mark.parametrize("name", ["X_Tenant_Id", "x_tenant-id", "x-tenant_id", "X_TENANT-ID"])
+async def test_a_disguised_identity_header_is_refused_whatever_else_is_said(name: str) -> None:
+    assert is_disguised(name)
+    with pytest.raises(InvalidRequestError):
+        await identity().principal(
+            Credentials((f"Bearer {ADMIN.text}",), ("t1",), from_loopback=True, disguised=(name,))
+        )
+
+
+def test_other_headers_may_have_underscores() -> None:
+    assert not any(map(is_disguised, ["x-tenant-id", "X-Tenant-Id", "authorization", "x_request_id", "tenant_id", "_"]))
 
 
 def test_every_role_has_its_grants_and_a_user_writes_nothing() -> None:

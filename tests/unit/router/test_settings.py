@@ -31,9 +31,64 @@ def test_several_modes_are_read_from_one_variable(monkeypatch: pytest.MonkeyPatc
     assert settings.header_role is Role.TENANT_USER
 
 
+JWT: dict[str, Any] = {
+    "auth_mode": "jwt,api_key",
+    "jwks_url": "https://issuer.example/jwks.json",
+    "jwt_issuer": "https://issuer.example/",
+    "jwt_audience": "one, two",
+}
+
+
+def test_what_tokens_need_is_read_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in (JWT | {"jwt_role_map": '{"ops": "platform_admin"}', "jwt_default_role": "none"}).items():
+        monkeypatch.setenv(name.upper(), value)
+    settings = Settings(**BASE)
+    assert settings.auth_mode == {AuthMode.JWT, AuthMode.API_KEY}
+    assert settings.jwt_audience == ("one", "two")
+    assert settings.jwt_role_map == {"ops": Role.PLATFORM_ADMIN}
+    assert settings.jwt_default_role is None
+
+
+def test_by_default_two_roles_mean_themselves_and_none_is_platforms() -> None:
+    settings = Settings(**(BASE | JWT))
+    assert settings.jwt_role_map == {"tenant_admin": Role.TENANT_ADMIN, "tenant_user": Role.TENANT_USER}
+    assert (settings.jwt_tenant_claim, settings.jwt_roles_claim) == ("tenant_id", "roles")
+    assert settings.jwt_default_role is Role.TENANT_USER
+
+
+@pytest.mark.parametrize("missing", ["jwks_url", "jwt_issuer", "jwt_audience"])
+@pytest.mark.parametrize("value", ["", None])
+def test_a_mode_without_what_it_needs_names_it(missing: str, value: str | None) -> None:
+    given = {name: text for name, text in (JWT | {missing: value}).items() if text is not None}
+    with pytest.raises(ValidationError, match=missing.upper()):
+        Settings(**(BASE | given))
+
+
+@pytest.mark.parametrize("url", ["http://127.0.0.1:1/jwks", "http://localhost/jwks", "http://[::1]:80/jwks"])
+def test_the_issuer_may_be_on_this_machine_without_tls(url: str) -> None:
+    assert Settings(**(BASE | JWT | {"jwks_url": url})).jwks_url == url
+
+
 @pytest.mark.parametrize(
     "change",
     [
+        *(
+            {"jwks_url": url}
+            for url in (
+                "http://issuer.example/jwks",
+                "http://127.0.0.1.issuer.example/jwks",
+                "http://localhost@issuer.example/jwks",
+                "https:///jwks",
+                "file:///etc/jwks",
+                "issuer.example/jwks",
+                "https://[",
+            )
+        ),
+        {"jwt_default_role": "platform_admin"},
+        {"jwt_default_role": "root"},
+        {"jwt_role_map": {"a": "root"}},
+        {"jwt_tenant_claim": ""},
+        {"jwks_stale_s": 0},
         {"auth_mode": "header", "router_host": "0.0.0.0"},  # noqa: S104  the address under test
         {"auth_mode": "header", "router_host": "::"},
         {"auth_mode": ""},
