@@ -149,7 +149,6 @@ CREATE FUNCTION purge_tenant(at_most integer)
   AS $$
   DECLARE
     whose text := current_setting('app.tenant_id', true);
-    found bigint;
   BEGIN
     PERFORM FROM tenants t WHERE t.tenant_id = whose AND t.state = 'deleting' FOR UPDATE;
     IF NOT FOUND THEN RETURN; END IF;

@@ -8,7 +8,6 @@ from collections.abc import AsyncIterator
 from typing import NamedTuple
 
 import pytest
-from tenancy.memory_store import MemoryKeyStore, MemoryTenantStore
 from tenancy.postgres_store import PostgresKeyStore, PostgresTenantStore
 
 from contracts.context import Role
@@ -17,6 +16,8 @@ from contracts.tenant import TenantId
 from stores.postgres import Database
 from tenancy.config import TenantConfig, Tier
 from tenancy.keys import hash_key, keyed, new_key
+from tenancy.memory_keys import MemoryKeyStore
+from tenancy.memory_tenants import MemoryTenantStore
 from tenancy.ports import ConfigVersion, KeyStore, TenantStore
 
 

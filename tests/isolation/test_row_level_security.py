@@ -8,12 +8,12 @@ from collections.abc import AsyncIterator
 import pytest
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
-from tenancy.postgres_store import PostgresTenantStore
 
 from contracts.tenant import TenantId
 from stores.postgres import Database
 from tenancy.config import TenantConfig, Tier
 from tenancy.keys import new_key
+from tenancy.postgres_tenants import PostgresTenantStore
 
 WITH_TENANT = text(
     "SELECT c.relname, c.relrowsecurity FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace"

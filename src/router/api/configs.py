@@ -29,21 +29,26 @@ Comment = Annotated[CommentText, Query(description="why, for the history")]
 Version = Annotated[int, Path(ge=1, le=2**31 - 1)]
 
 
+class WarningItem(BaseModel):
+    """Something that is allowed and yet hardly meant."""
+
+    path: str
+    reason: str
+
+
 class ConfigBody(TenantConfig):
-    """The config as it travels: with the tenant's id, which must be the path's. Without a tier the tier stays."""
+    """The config as it travels: with the tenant's id, which must be the path's. Without a tier the tier stays.
+
+    `warnings` is what a write answers with; sent back, it is not looked at.
+    """
 
     tenant_id: TenantId | None = None
     tier: Tier | None = None  # type: ignore[assignment]  # left out means: as it is
+    warnings: list[WarningItem] = []
 
     def said(self) -> dict[str, Any]:
         """The fields that were given; the others take the tier's defaults."""
-        return self.model_dump(exclude_unset=True, exclude={"tenant_id"})
-
-
-class WrittenConfig(ConfigBody):
-    """What is in force now. Its fields can be sent back as they are, but for `version`."""
-
-    version: int
+        return self.model_dump(exclude_unset=True, exclude={"tenant_id", "warnings"})
 
 
 class Rollback(BaseModel):
@@ -83,7 +88,7 @@ class StoredVersion(BaseModel):
     config: dict[str, Any]
 
 
-@api.get("")
+@api.get("", response_model_exclude={"warnings"})
 async def read(caller: CallerDep, found: ServicesDep, response: Response) -> ConfigBody:
     current = await found.configs.current(caller.tenant_id)
     response.headers["etag"] = entity_tag(current.revision.version)
@@ -98,7 +103,7 @@ async def replace(
     response: Response,
     if_match: IfMatch = None,
     comment: Comment = "",
-) -> WrittenConfig:
+) -> ConfigBody:
     """Replace the whole config; a field that is left out takes its default. Governs every request admitted one
     second after the 200. With `If-Match`, 412 when somebody else was faster."""
     require_same(caller.tenant_id, body.tenant_id)
@@ -119,7 +124,7 @@ async def patch(
     response: Response,
     if_match: IfMatch = None,
     comment: Comment = "",
-) -> WrittenConfig:
+) -> ConfigBody:
     """JSON Merge Patch (RFC 7396): the fields that are given change, null takes one back to its default."""
     named = body.pop("tenant_id", None)
     require_same(caller.tenant_id, tenant_id_from(str(named), "tenant_id") if named is not None else None)
@@ -164,7 +169,7 @@ async def version(caller: CallerDep, version: Version, found: ServicesDep) -> St
 @api.post("/rollback")
 async def rollback(
     caller: CallerDep, body: Rollback, found: ServicesDep, response: Response, if_match: IfMatch = None
-) -> WrittenConfig:
+) -> ConfigBody:
     """Make what an earlier version said the newest version. Nothing of the history is lost."""
     try:
         written = await found.configs.rollback(
@@ -184,9 +189,9 @@ def _fields(config: TenantConfig) -> dict[str, Any]:
     return {name: getattr(config, name) for name in TenantConfig.model_fields}
 
 
-def _written(caller: Caller, written: Written, response: Response) -> WrittenConfig:
+def _written(caller: Caller, written: Written, response: Response) -> ConfigBody:
     response.headers["etag"] = entity_tag(written.version)
-    return WrittenConfig(tenant_id=caller.tenant_id, version=written.version, **_fields(written.config))
+    return ConfigBody(tenant_id=caller.tenant_id, **_fields(written.config))
 
 
 def _stored(entry: ConfigEntry) -> StoredVersion:

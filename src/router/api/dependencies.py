@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Annotated
 
-from fastapi import Depends, Request
+from fastapi import Depends, Path, Request
 
 from contracts.errors import ForbiddenError, InvalidRequestError
-from contracts.tenant import TenantId
+from contracts.tenant import TENANT_ID_PATTERN, TenantId
 from observability.record import record_of
 from router.domain.access import OF_PLATFORM, ROUTES, Permission, Principal
 from router.domain.caller import Caller, actor_of
@@ -121,13 +121,23 @@ async def _principal(passage: GateDep) -> Principal:
     return passage.principal
 
 
-async def _caller(passage: GateDep) -> Caller:
+TenantPath = Annotated[str, Path(pattern=TENANT_ID_PATTERN)]
+"""Said for the API's description: the gate has read and checked it already."""
+
+
+async def _named_tenant(_passage: GateDep, tenant_id: TenantPath) -> TenantId:
+    return TenantId(tenant_id)
+
+
+async def _caller(passage: GateDep, tenant_id: TenantPath) -> Caller:
     assert passage.caller is not None  # noqa: S101  the path names a tenant
     return passage.caller
 
 
 PrincipalDep = Annotated[Principal, Depends(_principal)]
 CallerDep = Annotated[Caller, Depends(_caller)]
+NamedTenantDep = Annotated[TenantId, Depends(_named_tenant)]
+"""The tenant that the path of a platform operation names, which need not exist."""
 
 
 async def _actor(request: Request, who: PrincipalDep) -> Actor:

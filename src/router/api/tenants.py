@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, StringConstraints, ValidationError
 
 from contracts.tenant import TenantId
 from router.api.configs import ConfigBody, invalid_config
-from router.api.dependencies import ActorDep, ServicesDep
+from router.api.dependencies import ActorDep, NamedTenantDep, ServicesDep
 from router.service.access import require_same
 from servicekit.problems import OPENAPI_ERRORS
 from tenancy.config import Tier
@@ -89,19 +89,19 @@ async def list_tenants(
 
 
 @api.post("/tenants/{tenant_id}/suspend")
-async def suspend(tenant_id: TenantId, actor: ActorDep, found: ServicesDep) -> TenantItem:
+async def suspend(tenant_id: NamedTenantDep, actor: ActorDep, found: ServicesDep) -> TenantItem:
     """Refuse the tenant's requests with 403 `tenant_suspended`, from one second later on at the latest. What it has
     stays readable for its admin."""
     return _item(await found.tenants.set_state(tenant_id, TenantState.SUSPENDED, by=actor))
 
 
 @api.post("/tenants/{tenant_id}/resume")
-async def resume(tenant_id: TenantId, actor: ActorDep, found: ServicesDep) -> TenantItem:
+async def resume(tenant_id: NamedTenantDep, actor: ActorDep, found: ServicesDep) -> TenantItem:
     return _item(await found.tenants.set_state(tenant_id, TenantState.ACTIVE, by=actor))
 
 
 @api.delete("/tenants/{tenant_id}")
-async def delete(tenant_id: TenantId, actor: ActorDep, found: ServicesDep) -> DeletionReceipt:
+async def delete(tenant_id: NamedTenantDep, actor: ActorDep, found: ServicesDep) -> DeletionReceipt:
     """Remove everything of the tenant, everywhere. The answer is the receipt, which the platform's audit log keeps.
     Whatever stops it halfway, the same call, or a router by itself within minutes, goes on where it stopped."""
     receipt = await found.deletion.delete(tenant_id, by=actor)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import pytest
-from tenancy.memory_store import MemoryKeyStore
 
 from contracts.context import Role
 from contracts.errors import (
@@ -17,13 +16,20 @@ from contracts.errors import (
 from contracts.tenant import TenantId
 from router.domain.access import GRANTS, Permission, Principal
 from router.domain.claims import ClaimRules
+from router.domain.policy import compile_policy
 from router.domain.signing_keys import KeySet, read_key_set
-from router.service.identity import Credentials, Identity, is_disguised, require, require_tenant
+from router.service.access import Access, require
+from router.service.identity import Credentials, Identity, is_disguised
 from router.service.json_web_tokens import Expected, JsonWebTokens
+from router.service.key_uses import KeyUses
 from router.settings import AuthMode
 from support.issuer import AUDIENCE, ED_KEY, ISSUER, jwk, key_set, token
+from tenancy.audit import Actor
+from tenancy.config import TenantConfig
 from tenancy.keys import keyed, new_key
-from tenancy.live import LiveKeys
+from tenancy.live import LiveKeys, LiveTenants
+from tenancy.memory_keys import MemoryKeyStore
+from tenancy.memory_tenants import MemoryTenantStore
 
 T1, T2 = TenantId("t1"), TenantId("t2")
 ADMIN, PLATFORM = new_key(), new_key()
@@ -44,11 +50,12 @@ def tokens() -> JsonWebTokens:
 
 def identity(modes: frozenset[AuthMode] = BOTH, *, anywhere: bool = False) -> Identity:
     keys = MemoryKeyStore()
-    keys.add(ADMIN, T1, Role.TENANT_ADMIN)
-    keys.add(PLATFORM, None, Role.PLATFORM_ADMIN)
-    keys.add(BOOTSTRAP, None, Role.PLATFORM_ADMIN)
+    keys.put(ADMIN, T1, Role.TENANT_ADMIN)
+    keys.put(PLATFORM, None, Role.PLATFORM_ADMIN)
+    keys.put(BOOTSTRAP, None, Role.PLATFORM_ADMIN)
     return Identity(
         LiveKeys(keys),
+        KeyUses(keys),
         modes=modes,
         header_role=Role.TENANT_USER,
         trust_header_from_anywhere=anywhere,
@@ -153,9 +160,16 @@ def test_every_role_has_its_grants_and_a_user_writes_nothing() -> None:
         require(Principal(T1, Role.TENANT_USER, "u"), Permission.CONFIG_WRITE)
 
 
-def test_another_tenants_resource_does_not_exist() -> None:
+async def test_another_tenants_resource_does_not_exist() -> None:
+    store = MemoryTenantStore(MemoryKeyStore())
+    await store.create(T2, TenantConfig(), new_key(), by=Actor("p", "platform_admin"))
+    access = Access(LiveTenants(store, compile_policy))
+
+    async def admit(who: Principal) -> None:
+        await access.admit(who, T2, Permission.CONFIG_READ, request_id="r", address="")
+
     with pytest.raises(NotFoundError):
-        require_tenant(Principal(T1, Role.TENANT_ADMIN, "a"), T2, Permission.CONFIG_READ)
-    require_tenant(Principal(None, Role.PLATFORM_ADMIN, "p"), T2, Permission.CONFIG_READ)
+        await admit(Principal(T1, Role.TENANT_ADMIN, "a"))
+    await admit(Principal(None, Role.PLATFORM_ADMIN, "p"))
     with pytest.raises(TenantMismatchError):
-        require_tenant(Principal(T1, Role.PLATFORM_ADMIN, "p"), T2, Permission.CONFIG_READ)
+        await admit(Principal(T1, Role.PLATFORM_ADMIN, "p"))

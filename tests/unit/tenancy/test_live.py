@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 
 import pytest
-from tenancy.memory_store import MemoryKeyStore, MemoryTenantStore
 
 from contracts.errors import DependencyDownError
 from contracts.tenant import TenantId
 from tenancy.config import TenantConfig, Tier
 from tenancy.keys import new_key
 from tenancy.live import MAX_AGE_S, FreshCache, LiveConfigs
+from tenancy.memory_keys import MemoryKeyStore
+from tenancy.memory_tenants import MemoryTenantStore
 from tenancy.ports import ConfigVersion
 
 T1 = TenantId("t1")
