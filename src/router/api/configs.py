@@ -44,7 +44,7 @@ class ConfigBody(TenantConfig):
 
     tenant_id: TenantId | None = None
     tier: Tier | None = None  # type: ignore[assignment]  # left out means: as it is
-    warnings: list[WarningItem] = []
+    warnings: tuple[WarningItem, ...] = ()
 
     def said(self) -> dict[str, Any]:
         """The fields that were given; the others take the tier's defaults."""
