@@ -7,6 +7,7 @@ from contextlib import AbstractAsyncContextManager
 from typing import Protocol
 
 from contracts.chat import TurnEvent, TurnRequest
+from contracts.classification import ClassifyRequest, ClassifyResponse
 from contracts.context import TenantContext
 from contracts.retrieval import (
     DocumentInfo,
@@ -33,6 +34,13 @@ class Orchestrator(Protocol):
         """The events of one turn, each as soon as it is there; leaving the context early stops the work.
 
         Entering raises what went wrong before the engine took the request.
+        """
+        ...
+
+    async def classify(self, context: TenantContext, request: ClassifyRequest) -> ClassifyResponse:
+        """One decision a query, in their order; nothing is answered, counted or kept.
+
+        Raises UpstreamError, UpstreamTimeoutError, and what the orchestrator raised.
         """
         ...
 
