@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AbstractAsyncContextManager
+from datetime import datetime, timedelta
 from typing import Protocol
 
 from contracts.chat import TurnEvent, TurnRequest
@@ -19,6 +20,7 @@ from contracts.retrieval import (
 )
 from contracts.tenant import TenantId
 from router.domain.limits import Decision, Window
+from router.domain.recent_request import RecentRequest
 
 
 class RateLimiter(Protocol):
@@ -43,6 +45,20 @@ class Orchestrator(Protocol):
         Raises UpstreamError, UpstreamTimeoutError, and what the orchestrator raised.
         """
         ...
+
+
+class RecentRequests(Protocol):
+    """The last `MAX_KEPT` requests of each tenant. Every method raises DependencyDownError."""
+
+    async def note(self, tenant_id: TenantId, request: RecentRequest, *, keep_for: timedelta) -> None:
+        """Keep it, a long query cut, for at most `keep_for` (positive); whatever is older than that goes now."""
+        ...
+
+    async def last(self, tenant_id: TenantId, count: int, *, not_older_than: datetime) -> list[RecentRequest]:
+        """Of the `count` (at least one) that were noted last, those not too old; newest first."""
+        ...
+
+    async def forget(self, tenant_id: TenantId) -> None: ...
 
 
 class Documents(Protocol):

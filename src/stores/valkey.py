@@ -69,5 +69,5 @@ class Script:
                 return await self._script(keys=[tenant_key(tenant_id, *parts) for parts in keys], args=list(args))
         except (RedisError, OSError) as error:  # TimeoutError is an OSError
             raise DependencyDownError(
-                "the limit store is out of reach", details={"dependency": "valkey"}, retry_after_s=1
+                "Valkey is out of reach", details={"dependency": "valkey"}, retry_after_s=1
             ) from error
