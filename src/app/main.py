@@ -10,7 +10,7 @@ from fastapi import FastAPI
 from app.adapters.engine_http import EngineHttp, Sampling, open_engine_session
 from app.adapters.rag_http import RagHttp
 from app.adapters.replicas import Replicas
-from app.api.turns import router
+from app.api import classify, turns
 from app.graph import build_graph
 from app.nodes.classify import Classify
 from app.nodes.generate import Generate
@@ -42,7 +42,8 @@ def create_app(settings: Settings | None = None) -> FastAPI:
 
     app = FastAPI(title="Atrium orchestrator", lifespan=lifespan, openapi_url=None)
     app.state.verifier = TokenVerifier(Audience.ORCHESTRATOR, settings.verify_keys())
-    app.include_router(router)
+    for module in (turns, classify):
+        app.include_router(module.router)
 
     async def check_rag() -> Mapping[str, State]:
         rag: ServiceClient = app.state.rag
@@ -76,8 +77,9 @@ async def _open(app: FastAPI, settings: Settings, metrics: Metrics, stack: Async
         api_key=settings.engine_key(),
         metrics=metrics,
     )
+    app.state.classify = Classify(rag, settings.route_threshold)
     graph = build_graph(
-        classify=Classify(rag, settings.route_threshold),
+        classify=app.state.classify,
         retrieve=Retrieve(
             rag, settings.retrieve_passages, settings.min_passage_score, max_bytes=settings.max_passages_bytes
         ),

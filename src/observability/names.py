@@ -83,6 +83,9 @@ CROSS_TENANT_DROP = Metric(
 INDEX_LOAD = Metric(
     "IndexLoad", "histogram", "seconds", (), "Time to build a tenant's index from the chunk log.", _LATENCY
 )
+RECENT_DROPPED = Metric(
+    "RecentDropped", "counter", "count", ("reason",), "Requests not kept for dry runs: full, unreachable or closed."
+)
 CHUNKS_INGESTED = Metric("ChunksIngested", "counter", "count", ("tenant",), "Chunks committed.")
 
 ALL: tuple[Metric, ...] = tuple(value for value in globals().values() if isinstance(value, Metric))

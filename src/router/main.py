@@ -21,8 +21,9 @@ from router.adapters.jwks_http import HttpIssuerKeys, Patience
 from router.adapters.orchestrator_http import HttpOrchestrator
 from router.adapters.tenant_traces import ObjectTraces, ValkeyTraces
 from router.adapters.valkey_limiter import ValkeyLimiter
+from router.adapters.valkey_recent import ValkeyRecentRequests
 from router.api import audit as audit_api
-from router.api import chat, configs, documents, exports, tenants
+from router.api import chat, configs, documents, dry_run, exports, tenants
 from router.api import keys as keys_api
 from router.api.dependencies import Services, gate
 from router.domain.claims import ClaimRules
@@ -36,6 +37,7 @@ from router.service.configs import ConfigService
 from router.service.contexts import ContextFactory
 from router.service.deletion import DeletionService, TenantTraces
 from router.service.documents import DocumentService
+from router.service.dry_run import DryRunService
 from router.service.export import TenantExport
 from router.service.export_sources import AuditRows, ConfigRows, DocumentRows, KeyRows, NoRows
 from router.service.housekeeping import Housekeeping, Job
@@ -44,6 +46,7 @@ from router.service.index_traces import IndexTraces
 from router.service.json_web_tokens import Expected, JsonWebTokens
 from router.service.key_uses import KeyUses
 from router.service.keys import KeyService
+from router.service.recent import RecentNotes
 from router.service.tenants import TenantService
 from router.settings import AuthMode, Settings
 from servicekit.client import ServiceClient, open_session
@@ -88,7 +91,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app = FastAPI(
         title="Atrium", version="0.1.0", lifespan=lifespan, redirect_slashes=False, dependencies=[Depends(gate)]
     )
-    for module in (chat, documents, configs, keys_api, audit_api, exports, tenants):
+    for module in (chat, documents, configs, dry_run, keys_api, audit_api, exports, tenants):
         app.include_router(module.api)
     dress(
         app,
@@ -124,7 +127,10 @@ async def _open(
     signer = TokenSigner(key)
     contexts = ContextFactory(salt_secret=_derived(key, b"atrium cache salt"), now=utc_now)
     timeout = timedelta(seconds=settings.request_timeout_s)
-    rag_documents = HttpDocuments(rag, signer)
+    turns, rag_documents = HttpOrchestrator(orchestrator, signer), HttpDocuments(rag, signer)
+    recent = ValkeyRecentRequests(valkey)
+    notes = RecentNotes(recent, metrics)
+    stack.push_async_callback(notes.close)
     uses = KeyUses(keys)
     traces: list[TenantTraces] = [ValkeyTraces(valkey), IndexTraces(rag_documents, contexts)]
     jobs = [Job("key_uses", KEY_USES_S, uses.write)]
@@ -150,12 +156,11 @@ async def _open(
             tokens=_tokens(settings, session, metrics, stack) if AuthMode.JWT in settings.auth_mode else None,
         ),
         access=Access(tenants),
-        chat=ChatService(
-            ValkeyLimiter(valkey), HttpOrchestrator(orchestrator, signer), contexts, metrics, timeout=timeout
-        ),
+        chat=ChatService(ValkeyLimiter(valkey), turns, contexts, notes, metrics, timeout=timeout),
         tenants=TenantService(store, tenants, feed, key_secret=_derived(key, b"atrium first admin keys")),
         deletion=deletion,
-        configs=ConfigService(store, tenants, feed),
+        configs=ConfigService(store, tenants, feed, recent),
+        dry_run=DryRunService(turns, recent, contexts, timeout=timeout, now=utc_now),
         keys=KeyService(keys, feed),
         audit=AuditService(audit),
         export=TenantExport(

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AbstractAsyncContextManager
+from datetime import datetime, timedelta
 from typing import Protocol
 
 from contracts.chat import TurnEvent, TurnRequest
+from contracts.classification import ClassifyRequest, ClassifyResponse
 from contracts.context import TenantContext
 from contracts.retrieval import (
     DocumentInfo,
@@ -19,6 +21,7 @@ from contracts.retrieval import (
 )
 from contracts.tenant import TenantId
 from router.domain.limits import Decision, Window
+from router.domain.recent_request import RecentRequest
 from router.domain.signing_keys import KeySet
 
 
@@ -37,6 +40,27 @@ class Orchestrator(Protocol):
         Entering raises what went wrong before the engine took the request.
         """
         ...
+
+    async def classify(self, context: TenantContext, request: ClassifyRequest) -> ClassifyResponse:
+        """One decision a query, in their order; nothing is answered, counted or kept.
+
+        Raises UpstreamError, UpstreamTimeoutError, and what the orchestrator raised.
+        """
+        ...
+
+
+class RecentRequests(Protocol):
+    """The last `MAX_KEPT` requests of each tenant. Every method raises DependencyDownError."""
+
+    async def note(self, tenant_id: TenantId, request: RecentRequest, *, keep_for: timedelta) -> None:
+        """Keep it, a long query cut, for at most `keep_for` (positive); whatever is older than that goes now."""
+        ...
+
+    async def last(self, tenant_id: TenantId, count: int, *, not_older_than: datetime) -> list[RecentRequest]:
+        """Of the `count` (at least one) that were noted last, those not too old; newest first."""
+        ...
+
+    async def forget(self, tenant_id: TenantId) -> None: ...
 
 
 class Documents(Protocol):

@@ -9,10 +9,11 @@ from typing import Any, TypeVar
 from fastapi import FastAPI, Request
 
 from contracts.context import TenantContext
-from contracts.errors import UnauthenticatedError
+from contracts.errors import UnauthenticatedError, UpstreamTimeoutError
 from observability.middleware import RequestMiddleware
 from observability.prometheus import PrometheusMetrics
 from observability.record import record_of
+from servicekit.client import seconds_left
 from servicekit.health import Check, operations_router
 from servicekit.problems import ClientGoneError, install_error_handlers
 from servicekit.tokens import TokenVerifier
@@ -74,3 +75,12 @@ async def until_disconnect(request: Request, work: Coroutine[Any, Any, T]) -> T:
         for waiting in (task, watcher):
             waiting.cancel()
         await asyncio.gather(task, watcher, return_exceptions=True)
+
+
+async def while_awaited(request: Request, context: TenantContext, work: Coroutine[Any, Any, T]) -> T:
+    """Run `work` until it is done, the client goes away, or the caller's deadline passes (UpstreamTimeoutError)."""
+    try:
+        async with asyncio.timeout(seconds_left(context.deadline)):
+            return await until_disconnect(request, work)
+    except TimeoutError as error:
+        raise UpstreamTimeoutError("the deadline has passed") from error

@@ -129,5 +129,5 @@ def _out_of_reach() -> Iterator[None]:
         yield
     except (RedisError, OSError) as error:  # TimeoutError is an OSError
         raise DependencyDownError(
-            "the limit store is out of reach", details={"dependency": "valkey"}, retry_after_s=1
+            "Valkey is out of reach", details={"dependency": "valkey"}, retry_after_s=1
         ) from error

@@ -25,13 +25,18 @@ from starlette.routing import Route as HttpRoute
 from app.main import create_app
 from app.settings import Settings
 from contracts.chat import TURN_EVENT
+from contracts.classification import ClassifyRequest, ClassifyResponse
 from contracts.context import Audience, TenantContext
+from contracts.errors import DependencyDownError
+from contracts.routes import BUILT_IN_ROUTES
 from observability.logging import REQUEST_LOGGER
+from router.adapters.orchestrator_http import HttpOrchestrator
+from servicekit.client import ServiceClient, open_session
 from servicekit.tokens import TokenSigner, generate_signing_key, load_signing_key, public_text, utc_now
 from support.imitation_engine import Imitation, running_imitation
 from support.imitation_rag import ImitationRag, running_rag
 from support.server import served
-from support.turns import T1, T2, a_context, a_passage, a_request, a_route
+from support.turns import ALL_ROUTES, T1, T2, a_context, a_passage, a_request, a_route
 
 SIGNING_KEY = generate_signing_key()
 KEY = load_signing_key(SIGNING_KEY)
@@ -62,6 +67,14 @@ class Orchestrator:
             f"{self.url}/v1/turns", content=body, headers=self.headers(context or a_context()), timeout=30
         )
 
+    def classify(self, *queries: str, context: TenantContext | None = None, **request: Any) -> httpx.Response:
+        return httpx.post(
+            f"{self.url}/v1/classify",
+            content=a_classification(*queries, **request),
+            headers=self.headers(context or a_context()),
+            timeout=30,
+        )
+
     def events(self, query: str, context: TenantContext | None = None, **request: Any) -> list[dict[str, Any]]:
         """The turn's events, each of them valid by the contract."""
         answer = self.ask(query, context, **request)
@@ -70,6 +83,11 @@ class Orchestrator:
         for line in answer.text.splitlines():
             TURN_EVENT.validate_json(line)
         return [json.loads(line) for line in answer.text.splitlines()]
+
+
+def a_classification(*queries: str, **changes: Any) -> str:
+    fields: dict[str, Any] = {"queries": queries, "routes": BUILT_IN_ROUTES, "allowed_routes": ALL_ROUTES}
+    return ClassifyRequest(**(fields | changes)).model_dump_json()
 
 
 @contextmanager
@@ -329,14 +347,13 @@ def test_an_engine_that_never_begins_is_given_up_at_the_deadline(orchestrator: O
 # ---- the caller goes away
 
 
-def send_and_leave(orchestrator: Orchestrator, query: str, reached: Callable[[], bool]) -> None:
+def send_and_leave(orchestrator: Orchestrator, body: str, reached: Callable[[], bool], path: str = "/v1/turns") -> None:
     """Send a request on a bare socket, wait until `reached` is true, and close the socket."""
-    body = a_request(query).model_dump_json().encode()
-    headers = orchestrator.headers(a_context()) | {"host": "x", "content-length": str(len(body))}
-    head = "POST /v1/turns HTTP/1.1\r\n" + "".join(f"{name}: {value}\r\n" for name, value in headers.items())
+    headers = orchestrator.headers(a_context()) | {"host": "x", "content-length": str(len(body.encode()))}
+    head = f"POST {path} HTTP/1.1\r\n" + "".join(f"{name}: {value}\r\n" for name, value in headers.items())
     address = urlsplit(orchestrator.url)
     with socket.create_connection((address.hostname, address.port)) as connection:
-        connection.sendall(head.encode() + b"\r\n" + body)
+        connection.sendall(head.encode() + b"\r\n" + body.encode())
         assert reached()
 
 
@@ -347,7 +364,7 @@ def test_a_caller_that_leaves_stops_the_engine_within_a_second(orchestrator: Orc
     tokens = 3 if fault == "stall" else 0
     send_and_leave(
         orchestrator,
-        f"fault:{fault} a b c",
+        a_request(f"fault:{fault} a b c").model_dump_json(),
         lambda: engine.wait_for(lambda asked: bool(asked) and asked[0].tokens_sent >= tokens),
     )
     assert engine.wait_for(lambda asked: asked[0].disconnected, 1.0)
@@ -355,7 +372,8 @@ def test_a_caller_that_leaves_stops_the_engine_within_a_second(orchestrator: Orc
 
 def test_a_caller_that_leaves_stops_retrieval_within_a_second(orchestrator: Orchestrator) -> None:
     rag = orchestrator.rag
-    send_and_leave(orchestrator, "rag:hang", lambda: rag.wait_for(lambda seen: bool(seen.asked)))
+    body = a_request("rag:hang").model_dump_json()
+    send_and_leave(orchestrator, body, lambda: rag.wait_for(lambda seen: bool(seen.asked)))
     assert rag.wait_for(lambda seen: seen.left == ["/v1/embed"], 1.0)
     assert orchestrator.engine.asked == []
 
@@ -370,6 +388,94 @@ def test_what_a_caller_that_left_had_used_is_in_the_record(orchestrator: Orchest
     left = records.of("left")
     assert left["disconnected"] is True
     assert left["token_usage"]["completion_tokens"] == 3
+
+
+# ---- classification alone
+
+
+def test_each_query_gets_the_route_that_its_turn_would_take(orchestrator: Orchestrator) -> None:
+    queries = ("How much protein do lentils have?", "What is the price of this laptop?", "zzz")
+    answer = orchestrator.classify(*queries)
+    assert answer.status_code == 200, answer.text
+    decisions = ClassifyResponse.model_validate_json(answer.text).decisions
+    metas = [orchestrator.events(query)[0] for query in queries]
+    assert [(one.route, one.score) for one in decisions] == [(meta["route"], meta["route_score"]) for meta in metas]
+    assert [one.route for one in decisions] == ["DIET_NUTRITION", "PRICE_COMPARE", "GENERAL"]
+    assert decisions[0].runner_up == "PRICE_COMPARE"
+    assert all(one.refusal is None for one in decisions)
+
+
+def test_classification_goes_by_the_terms_of_the_request_and_not_by_those_of_the_token(
+    orchestrator: Orchestrator,
+) -> None:
+    query = "What is the price of this laptop?"
+    forbidding = a_context(allowed_routes=())
+    assert orchestrator.classify(query, context=forbidding).json()["decisions"][0]["refusal"] is None
+    refused = orchestrator.classify(query, allowed_routes=("GENERAL",)).json()["decisions"][0]["refusal"]
+    blocked = orchestrator.classify(query, blocked_tools=("mcp_catalog",)).json()["decisions"][0]["refusal"]
+    assert (refused["rule_id"], blocked["rule_id"]) == ("allowed_routes", "blocked_tools")
+
+
+def test_classification_asks_for_embeddings_alone_in_batches_that_the_rag_service_takes(
+    orchestrator: Orchestrator,
+) -> None:
+    queries = [f"query {number}" for number in range(200)]
+    own = a_route("TRAVEL", *(f"journey {secrets.token_hex(4)}" for _ in range(50)))
+    far = a_route("FAR", *(f"far {secrets.token_hex(4)}" for _ in range(50)))
+    answer = orchestrator.classify(*queries, routes=(own, far))
+    assert len(answer.json()["decisions"]) == 200
+    assert [(path, len(body["texts"])) for path, _tenant, body in orchestrator.rag.asked] == [
+        ("/v1/embed", 256), ("/v1/embed", 44),
+    ]  # fmt: skip
+    assert orchestrator.engine.asked == []
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        "", "{}", '{"queries": [], "routes": [], "allowed_routes": []}',
+        '{"queries": ["a"], "routes": [], "allowed_routes": [], "tenant_id": "t2"}',
+        json.dumps({"queries": ["a"] * 201, "routes": [], "allowed_routes": []}),
+    ],
+)  # fmt: skip
+def test_a_malformed_classification_is_422(orchestrator: Orchestrator, body: str) -> None:
+    answer = httpx.post(f"{orchestrator.url}/v1/classify", content=body, headers=orchestrator.headers(a_context()))
+    assert (answer.status_code, answer.json()["error"]["code"]) == (422, "invalid_request")
+
+
+@pytest.mark.parametrize(
+    ("query", "status", "code"),
+    [("rag:down", 503, "dependency_unavailable"), ("rag:garbage", 502, "upstream_error")],
+)
+def test_a_classification_without_embeddings_says_why(
+    orchestrator: Orchestrator, query: str, status: int, code: str
+) -> None:
+    answer = orchestrator.classify(query)
+    assert (answer.status_code, answer.json()["error"]["code"]) == (status, code)
+
+
+def test_a_classification_ends_at_its_deadline(orchestrator: Orchestrator) -> None:
+    answer = orchestrator.classify("rag:hang", context=soon())
+    assert (answer.status_code, answer.json()["error"]["code"]) == (504, "upstream_timeout")
+
+
+def test_a_caller_that_leaves_stops_its_classification_within_a_second(orchestrator: Orchestrator) -> None:
+    rag = orchestrator.rag
+    body = a_classification("rag:hang")
+    send_and_leave(orchestrator, body, lambda: rag.wait_for(lambda seen: bool(seen.asked)), "/v1/classify")
+    assert rag.wait_for(lambda seen: seen.left == ["/v1/embed"], 1.0)
+
+
+async def test_the_routers_adapter_is_understood_and_raises_what_is_raised(orchestrator: Orchestrator) -> None:
+    request = ClassifyRequest.model_validate_json(a_classification("How much protein do lentils have?", "zzz"))
+    async with open_session() as session:
+        client = HttpOrchestrator(
+            ServiceClient(session, orchestrator.url, service="the orchestrator"), TokenSigner(KEY)
+        )
+        found = await client.classify(a_context(), request)
+        with pytest.raises(DependencyDownError):
+            await client.classify(a_context(), request.model_copy(update={"queries": ("rag:down",)}))
+    assert [one.route for one in found.decisions] == ["DIET_NUTRITION", "GENERAL"]
 
 
 # ---- who may ask
@@ -393,14 +499,17 @@ def refused_tokens() -> dict[str, tuple[str | None, str]]:
     }
 
 
+@pytest.mark.parametrize("path", ["/v1/turns", "/v1/classify"])
 @pytest.mark.parametrize("fault", refused_tokens())
-def test_a_token_that_is_not_the_routers_for_this_service_is_401(orchestrator: Orchestrator, fault: str) -> None:
+def test_a_token_that_is_not_the_routers_for_this_service_is_401(
+    orchestrator: Orchestrator, fault: str, path: str
+) -> None:
     authorization, rag_token = refused_tokens()[fault]
     headers = {"x-atrium-rag-token": rag_token, "content-type": "application/json"} | (
         {"authorization": authorization} if authorization else {}
     )
-    body = a_request("hello").model_dump_json()
-    answer = httpx.post(f"{orchestrator.url}/v1/turns", content=body, headers=headers)
+    body = a_request("hello").model_dump_json() if path == "/v1/turns" else a_classification("hello")
+    answer = httpx.post(f"{orchestrator.url}{path}", content=body, headers=headers)
     assert (answer.status_code, answer.json()["error"]["code"]) == (401, "unauthenticated")
     assert (orchestrator.engine.asked, orchestrator.rag.asked) == ([], [])
 

@@ -22,10 +22,15 @@ _BLOCKED = "I am sorry, I cannot help with that here: what it needs is switched 
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """`score` is the chosen route's, or the best that fell short when the choice is GENERAL; -1 to 1."""
+    """`score` is the chosen route's, or the best that fell short when the choice is GENERAL; -1 to 1.
+
+    `runner_up` is the best of the other routes that have a score.
+    """
 
     route: Route
     score: float
+    runner_up: str | None = None
+    runner_up_score: float | None = None
 
 
 def examples_of(route: Route) -> tuple[str, ...]:
@@ -43,13 +48,17 @@ def route_score(similarities: Sequence[float]) -> float:
 
 def choose_route(routes: Sequence[Route], scores: Mapping[str, float], *, threshold: float) -> Choice:
     """The best-scoring route at or above `threshold`, else GENERAL. Of equals the first in `routes` wins."""
-    scored = [route for route in routes if route.name in scores]
-    best = max(scored, key=lambda route: scores[route.name], default=None)
-    best_score = scores[best.name] if best is not None else 0.0
-    if best is not None and best_score >= threshold:
-        return Choice(best, best_score)
-    general = next((route for route in routes if route.name == GENERAL), _GENERAL_ROUTE)
-    return Choice(general, best_score)
+    ranked = sorted(
+        (route for route in routes if route.name in scores), key=lambda route: scores[route.name], reverse=True
+    )
+    best_score = scores[ranked[0].name] if ranked else 0.0
+    if ranked and best_score >= threshold:
+        chosen, others = ranked[0], ranked[1:]
+    else:
+        chosen, others = next((route for route in routes if route.name == GENERAL), _GENERAL_ROUTE), ranked
+    if not others:
+        return Choice(chosen, best_score)
+    return Choice(chosen, best_score, others[0].name, scores[others[0].name])
 
 
 def refuse_route(route: Route, *, allowed_routes: Sequence[str], blocked_tools: Sequence[str]) -> Refusal | None:

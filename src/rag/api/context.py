@@ -1,21 +1,15 @@
-"""What every endpoint needs of a request: the proved tenant, the service, and an end when nobody waits any more."""
+"""What every endpoint needs of a request: the proved tenant, and the service."""
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Coroutine
-from typing import Annotated, Any, TypeVar
+from typing import Annotated
 
 from fastapi import Depends, Request
 
 from contracts.context import TenantContext
-from contracts.errors import UpstreamTimeoutError
 from rag.service import RagService
-from servicekit.client import seconds_left
-from servicekit.edge import service_context, until_disconnect
+from servicekit.edge import service_context
 from servicekit.tokens import TokenVerifier
-
-T = TypeVar("T")
 
 
 async def _context(request: Request) -> TenantContext:
@@ -32,12 +26,3 @@ async def _service(request: Request) -> RagService:
 
 Context = Annotated[TenantContext, Depends(_context)]
 Service = Annotated[RagService, Depends(_service)]
-
-
-async def while_awaited(request: Request, context: TenantContext, work: Coroutine[Any, Any, T]) -> T:
-    """Run `work` until it is done, the client goes away, or the caller's deadline passes (UpstreamTimeoutError)."""
-    try:
-        async with asyncio.timeout(seconds_left(context.deadline)):
-            return await until_disconnect(request, work)
-    except TimeoutError as error:
-        raise UpstreamTimeoutError("the deadline has passed") from error

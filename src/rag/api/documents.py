@@ -7,7 +7,8 @@ from typing import Annotated
 from fastapi import APIRouter, Path, Query, Request
 
 from contracts.retrieval import DocumentId, DocumentInfo, DocumentPage, DocumentReceipt, IngestRequest, StoredPassages
-from rag.api.context import Context, Service, while_awaited
+from rag.api.context import Context, Service
+from servicekit.edge import while_awaited
 from servicekit.problems import OPENAPI_ERRORS
 
 MAX_PAGE = 200

@@ -7,7 +7,8 @@ from fastapi import APIRouter, Request, Response
 
 from contracts.retrieval import EmbedRequest, EmbedResponse, LoadedIndex, SearchRequest, SearchResponse
 from observability.record import record_of
-from rag.api.context import Context, Service, while_awaited
+from rag.api.context import Context, Service
+from servicekit.edge import while_awaited
 from servicekit.problems import OPENAPI_ERRORS
 
 router = APIRouter(prefix="/v1", tags=["retrieval"], responses=OPENAPI_ERRORS)

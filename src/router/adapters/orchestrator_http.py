@@ -1,4 +1,4 @@
-"""The orchestrator over HTTP: a turn goes out signed, its events come back as lines."""
+"""The orchestrator over HTTP: every call goes out signed; a turn's events come back as lines."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import orjson
 from pydantic import ValidationError
 
 from contracts.chat import TURN_EVENT, TokenEvent, TurnEvent, TurnRequest
+from contracts.classification import ClassifyRequest, ClassifyResponse
 from contracts.context import Audience, TenantContext
 from contracts.errors import UpstreamError
 from servicekit.client import ServiceClient, bearer
@@ -25,15 +26,31 @@ class HttpOrchestrator:
 
     @asynccontextmanager
     async def turn(self, context: TenantContext, request: TurnRequest) -> AsyncIterator[AsyncIterator[TurnEvent]]:
-        headers = {
+        body = request.model_dump_json().encode()
+        async with self._client.send(
+            "POST", "/v1/turns", headers=self._headers(context), deadline=context.deadline, data=body
+        ) as response:
+            yield self._events(response, context)
+
+    async def classify(self, context: TenantContext, request: ClassifyRequest) -> ClassifyResponse:
+        body = request.model_dump_json().encode()
+        content = await self._client.read(
+            "POST", "/v1/classify", headers=self._headers(context), deadline=context.deadline, data=body
+        )
+        try:
+            answer = ClassifyResponse.model_validate_json(content)
+        except ValidationError as error:
+            raise UpstreamError("the orchestrator sent an answer of another shape") from error
+        if len(answer.decisions) != len(request.queries):
+            raise UpstreamError("the orchestrator decided over another number of queries than were sent")
+        return answer
+
+    def _headers(self, context: TenantContext) -> dict[str, str]:
+        return {
             **bearer(self._signer.mint(Audience.ORCHESTRATOR, context), context),
             "x-atrium-rag-token": self._signer.mint(Audience.RAG, context),
             "content-type": "application/json",
         }
-        async with self._client.send(
-            "POST", "/v1/turns", headers=headers, deadline=context.deadline, data=request.model_dump_json().encode()
-        ) as response:
-            yield self._events(response, context)
 
     async def _events(self, response: aiohttp.ClientResponse, context: TenantContext) -> AsyncIterator[TurnEvent]:
         async for line in self._client.lines(response, context.deadline):

@@ -19,6 +19,7 @@ from router.service.chat import ChatService
 from router.service.configs import ConfigService
 from router.service.deletion import DeletionService
 from router.service.documents import DocumentService
+from router.service.dry_run import DryRunService
 from router.service.export import TenantExport
 from router.service.identity import Credentials, Identity, is_disguised, tenant_id_from
 from router.service.keys import KeyService
@@ -35,6 +36,7 @@ class Services:
     tenants: TenantService
     deletion: DeletionService
     configs: ConfigService
+    dry_run: DryRunService
     keys: KeyService
     audit: AuditService
     export: TenantExport

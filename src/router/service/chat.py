@@ -16,9 +16,12 @@ from observability import names
 from observability.metrics import Metrics
 from router.domain.caller import Caller
 from router.domain.limits import Decision
+from router.domain.recent_request import RecentRequest
 from router.domain.refusal import RefusalRules
 from router.ports import Orchestrator, RateLimiter
 from router.service.contexts import Asker, ContextFactory
+from router.service.recent import RecentNotes
+from servicekit.tokens import utc_now
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +45,7 @@ class ChatService:
         limiter: RateLimiter,
         orchestrator: Orchestrator,
         contexts: ContextFactory,
+        notes: RecentNotes,
         metrics: Metrics,
         *,
         timeout: timedelta,
@@ -49,6 +53,7 @@ class ChatService:
         self._limiter = limiter
         self._orchestrator = orchestrator
         self._contexts = contexts
+        self._notes = notes
         self._metrics = metrics
         self._timeout = timeout
 
@@ -62,6 +67,7 @@ class ChatService:
         decision = await self._limiter.take(policy.tenant_id, policy.windows)
         if not decision.allowed:
             raise self._over_limit(policy.tenant_id, decision)
+        self._note(caller, request)
         session_id = request.session_id or uuid.uuid4().hex
         async with self._events(caller, request, Asker(request.user_id, session_id)) as events:
             yield Turn(
@@ -91,6 +97,12 @@ class ChatService:
         context = self._contexts.build(caller, asker, self._timeout)
         async with self._orchestrator.turn(context, turn) as events:
             yield events
+
+    def _note(self, caller: Caller, request: ChatRequest) -> None:
+        """For a dry run over the tenant's last requests, as long as its retention allows."""
+        keep_for = timedelta(days=caller.policy.config.retention_days)
+        asked = RecentRequest(caller.request_id, utc_now(), request.query, request.locale)
+        self._notes.note(caller.tenant_id, asked, keep_for=keep_for)
 
     def _over_limit(self, tenant_id: TenantId, decision: Decision) -> RateLimitedError:
         window = decision.refused_by

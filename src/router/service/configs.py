@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
 from contracts.context import Role
-from contracts.errors import ForbiddenError, NotFoundError, PreconditionFailedError
+from contracts.errors import AtriumError, ForbiddenError, NotFoundError, PreconditionFailedError
 from contracts.tenant import TenantId
 from router.domain.caller import Caller
-from router.domain.policy import Policy
+from router.domain.policy import Policy, compile_policy
+from router.ports import RecentRequests
 from tenancy.config import TenantConfig, Tier
 from tenancy.diff import Change, changes
 from tenancy.feed import ChangeFeed
@@ -40,7 +43,8 @@ class ConfigService:
     """The writing methods raise NotFoundError, PreconditionFailedError, ForbiddenError (a tier that only the platform
     may set) and pydantic's ValidationError."""
 
-    def __init__(self, store: TenantStore, live: LiveTenants[Policy], feed: ChangeFeed) -> None:
+    def __init__(self, store: TenantStore, live: LiveTenants[Policy], feed: ChangeFeed, recent: RecentRequests) -> None:
+        self._recent = recent
         self._store = store
         self._live = live
         self._feed = feed
@@ -63,12 +67,7 @@ class ConfigService:
     ) -> Written:
         """JSON Merge Patch (RFC 7396): null takes a field back to its default. A config has no nested objects, so
         that every member is replaced whole."""
-
-        def patched(current: TenantConfig) -> Mapping[str, Any]:
-            merged = {**current.model_dump(mode="json"), **patch}
-            return {name: value for name, value in merged.items() if value is not None}
-
-        return await self._write(caller, patched, expected=expected, comment=comment)
+        return await self._write(caller, lambda current: _merged(current, patch), expected=expected, comment=comment)
 
     async def rollback(self, caller: Caller, version: int, *, expected: frozenset[int] | None, comment: str) -> Written:
         """What `version` said becomes a new version; the tier stays as it is."""
@@ -77,6 +76,16 @@ class ConfigService:
         return await self._write(
             caller, lambda _current: said, expected=expected, comment=comment or f"rolled back to version {version}"
         )
+
+    async def candidate(self, caller: Caller, said: Mapping[str, Any]) -> Policy:
+        """What a config that is not written would make. Raises ValidationError, ForbiddenError."""
+        current = caller.policy
+        config = complete(said, _tier(caller, said, current.config.tier))
+        # In a thread: a thousand regular expressions take their time.
+        return await asyncio.to_thread(compile_policy, TenantRecord(current.tenant_id, current.revision, config))
+
+    async def patched_candidate(self, caller: Caller, patch: Mapping[str, Any]) -> Policy:
+        return await self.candidate(caller, _merged(caller.policy.config, patch))
 
     async def history(self, tenant_id: TenantId, *, before: int | None, limit: int) -> list[HistoryItem]:
         """Newest first."""
@@ -121,8 +130,16 @@ class ConfigService:
                 continue
             self._live.forget(caller.tenant_id)
             await self._feed.announce(caller.tenant_id)
+            if config.retention_days == 0:
+                with suppress(AtriumError):  # what cannot be removed now is shown to nobody, and expires
+                    await self._recent.forget(caller.tenant_id)
             return Written(version, config)
         raise AssertionError("unreachable: the last try returns or raises")
+
+
+def _merged(current: TenantConfig, patch: Mapping[str, Any]) -> Mapping[str, Any]:
+    merged = {**current.model_dump(mode="json"), **patch}
+    return {name: value for name, value in merged.items() if value is not None}
 
 
 def _tier(caller: Caller, said: Mapping[str, Any], current: Tier) -> Tier:

@@ -7,7 +7,7 @@ import pytest
 
 from app.adapters.memory import MemoryEmbedder, MemoryEngine, MemoryRetriever, word_vector
 from app.nodes.cite import cite_passages
-from app.nodes.classify import Classify
+from app.nodes.classify import Classified, Classify
 from app.nodes.example_vectors import ExampleVectors
 from app.nodes.generate import Generate
 from app.nodes.refuse import refuse
@@ -77,6 +77,34 @@ async def test_classify_asks_for_no_vector_where_there_is_nothing_to_compare_wit
     embedder = MemoryEmbedder()
     state = await classify(embedder)({}, a_runtime(request=a_request("q", routes=(a_route("GENERAL"),))))
     assert (state["route"].name, state["vector"], embedder.calls) == ("GENERAL", None, [])
+
+
+async def classified(node: Classify, *queries: str) -> list[Classified]:
+    caller = a_runtime().context.caller
+    allowed = caller.context.allowed_routes
+    return await node.classify(caller, queries, routes=ROUTES, allowed_routes=allowed, blocked_tools=("mcp_catalog",))
+
+
+async def test_many_queries_are_classified_as_each_alone_is() -> None:
+    queries = ["book a flight", "What is the price of this laptop?", "zzz", "book a flight"]
+    together = await classified(classify(), *queries)
+    alone = [(await classified(classify(), query))[0] for query in queries]
+    assert [(one.choice, one.refusal) for one in together] == [(one.choice, one.refusal) for one in alone]
+    assert [one.choice.route.name for one in together] == ["TRAVEL", "PRICE_COMPARE", "GENERAL", "TRAVEL"]
+    assert [one.refusal.reason if one.refusal else None for one in together] == [
+        "route_not_allowed", "blocked_tool", None, "route_not_allowed",
+    ]  # fmt: skip
+
+
+async def test_of_many_queries_each_text_is_embedded_once_and_no_query_is_remembered() -> None:
+    embedder = MemoryEmbedder()
+    node = classify(embedder)
+    await classified(node, "same", "same", "other")
+    remembered = len(node.example_vectors)
+    await classified(node, "other", "third")
+    assert embedder.calls[0][1][:3] == ("same", "other", ROUTES[1].examples[0])
+    assert embedder.calls[1][1] == ("other", "third")
+    assert len(node.example_vectors) == remembered
 
 
 def test_the_least_recently_used_example_goes_first() -> None:

@@ -31,6 +31,22 @@ def test_without_any_score_the_query_is_general_even_where_the_tenant_has_no_suc
     assert choose_route([PRICE], {}, threshold=0.28).route.name == GENERAL
 
 
+@pytest.mark.parametrize(
+    ("scores", "chosen", "runner_up"),
+    [
+        ({"PRICE_COMPARE": 0.5, "DIET_NUTRITION": 0.6}, "DIET_NUTRITION", ("PRICE_COMPARE", 0.5)),
+        ({"PRICE_COMPARE": 0.1, "DIET_NUTRITION": 0.2}, GENERAL, ("DIET_NUTRITION", 0.2)),
+        ({"PRICE_COMPARE": 0.5}, "PRICE_COMPARE", (None, None)),
+        ({}, GENERAL, (None, None)),
+    ],
+)
+def test_the_runner_up_is_the_best_of_the_routes_that_were_not_chosen(
+    scores: dict[str, float], chosen: str, runner_up: tuple[str | None, float | None]
+) -> None:
+    choice = choose_route(BUILT_IN_ROUTES, scores, threshold=0.28)
+    assert (choice.route.name, (choice.runner_up, choice.runner_up_score)) == (chosen, runner_up)
+
+
 def test_a_tenants_own_general_route_replaces_the_built_in_one() -> None:
     own = a_route(GENERAL, system_prompt="ours")
     assert choose_route([own], {}, threshold=0.28).route is own
