@@ -106,7 +106,7 @@ def _fault(item: Mapping[str, Any]) -> dict[str, str]:
     """Where and why, without the value: it may be a secret, or a megabyte."""
     where = item["loc"]
     place = where[1:] if where[:1] and where[0] in {"body", "query", "path", "header"} else where
-    path = ".".join(str(part) for part in place)
+    path = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in place).removeprefix(".")
     return {"path": path[:MAX_PATH_CHARS], "reason": str(item["msg"]).removeprefix("Value error, ")[:500]}
 
 

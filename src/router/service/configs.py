@@ -8,6 +8,8 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
+from pydantic import TypeAdapter
+
 from contracts.context import Role
 from contracts.errors import AtriumError, ForbiddenError, NotFoundError, PreconditionFailedError
 from contracts.tenant import TenantId
@@ -147,6 +149,7 @@ def _tier(caller: Caller, said: Mapping[str, Any], current: Tier) -> Tier:
     wanted = said.get("tier")
     if wanted is None or wanted == current:
         return current
+    tier = TypeAdapter(Tier).validate_python(wanted)
     if caller.principal.role is not Role.PLATFORM_ADMIN:
         raise ForbiddenError("the tier is set by the platform")
-    return Tier(wanted)
+    return tier
