@@ -14,6 +14,14 @@ import uvicorn
 START_TIMEOUT_S = 60.0
 
 
+def free_port() -> int:
+    """A loopback port that nobody listens on at this moment."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
 @contextmanager
 def served(app: Any) -> Iterator[str]:
     """The base URL of the running app. Its lifespan has begun when this is entered and has ended when it is left."""
