@@ -157,7 +157,7 @@ async def _open(
         ),
         access=Access(tenants),
         chat=ChatService(ValkeyLimiter(valkey), turns, contexts, notes, metrics, timeout=timeout),
-        tenants=TenantService(store, tenants, feed, key_secret=_derived(key, b"atrium first admin keys")),
+        tenants=TenantService(store, keys, tenants, feed, key_secret=_derived(key, b"atrium first admin keys")),
         deletion=deletion,
         configs=ConfigService(store, tenants, feed, recent),
         dry_run=DryRunService(turns, recent, contexts, timeout=timeout, now=utc_now),
@@ -182,6 +182,7 @@ async def _open(
             ingest_timeout=timedelta(seconds=settings.ingest_timeout_s),
         ),
         price=Price(settings.price_prompt_usd_per_mtok, settings.price_completion_usd_per_mtok),
+        trusted_proxies=settings.trusted_proxy_cidrs,
     )
 
 

@@ -8,7 +8,7 @@ from typing import Annotated, Self
 from urllib.parse import urlsplit
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from pydantic import Field, SecretStr, field_validator, model_validator
+from pydantic import Field, IPvAnyNetwork, SecretStr, field_validator, model_validator
 from pydantic_settings import NoDecode
 
 from contracts.context import Role
@@ -34,6 +34,7 @@ class Settings(ServiceSettings):
     auth_mode: Annotated[frozenset[AuthMode], NoDecode] = frozenset({AuthMode.API_KEY})
     header_role: Role = Role.TENANT_USER
     trust_tenant_header: bool = False
+    trusted_proxy_cidrs: Annotated[tuple[IPvAnyNetwork, ...], NoDecode] = ()
     object_store_url: str | None = None
     aws_region: str = "us-east-1"
     aws_endpoint_url: str | None = None
@@ -60,9 +61,9 @@ class Settings(ServiceSettings):
     def _several(cls, value: object) -> object:
         return frozenset(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
 
-    @field_validator("jwt_audience", mode="before")
+    @field_validator("jwt_audience", "trusted_proxy_cidrs", mode="before")
     @classmethod
-    def _audiences(cls, value: object) -> object:
+    def _list(cls, value: object) -> object:
         return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
 
     @field_validator("jwks_url")

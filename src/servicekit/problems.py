@@ -91,6 +91,12 @@ async def _expected(request: Request, error: Exception) -> JSONResponse:
 
 async def _malformed(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, RequestValidationError)  # noqa: S101  registered for this class alone
+    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if not kind.endswith("json") and any(
+        item["loc"] == ("body",) and item["type"] != "missing" for item in error.errors()
+    ):
+        # The framework has not even looked at the body, and would complain that it is no object.
+        return error_response(request, errors.InvalidRequestError("send the body with Content-Type: application/json"))
     return error_response(request, malformed(error.errors()))
 
 

@@ -61,6 +61,9 @@ def test_the_same_request_again_gets_the_same_answer_and_another_one_does_not(st
         again = platform.post("/tenants", json={"tenant_id": tenant}, headers=mark)
         assert (first.status_code, again.status_code) == (201, 201)
         assert first.json() == again.json()
+        spaced = f'{{ "tenant_id" : "{tenant}" }}'
+        reordered = platform.post("/tenants", content=spaced, headers=mark | {"content-type": "application/json"})
+        assert reordered.json() == first.json()
         assert status(stack, tenant, again.json()["admin_key"]) == 200
         changed = platform.post("/tenants", json={"tenant_id": tenant, "tier": "pro"}, headers=mark)
         assert (changed.status_code, changed.json()["error"]["code"]) == (422, "idempotency_mismatch")
@@ -69,6 +72,15 @@ def test_the_same_request_again_gets_the_same_answer_and_another_one_does_not(st
         assert platform.post("/tenants", json={"tenant_id": tenant}).status_code == 409
         other_mark = {"idempotency-key": secrets.token_hex(8)}
         assert platform.post("/tenants", json={"tenant_id": tenant}, headers=other_mark).status_code == 409
+
+
+def test_a_first_key_that_was_revoked_is_not_shown_again(stack: Stack) -> None:
+    tenant, mark = name(), {"idempotency-key": secrets.token_hex(8)}
+    with stack.platform() as platform:
+        platform.post("/tenants", json={"tenant_id": tenant}, headers=mark).raise_for_status()
+        (key,) = platform.get(f"/tenant/{tenant}/keys").json()["items"]
+        platform.delete(f"/tenant/{tenant}/keys/{key['key_id']}").raise_for_status()
+        assert platform.post("/tenants", json={"tenant_id": tenant}, headers=mark).status_code == 409
 
 
 def test_a_tenant_made_again_with_the_same_idempotency_key_has_another_admin_key(stack: Stack) -> None:
@@ -121,6 +133,13 @@ def test_a_key_ends_at_its_time_though_nobody_writes_anything(stack: Stack) -> N
     assert status(stack, tenant, key) == 200
     time.sleep(max(0.0, (ends - datetime.now(UTC)).total_seconds()) + 0.01)
     assert status(stack, tenant, key) == 401
+
+
+def test_a_body_of_another_type_is_told_which_is_meant(stack: Stack) -> None:
+    with stack.platform() as platform:
+        answer = platform.post("/tenants", content=b'{"tenant_id": "x"}')
+    assert answer.status_code == 422
+    assert "application/json" in answer.json()["error"]["message"]
 
 
 @pytest.mark.parametrize(

@@ -170,6 +170,18 @@ def test_no_header_that_a_proxy_might_believe_changes_who_asks(world: World, hea
     assert httpx.get(url, headers={**world.headers["admin"], **headers}, timeout=30).status_code == 200
 
 
+def test_a_page_whose_name_was_made_to_point_here_is_not_believed(world: World) -> None:
+    url = f"{world.stack.router}/tenant/{world.tenant}/config"
+    for host, status in (
+        ("evil.example:8080", 401),
+        ("localhost", 200),
+        ("[::1]:8080", 200),
+        ("127.0.0.1.nip.io", 401),
+    ):
+        answer = httpx.get(url, headers={"x-tenant-id": world.tenant, "host": host}, timeout=30)
+        assert answer.status_code == status, host
+
+
 def test_names_that_share_letters_are_strangers(stack: Stack) -> None:
     mark = secrets.token_hex(3)
     names = [f"{mark}{suffix}" for suffix in ("", "a", "aa", "a-b", "ab", "1", "12")]

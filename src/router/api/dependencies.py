@@ -12,6 +12,7 @@ from contracts.tenant import TENANT_ID_PATTERN, TenantId
 from observability.record import record_of
 from router.domain.access import OF_PLATFORM, ROUTES, Permission, Principal
 from router.domain.caller import Caller, actor_of
+from router.domain.client_address import Network, client_address
 from router.domain.pricing import Price
 from router.service.access import Access, require, require_same
 from router.service.audit import AuditService
@@ -42,6 +43,7 @@ class Services:
     export: TenantExport
     documents: DocumentService
     price: Price
+    trusted_proxies: tuple[Network, ...] = ()
 
 
 async def services(request: Request) -> Services:  # async, or FastAPI would call it in a thread
@@ -72,7 +74,7 @@ async def gate(request: Request) -> Passage:
     tenant = request.path_params.get("tenant_id")
     tenant_id = tenant_id_from(tenant, "tenant_id") if tenant is not None else None  # 422 before any store is asked
     found = await services(request)
-    who = await _identify(request, found.identity)
+    who = await _identify(request, found)
     if tenant_id is None:
         require(who, permission)
         return Passage(who, None)
@@ -90,20 +92,20 @@ async def admit(
     record = record_of(request.scope)
     record.tenant_id = str(tenant_id)
     caller = await found.access.admit(
-        who, tenant_id, permission, request_id=record.request_id, address=_address(request)
+        who, tenant_id, permission, request_id=record.request_id, address=_address(request, found)
     )
     record.config_version = caller.policy.version
     return caller
 
 
-async def _identify(request: Request, identity: Identity) -> Principal:
+async def _identify(request: Request, found: Services) -> Principal:
     credentials = Credentials(
         authorization=tuple(request.headers.getlist("authorization")),
         tenants=tuple(request.headers.getlist("x-tenant-id")),
-        from_loopback=is_loopback(_address(request)),
+        from_loopback=is_loopback(_peer(request)) and is_loopback(_asked_host(request)),
         disguised=tuple(filter(is_disguised, request.headers)),
     )
-    who = await identity.principal(credentials)
+    who = await found.identity.principal(credentials)
     record = record_of(request.scope)
     record.user_id = who.name
     if who.tenant_id is not None:
@@ -111,8 +113,18 @@ async def _identify(request: Request, identity: Identity) -> Principal:
     return who
 
 
-def _address(request: Request) -> str:
+def _asked_host(request: Request) -> str:
+    """The name that the client asked for, without its port."""
+    host = request.headers.get("host", "")
+    return host[1:].partition("]")[0] if host.startswith("[") else host.partition(":")[0]
+
+
+def _peer(request: Request) -> str:
     return request.client.host if request.client is not None else ""
+
+
+def _address(request: Request, found: Services) -> str:
+    return client_address(_peer(request), request.headers.getlist("x-forwarded-for"), found.trusted_proxies)
 
 
 GateDep = Annotated[Passage, Depends(gate)]
@@ -142,8 +154,8 @@ NamedTenantDep = Annotated[TenantId, Depends(_named_tenant)]
 """The tenant that the path of a platform operation names, which need not exist."""
 
 
-async def _actor(request: Request, who: PrincipalDep) -> Actor:
-    return actor_of(who, record_of(request.scope).request_id, _address(request))
+async def _actor(request: Request, who: PrincipalDep, found: ServicesDep) -> Actor:
+    return actor_of(who, record_of(request.scope).request_id, _address(request, found))
 
 
 ActorDep = Annotated[Actor, Depends(_actor)]

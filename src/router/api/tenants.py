@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Annotated
 
-from fastapi import APIRouter, Header, Query, Request
+from fastapi import APIRouter, Header, Query
 from pydantic import BaseModel, ConfigDict, StringConstraints, ValidationError
 
 from contracts.tenant import TenantId
@@ -63,7 +63,7 @@ class DeletionReceipt(BaseModel):
 
 @api.post("/tenants", status_code=201)
 async def create(
-    body: NewTenant, request: Request, actor: ActorDep, found: ServicesDep, idempotency_key: IdempotencyKey = None
+    body: NewTenant, actor: ActorDep, found: ServicesDep, idempotency_key: IdempotencyKey = None
 ) -> CreatedTenant:
     """Create a tenant with its tier's defaults. `admin_key` is shown this once; to the same request with the same
     `Idempotency-Key`, again."""
@@ -73,7 +73,11 @@ async def create(
     except ValidationError as error:
         raise invalid_config(error) from error
     onboarded = await found.tenants.create(
-        body.tenant_id, config, by=actor, idempotency_key=idempotency_key, request=await request.body()
+        body.tenant_id,
+        config,
+        by=actor,
+        idempotency_key=idempotency_key,
+        request=body.model_dump_json(exclude_unset=True).encode(),
     )
     return CreatedTenant(tenant_id=body.tenant_id, admin_key=onboarded.admin_key)
 

@@ -23,6 +23,8 @@ IDENTITY_HEADERS = frozenset({"authorization", "x-tenant-id"})
 class Credentials:
     """What a request says of itself: its `Authorization` headers, its `X-Tenant-Id` headers, and where it is from.
 
+    `from_loopback`: both ends of the connection are this machine's, and so is the name that was asked for: a web page
+    whose name was made to point here (DNS rebinding) asks from this machine, but for its own name.
     `disguised` are the names of headers that a server which takes `_` for `-` would read as one of these.
     """
 

@@ -14,7 +14,7 @@ from tenancy.config import TenantConfig
 from tenancy.feed import ChangeFeed
 from tenancy.keys import derived_key, new_key
 from tenancy.live import LiveTenants
-from tenancy.ports import Onboarding, TenantState, TenantStore, TenantSummary
+from tenancy.ports import KeyStore, Onboarding, TenantState, TenantStore, TenantSummary
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,12 +22,14 @@ class Onboarded:
     """`admin_key` is shown once; to a repeated request with the same Idempotency-Key, once more."""
 
     admin_key: str
-    repeated: bool = False
 
 
 class TenantService:
-    def __init__(self, store: TenantStore, live: LiveTenants[Policy], feed: ChangeFeed, *, key_secret: bytes) -> None:
+    def __init__(
+        self, store: TenantStore, keys: KeyStore, live: LiveTenants[Policy], feed: ChangeFeed, *, key_secret: bytes
+    ) -> None:
         self._store = store
+        self._keys = keys
         self._live = live
         self._feed = feed
         self._key_secret = key_secret
@@ -73,4 +75,8 @@ class TenantService:
             raise ConflictError(f"the tenant {tenant_id} exists already")
         if made.request_hash != wanted.request_hash:
             raise IdempotencyMismatchError("this Idempotency-Key was used for another request")
-        return Onboarded(derived_key(self._key_secret, made.nonce).text, repeated=True)
+        key = derived_key(self._key_secret, made.nonce)
+        if await self._keys.find(key.key_hash) is None:
+            # Revoked since, or the router's secret is another one by now: no key is better than one that opens nothing.
+            raise ConflictError(f"the tenant {tenant_id} exists already, and its first admin key cannot be shown again")
+        return Onboarded(key.text)
