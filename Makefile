@@ -53,6 +53,7 @@ format: $(VENV)/.installed ## rewrite the code in the one style
 .PHONY: bench
 bench: $(VENV)/.installed ## CPU per request and per streamed token of every hop
 	@$(PY) -m benchmarks.hops
+	@PYTHONPATH=tests $(PY) -m benchmarks.identity
 
 .PHONY: lock
 lock: $(VENV)/.installed ## compile requirements/*.in to *.txt with hashes
