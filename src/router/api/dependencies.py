@@ -22,7 +22,7 @@ from router.service.deletion import DeletionService
 from router.service.documents import DocumentService
 from router.service.dry_run import DryRunService
 from router.service.export import TenantExport
-from router.service.identity import Credentials, Identity, is_disguised, tenant_id_from
+from router.service.identity import Credentials, Identity, is_disguised, is_private_name, tenant_id_from
 from router.service.keys import KeyService
 from router.service.tenants import TenantService
 from router.settings import is_loopback
@@ -102,7 +102,7 @@ async def _identify(request: Request, found: Services) -> Principal:
     credentials = Credentials(
         authorization=tuple(request.headers.getlist("authorization")),
         tenants=tuple(request.headers.getlist("x-tenant-id")),
-        from_loopback=is_loopback(_peer(request)) and is_loopback(_asked_host(request)),
+        from_loopback=is_loopback(_peer(request)) and is_private_name(_asked_host(request)),
         disguised=tuple(filter(is_disguised, request.headers)),
     )
     who = await found.identity.principal(credentials)

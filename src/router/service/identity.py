@@ -11,7 +11,7 @@ from router.domain.access import Principal
 from router.service.access import require_same
 from router.service.json_web_tokens import JsonWebTokens, looks_like_jwt
 from router.service.key_uses import KeyUses
-from router.settings import AuthMode
+from router.settings import AuthMode, is_loopback
 from servicekit.tokens import utc_now
 from tenancy.keys import MAX_KEY_CHARS, PREFIX
 from tenancy.live import LiveKeys
@@ -32,6 +32,11 @@ class Credentials:
     tenants: tuple[str, ...]
     from_loopback: bool
     disguised: tuple[str, ...] = ()
+
+
+def is_private_name(host: str) -> bool:
+    """Whether no stranger can own the name: this machine's, or one without a dot, which no public DNS knows."""
+    return is_loopback(host) or not set(host) & set(".:")
 
 
 def is_disguised(header: str) -> bool:
