@@ -12,6 +12,7 @@ from support.postgres import running_postgres, running_valkey
 from support.s3 import running_s3
 
 if TYPE_CHECKING:
+    from cli.local.postgres import Postgres
     from support.stack import Stack
 
 
@@ -50,12 +51,16 @@ def aws(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture(scope="session")
-def stack(tmp_path_factory: pytest.TempPathFactory, valkey_url: str) -> Iterator[Stack]:
-    """The three services, on a database of their own: the first platform key of a store is theirs."""
+def stack_postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Postgres]:
+    """The stack's own database: the first platform key of a store is the stack's."""
+    with running_postgres(tmp_path_factory.mktemp("stack") / "postgres") as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def stack(stack_postgres: Postgres, valkey_url: str) -> Iterator[Stack]:
+    """The three services."""
     from support.stack import running_stack  # noqa: PLC0415  loads the services: only for tests that ask for them
 
-    with (
-        running_postgres(tmp_path_factory.mktemp("stack") / "postgres") as server,
-        running_stack(server.url, valkey_url) as running,
-    ):
+    with running_stack(stack_postgres.url, valkey_url) as running:
         yield running

@@ -13,8 +13,9 @@ from cli.errors import CliError
 
 
 def _console(stream: TextIO, *, stderr: bool) -> Console:
-    """A pipe has no width: nothing is cut or folded for it."""
-    return Console(highlight=False, soft_wrap=True, stderr=stderr, width=None if stream.isatty() else 1_000)
+    """A pipe has no width: nothing is cut or folded for it. Without `emoji`, ":key:" stays what somebody wrote."""
+    width = None if stream.isatty() else 1_000
+    return Console(highlight=False, emoji=False, soft_wrap=True, stderr=stderr, width=width)
 
 
 OUT = _console(sys.stdout, stderr=False)

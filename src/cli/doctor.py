@@ -8,6 +8,7 @@ import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import unquote, urlsplit
 
 import psutil
 
@@ -48,6 +49,7 @@ def examine(data_dir: DataDir, port: int, environment: Mapping[str, str]) -> lis
         lambda: _disk(data_dir),
         _memory,
         lambda: _data_dir(data_dir, running=running),
+        lambda: _objects(data_dir, environment),
         lambda: _port(data_dir, port, running=running),
         lambda: _leftovers(data_dir, running=running),
     ]
@@ -134,6 +136,18 @@ def _data_dir(data_dir: DataDir, *, running: bool) -> Finding:
     return Finding(
         os.access(data_dir.path, os.W_OK), f"data directory {data_dir.path}", "it must be writable: --data-dir"
     )
+
+
+def _objects(data_dir: DataDir, environment: Mapping[str, str]) -> Finding:
+    url = environment.get("OBJECT_STORE_URL")
+    parts = urlsplit(url or data_dir.objects.as_uri())
+    if parts.scheme != "file":
+        return Finding(ok=True, text=f"object store: {url}, not looked at from here")
+    folder = Path(unquote(parts.path))
+    place = next(path for path in (folder, *folder.parents) if path.exists())
+    writable = place.is_dir() and os.access(place, os.W_OK | os.X_OK)
+    state = "is not writable" if not writable else "is there" if place == folder else "will be made"
+    return Finding(writable, f"object store folder {folder} {state}", f"make {place} a folder that you may write to")
 
 
 def _port(data_dir: DataDir, port: int, *, running: bool) -> Finding:

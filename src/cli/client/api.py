@@ -5,9 +5,10 @@ from __future__ import annotations
 import http.client
 import json
 import mimetypes
+import re
 import secrets
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -17,8 +18,13 @@ from cli.client.sse import ServerEvent, read_events
 from cli.errors import CliError
 
 TIMEOUT_S = 630.0
-"""A little longer than the router's own bound for an upload (INGEST_TIMEOUT_S)."""
-"""Between two pieces of an answer. The router ends a turn after 120 s."""
+"""Between two pieces of an answer. A little longer than the router's own bound for an upload (INGEST_TIMEOUT_S)."""
+PIECE_BYTES = 65_536
+_HEADER_VALUE = re.compile(r"[\x20-\x7e]*")
+
+
+class BrokenOffError(CliError):
+    """The connection ended in the middle of an answer."""
 
 
 class ApiError(CliError):
@@ -36,10 +42,10 @@ class Api:
     key: str | None = field(default=None, repr=False)
     tenant: str | None = None
 
-    def call(self, method: str, path: str, body: object = None) -> Any:
+    def call(self, method: str, path: str, body: object = None, *, headers: Mapping[str, str] | None = None) -> Any:
         """The answer's JSON; None for an empty one. Raises ApiError, CliError."""
         content = None if body is None else json.dumps(body).encode()
-        with self._answer(method, path, content, {"content-type": "application/json"}) as response:
+        with self._answer(method, path, content, {"content-type": "application/json", **(headers or {})}) as response:
             raw = response.read()
         return json.loads(raw) if raw else None
 
@@ -58,17 +64,52 @@ class Api:
             yield read_events(response)
 
     @contextmanager
+    def download(self, path: str) -> Iterator[Iterator[bytes]]:
+        """The pieces of an answer of any length. Reading on raises BrokenOffError where it broke off; an OSError of
+        whoever keeps the pieces stays as it is."""
+        with closing(self._connection()) as connection:
+            with self._reaching():
+                response = self._ask(connection, "GET", path, None, {})
+            yield self._pieces(response)
+
+    def _pieces(self, response: http.client.HTTPResponse) -> Iterator[bytes]:
+        try:
+            while piece := response.read1(PIECE_BYTES):
+                yield piece
+        except (OSError, http.client.HTTPException) as error:
+            raise BrokenOffError(f"the answer of {self.url} broke off", hint="try again") from error
+
+    @contextmanager
     def _answer(
         self, method: str, path: str, body: bytes | None, headers: Mapping[str, str]
     ) -> Iterator[http.client.HTTPResponse]:
-        connection = self._connection()
-        base = urlsplit(self.url).path.rstrip("/")
+        with closing(self._connection()) as connection, self._reaching():
+            yield self._ask(connection, method, path, body, headers)
+
+    def _ask(
+        self,
+        connection: http.client.HTTPConnection,
+        method: str,
+        path: str,
+        body: bytes | None,
+        headers: Mapping[str, str],
+    ) -> http.client.HTTPResponse:
+        sent = {**headers, **self._credentials()}
+        for name, value in sent.items():
+            if not _HEADER_VALUE.fullmatch(value):
+                raise CliError(f"what is to be sent as {name} has characters that no such header can carry")
+        with suppress(BrokenPipeError):  # a server may say no, and hang up, before it has read all
+            connection.request(method, urlsplit(self.url).path.rstrip("/") + path, body, sent)
+        response = connection.getresponse()
+        if response.status >= 300:
+            raise _error(response)
+        return response
+
+    @contextmanager
+    def _reaching(self) -> Iterator[None]:
+        """What the network says, as one sentence."""
         try:
-            connection.request(method, base + path, body, {**headers, **self._credentials()})
-            response = connection.getresponse()
-            if response.status >= 300:
-                raise _error(response)
-            yield response
+            yield
         except TimeoutError as error:
             raise CliError(f"{self.url} did not answer in time") from error
         except (OSError, http.client.HTTPException) as error:
@@ -76,8 +117,6 @@ class Api:
                 raise
             reason = str(error) or type(error).__name__
             raise CliError(f"{self.url} is out of reach: {reason}", hint="is it running? atrium status") from error
-        finally:
-            connection.close()
 
     def _connection(self) -> http.client.HTTPConnection:
         parts = urlsplit(self.url)

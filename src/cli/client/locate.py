@@ -17,13 +17,24 @@ def tenant_api(url: str | None, key: str | None, data_dir: Path | None, tenant: 
 
 
 def platform_api(url: str | None, key: str | None, data_dir: Path | None) -> Api:
-    """For operations on tenants. A data directory's own key is sent to its own router only."""
-    if key is None and url is None:
-        kept = Secrets.load(DataDir.at(data_dir).secrets)
-        key = kept.platform_key if kept else None
+    """For operations of the platform. A data directory's own key is sent to its own router only."""
+    key = key or _own_key(url, data_dir)
     if key is None:
         raise CliError("a platform key is needed", hint="--key atr_…, or ATRIUM_KEY")
     return Api(_router_url(url, data_dir), key=key)
+
+
+def admin_api(url: str | None, key: str | None, data_dir: Path | None, tenant: str | None) -> Api:
+    """For what a tenant's admin may do, and the platform for any tenant; `tenant` None: for the platform itself."""
+    if tenant is None:
+        return platform_api(url, key, data_dir)
+    key = key or _own_key(url, data_dir)
+    return tenant_api(url, key, data_dir, tenant)
+
+
+def _own_key(url: str | None, data_dir: Path | None) -> str | None:
+    kept = Secrets.load(DataDir.at(data_dir).secrets) if url is None else None
+    return kept.platform_key if kept else None
 
 
 def _router_url(url: str | None, data_dir: Path | None) -> str:

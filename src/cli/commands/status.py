@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import json
-from typing import Annotated
 
 import typer
 from rich.table import Table
 from rich.text import Text
 
-from cli.commands.options import DataDirOption
+from cli.commands.options import DataDirOption, JsonOption
 from cli.console import ERR, OUT
 from cli.local.data_dir import DataDir
 from cli.local.leftovers import find_leftovers
@@ -20,9 +19,7 @@ _COLOURS = {"ready": "green", "external": "green", "dead": "bold red", "failed":
 
 
 @app.command()
-def status(
-    data_dir: DataDirOption = None, as_json: Annotated[bool, typer.Option("--json", help="For programs")] = False
-) -> None:
+def status(data_dir: DataDirOption = None, as_json: JsonOption = False) -> None:
     """Show each service, its state, pid and address. Exit code 0 when the stack is ready, else 1."""
     chosen = DataDir.at(data_dir)
     found = RunState.read(chosen.run_file)

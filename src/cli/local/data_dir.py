@@ -37,6 +37,11 @@ class DataDir:
         return self.path / "valkey"
 
     @property
+    def objects(self) -> Path:
+        """The object store's folder, made by the router; what is in it belongs to tenants."""
+        return self.path / "objects"
+
+    @property
     def logs(self) -> Path:
         return self.path / "logs"
 

@@ -24,12 +24,14 @@ ADDRESSES: Mapping[str, str] = {
 
 @dataclass(frozen=True)
 class StackSettings:
-    """`user`: the environment of `atrium up`. `addresses`: of every part, by its name. `own`: what we know better."""
+    """`user`: the environment of `atrium up`. `addresses`: of every part, by its name. `objects`: the object store,
+    where the user names none. `own`: what we know better."""
 
     user: Mapping[str, str]
     instance: str
     secrets: Secrets
     addresses: Mapping[str, str]
+    objects: str
     own: Mapping[str, str] = field(default_factory=dict)
 
     def of_store(self) -> dict[str, str]:
@@ -49,7 +51,7 @@ class StackSettings:
             "SERVICE_SIGNING_KEY": self.secrets.service_signing_key,
             "ATRIUM_BOOTSTRAP_KEY": self.secrets.platform_key,
         }
-        return self._marked({**self._serving("ROUTER", port), **keys})
+        return self._marked({"OBJECT_STORE_URL": self.objects, **self._serving("ROUTER", port), **keys})
 
     def _serving(self, prefix: str, port: int) -> dict[str, str]:
         filled = {

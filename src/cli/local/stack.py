@@ -64,7 +64,9 @@ def build_stack(
     addresses = {**own, **external}
     model = {"ATRIUM_MODEL": engine.name} if engine else {}
     suitable = engine.suitable_settings if engine else {}
-    settings = StackSettings({**suitable, **user}, data_dir.instance, secrets, addresses, model)
+    settings = StackSettings(
+        {**suitable, **user}, data_dir.instance, secrets, addresses, data_dir.objects.as_uri(), model
+    )
     router_url = f"http://{LOOPBACK}:{ports.router}"
     parts = [
         _postgres(postgres, settings),

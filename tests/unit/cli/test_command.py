@@ -7,6 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
 from typer.testing import CliRunner
 
 from cli.local.data_dir import DataDir
@@ -26,9 +27,11 @@ def test_an_unknown_command_is_a_usage_error() -> None:
     assert CliRunner().invoke(app, ["fly"]).exit_code == 2
 
 
-def test_a_client_command_does_not_load_the_stack() -> None:
+@pytest.mark.parametrize("command", ["chat", "tenant", "key", "audit"])
+def test_a_client_command_does_not_load_the_stack(command: str) -> None:
     """`atrium chat` should answer quickly."""
-    code = "import sys, cli.commands.chat; print({'sqlalchemy', 'alembic', 'psycopg', 'fastapi'} & set(sys.modules))"
+    heavy = "{'sqlalchemy', 'alembic', 'psycopg', 'fastapi', 'redis'}"
+    code = f"import sys, cli.commands.{command}; print({heavy} & set(sys.modules))"
     done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
     assert done.stdout == "set()\n"
 

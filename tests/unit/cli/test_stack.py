@@ -17,6 +17,7 @@ from cli.local.service import Service
 from cli.local.sockets import remove_socket_folder
 from cli.local.stack import Ports, Stack, build_stack
 from servicekit.tokens import load_signing_key, load_verify_key
+from stores.objects import open_objects
 
 PORTS = Ports(router=1, orchestrator=2, rag=3, vllm=4)
 
@@ -91,6 +92,24 @@ def test_defaults_of_a_local_run(data_dir: DataDir, secrets: Secrets) -> None:
     assert router["RAG_SERVICE_URL"] == "http://127.0.0.1:3"
     assert router["DATABASE_URL"].startswith("postgresql://atrium_app@/atrium?host=/")
     assert router["REDIS_URL"].startswith("unix:///")
+
+
+def test_the_router_keeps_objects_in_the_data_directory(tmp_path: Path, secrets: Secrets) -> None:
+    """Whatever the folder is called: it travels as a URL."""
+    data_dir = DataDir.at(tmp_path / "50% of #1 ü")
+    try:
+        url = part(build(data_dir, secrets), "router").environment["OBJECT_STORE_URL"]
+        assert url.endswith("/50%25%20of%20%231%20%C3%BC/objects")
+        open_objects(url)
+        assert data_dir.objects.is_dir()
+    finally:
+        remove_socket_folder(data_dir.postgres)
+        remove_socket_folder(data_dir.valkey)
+
+
+def test_an_object_store_of_the_users_own_is_used(data_dir: DataDir, secrets: Secrets) -> None:
+    found = part(build(data_dir, secrets, OBJECT_STORE_URL="s3://mine/x"), "router").environment
+    assert found["OBJECT_STORE_URL"] == "s3://mine/x"
 
 
 def test_the_stack_stays_on_loopback_whatever_the_environment_says(data_dir: DataDir, secrets: Secrets) -> None:
