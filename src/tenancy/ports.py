@@ -1,5 +1,6 @@
 """Where tenants, keys and the audit log are kept. Every method raises DependencyDownError when the store is out of
-reach, and NotFoundError for a tenant that does not exist or is being deleted, where it does not say otherwise."""
+reach. Writing raises NotFoundError for a tenant that does not exist or is being deleted; reading finds nothing of one
+that does not exist."""
 
 from __future__ import annotations
 
@@ -206,7 +207,8 @@ class KeyStore(Protocol):
     ) -> KeyInfo:
         """A new key with the old one's label and role; the old one ends at `old_until` at the latest.
 
-        Raises NotFoundError for an unknown key, and for one that has expired.
+        Raises NotFoundError for an unknown key, and for one that has expired; ConflictError where the platform's last
+        key that does not expire would be replaced by one that does.
         """
         ...
 
