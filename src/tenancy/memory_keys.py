@@ -84,7 +84,7 @@ class MemoryKeyStore:
         expires_at: datetime | None,
         by: Actor,
     ) -> KeyInfo:
-        if tenant_id is None and self._lasting() == [key_id] and expires_at is not None:
+        if tenant_id is None and self._is_last_lasting(key_id) and expires_at is not None:
             raise ConflictError("the platform's last lasting key cannot be replaced by one that expires")
         old = self._row(tenant_id, key_id)
         if old.info.expires_at is not None and old.info.expires_at <= datetime.now(UTC):
@@ -96,7 +96,7 @@ class MemoryKeyStore:
         return info
 
     async def revoke(self, tenant_id: TenantId | None, key_id: str, *, by: Actor) -> None:
-        if tenant_id is None and self._lasting() == [key_id]:
+        if tenant_id is None and self._is_last_lasting(key_id):
             raise ConflictError("the platform's last lasting key cannot be revoked: create another one first")
         self._row(tenant_id, key_id)
         del self._rows[key_id]
@@ -107,8 +107,9 @@ class MemoryKeyStore:
             if row := self._rows.get(key_id):
                 row.info = replace(row.info, last_used_at=max(at, row.info.last_used_at or at))
 
-    def _lasting(self) -> list[str]:
-        return [row.info.key_id for row in self._rows.values() if row.tenant_id is None and not row.info.expires_at]
+    def _is_last_lasting(self, key_id: str) -> bool:
+        keys = [row.info for row in self._rows.values() if row.tenant_id is None]
+        return [key.key_id for key in keys if key.expires_at is None] == [key_id]
 
     def _row(self, tenant_id: TenantId | None, key_id: str) -> _Row:
         row = self._rows.get(key_id)

@@ -5,6 +5,7 @@ that does not exist."""
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -147,6 +148,11 @@ class DeletionStore(Protocol):
 
     async def begin(self, tenant_id: TenantId, *, by: Actor) -> Deletion:
         """Mark the tenant and open the job, or find the one that was opened. Raises NotFoundError if neither exists."""
+        ...
+
+    def held(self, job: Deletion) -> AbstractAsyncContextManager[bool]:
+        """While it is held no other router works on the job, so that none removes what a new tenant of the same id has
+        stored since. Waits for the one that does; False if the job has been finished."""
         ...
 
     async def note(self, tenant_id: TenantId, removed: Mapping[str, int]) -> None:
