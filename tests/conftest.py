@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from support.postgres import running_postgres, running_valkey
+from support.postgres import Addresses, fresh_database, running_postgres, running_valkey
 from support.s3 import running_s3
 
 if TYPE_CHECKING:
@@ -17,10 +17,23 @@ if TYPE_CHECKING:
 
 
 @pytest.fixture(scope="session")
-def database_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """PostgreSQL, migrated, as the service role. Shared by the session: use tenants of your own."""
+def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Addresses]:
+    """PostgreSQL, migrated, as the service role and as the owner. Shared by the session: use tenants of your own."""
     with running_postgres(tmp_path_factory.mktemp("stores") / "postgres") as server:
-        yield server.url
+        yield Addresses(server.url, server.owner_url)
+
+
+@pytest.fixture(scope="session")
+def database_url(postgres: Addresses) -> str:
+    """PostgreSQL, migrated, as the service role. Shared by the session: use tenants of your own."""
+    return postgres.url
+
+
+@pytest.fixture
+def own_database(postgres: Addresses) -> Iterator[Addresses]:
+    """A migrated database for this test alone: for what all tenants share."""
+    with fresh_database(postgres) as addresses:
+        yield addresses
 
 
 @pytest.fixture(scope="session")

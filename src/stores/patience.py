@@ -25,6 +25,7 @@ def bounded(
         @wraps(method)
         async def patient(*args: P.args, **kwargs: P.kwargs) -> R:
             work = asyncio.ensure_future(method(*args, **kwargs))
+            work.add_done_callback(_forget)
             try:
                 await asyncio.wait({work}, timeout=seconds)
                 if work.done():
@@ -36,7 +37,6 @@ def bounded(
                 if not work.done():
                     work.cancel()
                     _abandoned.add(work)
-                    work.add_done_callback(_forget)
 
         return patient
 

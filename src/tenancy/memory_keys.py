@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
@@ -24,6 +24,8 @@ class _Row:
 class MemoryKeyStore:
     def __init__(self, audit: MemoryAuditLog | None = None) -> None:
         self.audit = audit or MemoryAuditLog()
+        self.tenants: Container[TenantId] | None = None
+        """Those that there are; None: all."""
         self._rows: dict[str, _Row] = {}
 
     def put(
@@ -63,6 +65,8 @@ class MemoryKeyStore:
         expires_at: datetime | None,
         by: Actor,
     ) -> KeyInfo:
+        if tenant_id is not None and self.tenants is not None and tenant_id not in self.tenants:
+            raise NotFoundError("no such tenant")
         info = self.put(key, tenant_id, role, label=label, created_by=by.name, expires_at=expires_at)
         self._note(tenant_id, by, "key.create", info.key_id)
         return info
@@ -80,6 +84,8 @@ class MemoryKeyStore:
         expires_at: datetime | None,
         by: Actor,
     ) -> KeyInfo:
+        if tenant_id is None and self._is_last_lasting(key_id) and expires_at is not None:
+            raise ConflictError("the platform's last lasting key cannot be replaced by one that expires")
         old = self._row(tenant_id, key_id)
         if old.info.expires_at is not None and old.info.expires_at <= datetime.now(UTC):
             raise NotFoundError("no such key")
@@ -90,8 +96,7 @@ class MemoryKeyStore:
         return info
 
     async def revoke(self, tenant_id: TenantId | None, key_id: str, *, by: Actor) -> None:
-        lasting = [row.info.key_id for row in self._rows.values() if row.tenant_id is None and not row.info.expires_at]
-        if tenant_id is None and lasting == [key_id]:
+        if tenant_id is None and self._is_last_lasting(key_id):
             raise ConflictError("the platform's last lasting key cannot be revoked: create another one first")
         self._row(tenant_id, key_id)
         del self._rows[key_id]
@@ -101,6 +106,10 @@ class MemoryKeyStore:
         for key_id, at in used.items():
             if row := self._rows.get(key_id):
                 row.info = replace(row.info, last_used_at=max(at, row.info.last_used_at or at))
+
+    def _is_last_lasting(self, key_id: str) -> bool:
+        keys = [row.info for row in self._rows.values() if row.tenant_id is None]
+        return [key.key_id for key in keys if key.expires_at is None] == [key_id]
 
     def _row(self, tenant_id: TenantId | None, key_id: str) -> _Row:
         row = self._rows.get(key_id)

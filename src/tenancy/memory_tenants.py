@@ -36,6 +36,7 @@ class MemoryTenantStore:
         self._keys = keys
         self._audit = keys.audit
         self._tenants: dict[TenantId, _Tenant] = {}
+        keys.tenants = self._tenants
 
     async def create(
         self,

@@ -1,9 +1,11 @@
 """Where tenants, keys and the audit log are kept. Every method raises DependencyDownError when the store is out of
-reach, and NotFoundError for a tenant that does not exist or is being deleted, where it does not say otherwise."""
+reach. Writing raises NotFoundError for a tenant that does not exist or is being deleted; reading finds nothing of one
+that does not exist."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -148,6 +150,11 @@ class DeletionStore(Protocol):
         """Mark the tenant and open the job, or find the one that was opened. Raises NotFoundError if neither exists."""
         ...
 
+    def held(self, job: Deletion) -> AbstractAsyncContextManager[bool]:
+        """While it is held no other router works on the job, so that none removes what a new tenant of the same id has
+        stored since. Waits for the one that does; False if the job has been finished."""
+        ...
+
     async def note(self, tenant_id: TenantId, removed: Mapping[str, int]) -> None:
         """Add to what the job has removed."""
         ...
@@ -206,7 +213,8 @@ class KeyStore(Protocol):
     ) -> KeyInfo:
         """A new key with the old one's label and role; the old one ends at `old_until` at the latest.
 
-        Raises NotFoundError for an unknown key, and for one that has expired.
+        Raises NotFoundError for an unknown key, and for one that has expired; ConflictError where the platform's last
+        key that does not expire would be replaced by one that does.
         """
         ...
 

@@ -6,7 +6,6 @@ from datetime import UTC, datetime
 from typing import Any
 
 from sqlalchemy import Row, text
-from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from contracts.errors import NotFoundError
@@ -19,6 +18,7 @@ _COLUMNS = (
     "seq, at, actor, role, address, request_id, action, resource, before_hash, after_hash, details, prev_hash, hash"
 )
 _OPEN = text("INSERT INTO audit_heads (tenant_id, seq, hash) VALUES (:tenant, :seq, :hash) ON CONFLICT DO NOTHING")
+_HOLD_TENANT = text("SELECT FROM tenants WHERE tenant_id = :tenant AND state <> 'deleting' FOR KEY SHARE")
 _LOCK = text("SELECT seq, hash FROM audit_heads WHERE tenant_id IS NOT DISTINCT FROM :tenant FOR UPDATE")
 _HEAD = text("SELECT seq, hash FROM audit_heads WHERE tenant_id IS NOT DISTINCT FROM :tenant")
 _ADVANCE = text("UPDATE audit_heads SET seq = :seq, hash = :hash WHERE tenant_id IS NOT DISTINCT FROM :tenant")
@@ -38,8 +38,14 @@ _ABOVE_ALL = 2**62
 
 
 async def append_event(connection: AsyncConnection, tenant_id: TenantId | None, deed: Deed) -> AuditEvent:
-    """Add a deed to its chain within the transaction that does it: both are committed, or neither."""
+    """Add a deed to its chain within the transaction that does it: both are committed, or neither.
+
+    Raises NotFoundError for a tenant that does not exist or is being deleted.
+    """
     tenant = _text(tenant_id)
+    # The tenant before its chain, as whoever deletes it locks them: in the other order two could wait for each other.
+    if tenant_id is not None and (await connection.execute(_HOLD_TENANT, {"tenant": tenant})).one_or_none() is None:
+        raise NotFoundError("no such tenant")
     await connection.execute(_OPEN, {"tenant": tenant, "seq": Head().seq, "hash": Head().hash})
     row = (await connection.execute(_LOCK, {"tenant": tenant})).one()
     event = link(tenant_id, Head(row.seq, row.hash), deed, datetime.now(UTC))
@@ -54,11 +60,8 @@ class PostgresAuditLog:
 
     @bounded(CALL_S, "postgres")
     async def append(self, tenant_id: TenantId | None, deed: Deed) -> AuditEvent:
-        try:
-            async with self._database.scope(tenant_id) as connection:
-                return await append_event(connection, tenant_id, deed)
-        except IntegrityError as error:  # the tenant was deleted meanwhile
-            raise NotFoundError("no such tenant") from error
+        async with self._database.scope(tenant_id) as connection:
+            return await append_event(connection, tenant_id, deed)
 
     @bounded(CALL_S, "postgres")
     async def page(self, tenant_id: TenantId | None, *, after: int, limit: int) -> list[AuditEvent]:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
 from typing import Any
 
 from sqlalchemy import Row, text
@@ -24,6 +25,8 @@ _OPEN = text(
     " VALUES (:tenant, :by, :request, now()) ON CONFLICT DO NOTHING"
 )
 _FIND = text(f"SELECT {_JOB} FROM deletions WHERE tenant_id = :tenant")
+_HOLD = text("SELECT pg_advisory_xact_lock(hashtextextended('atrium deletion ' || :tenant, 0))")
+_STANDS = text("SELECT FROM deletions WHERE tenant_id = :tenant AND started_at = :started")
 _LOCK = text("SELECT removed FROM deletions WHERE tenant_id = :tenant FOR UPDATE")
 _NOTE = text("UPDATE deletions SET removed = :removed WHERE tenant_id = :tenant")
 _PURGE = text("SELECT name, removed FROM purge_tenant(:at_most)")
@@ -57,6 +60,15 @@ class PostgresDeletionStore:
             raise NotFoundError("no such tenant")
         return _deletion(job)
 
+    @asynccontextmanager
+    async def held(self, job: Deletion) -> AsyncIterator[bool]:
+        """Keeps a connection for as long. A lock that is waited for longer than a statement may take raises
+        DependencyDownError."""
+        named = {"tenant": str(job.tenant_id), "started": job.started_at}
+        async with self._database.platform() as connection:
+            await connection.execute(_HOLD, named)
+            yield (await connection.execute(_STANDS, named)).one_or_none() is not None
+
     @bounded(CALL_S, "postgres")
     async def note(self, tenant_id: TenantId, removed: Mapping[str, int]) -> None:
         async with self._database.platform() as connection:
@@ -65,6 +77,9 @@ class PostgresDeletionStore:
     @bounded(STATEMENT_TIMEOUT_S, "postgres")
     async def purge(self, tenant_id: TenantId, at_most: int) -> Mapping[str, int]:
         async with self._database.tenant_as_platform(tenant_id) as connection:
+            # The job before the tenant, as in `finish`: in the other order two could wait for each other.
+            if (await connection.execute(_LOCK, {"tenant": str(tenant_id)})).one_or_none() is None:
+                return {}  # another router has finished it
             return await _purge(connection, tenant_id, at_most)
 
     @bounded(STATEMENT_TIMEOUT_S, "postgres")

@@ -34,7 +34,8 @@ _END = text(
     " WHERE tenant_id IS NOT DISTINCT FROM :tenant AND key_id = :id"
 )
 _LASTING = text(
-    "SELECT key_id FROM api_keys WHERE tenant_id IS NOT DISTINCT FROM :tenant AND expires_at IS NULL FOR UPDATE"
+    "SELECT key_id FROM api_keys WHERE tenant_id IS NOT DISTINCT FROM :tenant AND expires_at IS NULL"
+    " ORDER BY key_id FOR UPDATE"
 )
 _DELETE = text("DELETE FROM api_keys WHERE tenant_id IS NOT DISTINCT FROM :tenant AND key_id = :id")
 _FIND = text("SELECT key_id, tenant_id, role, expires_at FROM find_api_key(:hash)")
@@ -123,6 +124,8 @@ class PostgresKeyStore:
     ) -> KeyInfo:
         named = {"tenant": _text(tenant_id), "id": key_id}
         async with self._database.scope(tenant_id) as connection:
+            if tenant_id is None and await _is_last_lasting(connection, key_id) and expires_at is not None:
+                raise ConflictError("the platform's last lasting key cannot be replaced by one that expires")
             old = (await connection.execute(_LOCK, {**named, "expired_too": False})).one_or_none()
             if old is None:
                 raise NotFoundError("no such key")
@@ -138,11 +141,8 @@ class PostgresKeyStore:
     async def revoke(self, tenant_id: TenantId | None, key_id: str, *, by: Actor) -> None:
         named = {"tenant": _text(tenant_id), "id": key_id}
         async with self._database.scope(tenant_id) as connection:
-            if tenant_id is None:
-                # Locked together, so that two revocations at once cannot each leave the other's key as the last.
-                lasting = [row.key_id for row in await connection.execute(_LASTING, named)]
-                if lasting == [key_id]:
-                    raise ConflictError("the platform's last lasting key cannot be revoked: create another one first")
+            if tenant_id is None and await _is_last_lasting(connection, key_id):
+                raise ConflictError("the platform's last lasting key cannot be revoked: create another one first")
             found = (await connection.execute(_LOCK, {**named, "expired_too": True})).one_or_none()
             if found is None:
                 raise NotFoundError("no such key")
@@ -153,6 +153,11 @@ class PostgresKeyStore:
     async def touch(self, used: Mapping[str, datetime]) -> None:
         async with self._database.no_tenant() as connection:
             await connection.execute(_TOUCH, {"ids": list(used), "times": list(used.values())})
+
+
+async def _is_last_lasting(connection: AsyncConnection, key_id: str) -> bool:
+    """Locks all of the platform's lasting keys, so that two who end one at once cannot each rely on the other's."""
+    return [row.key_id for row in await connection.execute(_LASTING, {"tenant": None})] == [key_id]
 
 
 def _text(tenant_id: TenantId | None) -> str | None:

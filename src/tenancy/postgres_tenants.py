@@ -33,7 +33,7 @@ _INSERT_CONFIG = text(
 )
 _ONBOARDING = text(
     "SELECT onboarding_key, onboarding_request, onboarding_nonce FROM tenants"
-    " WHERE tenant_id = :tenant AND onboarding_key IS NOT NULL"
+    " WHERE tenant_id = :tenant AND onboarding_key IS NOT NULL AND state <> 'deleting'"
 )
 _LIST = text(f"SELECT {_SUMMARY} FROM list_tenants(:after, :limit)")
 _READ = text(
@@ -42,10 +42,9 @@ _READ = text(
     " FROM tenants t JOIN tenant_configs c ON c.tenant_id = t.tenant_id AND c.version = t.config_version"
     " WHERE t.tenant_id = :tenant"
 )
+# Alone: joined to the config, a writer that had to wait would look for the old version of the row it waited for.
 _LOCK = text(
-    "SELECT t.config_version, t.state, c.config FROM tenants t"
-    " JOIN tenant_configs c ON c.tenant_id = t.tenant_id AND c.version = t.config_version"
-    " WHERE t.tenant_id = :tenant AND t.state <> 'deleting' FOR UPDATE OF t"
+    "SELECT config_version, state FROM tenants WHERE tenant_id = :tenant AND state <> 'deleting' FOR NO KEY UPDATE"
 )
 _ADVANCE = text(
     "UPDATE tenants SET config_version = :version, display_name = :display_name, tier = :tier WHERE tenant_id = :tenant"
@@ -160,6 +159,8 @@ class PostgresTenantStore:
                     details={"current_version": current.config_version},
                 )
             version = int(current.config_version) + 1
+            named = {"tenant": str(tenant_id), "version": current.config_version}
+            before = (await connection.execute(_VERSION, named)).one()
             await _insert_config(connection, tenant_id, version, config, by, comment)
             values = {"version": version, "display_name": config.display_name, "tier": config.tier.value}
             await connection.execute(_ADVANCE, {"tenant": str(tenant_id), **values})
@@ -167,7 +168,7 @@ class PostgresTenantStore:
                 by,
                 "config.write",
                 f"config/{version}",
-                before_hash=digest(current.config),
+                before_hash=digest(before.config),
                 after_hash=digest(config.model_dump(mode="json")),
                 details={"comment": comment},
             )

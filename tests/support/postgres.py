@@ -2,18 +2,29 @@
 
 from __future__ import annotations
 
+import secrets
 import signal
 import subprocess
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import NamedTuple
 
-from cli.local.postgres import Postgres
+import psycopg
+
+from cli.local.postgres import DATABASE, Postgres, migrate
 from cli.local.sockets import remove_socket_folder
 from cli.local.valkey import Valkey
 
 START_TIMEOUT_S = 30.0
+
+
+class Addresses(NamedTuple):
+    """Of one database: as the services connect, and as its owner does."""
+
+    url: str
+    owner_url: str
 
 
 @contextmanager
@@ -24,6 +35,21 @@ def running_postgres(data_dir: Path) -> Iterator[Postgres]:
     with _running(server.command(), server.answers, data_dir):
         server.migrate()
         yield server
+
+
+@contextmanager
+def fresh_database(server: Addresses) -> Iterator[Addresses]:
+    """Another database of a running server, migrated, and dropped at the end."""
+    name = f"t{secrets.token_hex(4)}"
+    addresses = Addresses(*(url.replace(f"/{DATABASE}?", f"/{name}?") for url in server))
+    with psycopg.connect(server.owner_url, autocommit=True) as owner:
+        owner.execute(f"CREATE DATABASE {name}".encode())
+    try:
+        migrate(addresses.owner_url)
+        yield addresses
+    finally:
+        with psycopg.connect(server.owner_url, autocommit=True) as owner:
+            owner.execute(f"DROP DATABASE {name} WITH (FORCE)".encode())
 
 
 @contextmanager

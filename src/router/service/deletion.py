@@ -23,6 +23,8 @@ SETTLE_S = 1.0
 """From the mark to the sweep: after it no router admits a request of the tenant any more."""
 ROWS_AT_ONCE = 2_000
 SWEEPS = 3
+AT_ONCE = 3
+"""Each keeps a connection to the database while it works; the others wait for their turn."""
 
 _logger = logging.getLogger("atrium.deletion")
 
@@ -67,6 +69,7 @@ class DeletionService:
         self._live = live
         self._feed = feed
         self._settle_s = settle_s
+        self._turn = asyncio.Semaphore(AT_ONCE)
 
     async def delete(self, tenant_id: TenantId, *, by: Actor) -> Receipt:
         """From the first line on the tenant is not found any more; what fails later is taken up again by the next
@@ -94,14 +97,21 @@ class DeletionService:
         tenant_id = job.tenant_id
         waited = (utc_now() - job.started_at).total_seconds()
         await asyncio.sleep(max(0.0, min(self._settle_s, self._settle_s - waited)))
+        async with self._turn, self._store.held(job) as ours:
+            if ours:
+                return await self._remove(job, by)
+        left = {trace.name: 0 for trace in self._traces}  # another router has finished it, which it does at 0 only
+        return Receipt(tenant_id, job.started_at, utc_now(), job.removed, {**left, "postgres": 0})
+
+    async def _remove(self, job: Deletion, by: Actor) -> Receipt:
+        tenant_id = job.tenant_id
         while await self._store.purge(tenant_id, ROWS_AT_ONCE):
             pass
         left = {trace.name: await self._sweep(tenant_id, trace) for trace in self._traces}
         done = await self._store.finish(tenant_id, by=by, proof=left)
         self._live.forget(tenant_id)
         await self._feed.announce(tenant_id)
-        removed = (done or job).removed
-        return Receipt(tenant_id, job.started_at, utc_now(), removed, {**left, "postgres": 0})
+        return Receipt(tenant_id, job.started_at, utc_now(), (done or job).removed, {**left, "postgres": 0})
 
     async def _sweep(self, tenant_id: TenantId, trace: TenantTraces) -> int:
         """What is left, which is 0: a request that was under way may have left something behind the first sweep."""
