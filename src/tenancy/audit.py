@@ -161,8 +161,16 @@ def _fields(event: AuditEvent) -> dict[str, Any]:
         "resource": event.resource,
         "before_hash": event.before_hash,
         "after_hash": event.after_hash,
-        "details": json.loads(event.details),
+        "details": _details(event.details),
     }
+
+
+def _details(text: str) -> Any:
+    """As JSON; text that is none, which only somebody who changed it can have written, as it is: the hash tells."""
+    try:
+        return json.loads(text)
+    except ValueError:
+        return text
 
 
 def _with_hash(event: AuditEvent) -> AuditEvent:
