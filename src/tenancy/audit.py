@@ -114,7 +114,7 @@ def find_breach(events: Iterable[AuditEvent], head: Head, *, before: Head | None
             return Breach(last.seq + 1, f"event {last.seq + 1} is missing: {event.seq} follows {last.seq}")
         if event.prev_hash != last.hash:
             return Breach(event.seq, "it does not follow from the event before it")
-        if _with_hash(event).hash != event.hash:
+        if not _is_whole(event):
             return Breach(event.seq, "its content was changed")
         last = Head(event.seq, event.hash)
     if last.seq < head.seq:
@@ -171,6 +171,13 @@ def _details(text: str) -> Any:
         return json.loads(text)
     except ValueError:
         return text
+
+
+def _is_whole(event: AuditEvent) -> bool:
+    try:
+        return _with_hash(event).hash == event.hash and _canonical(json.loads(event.details)) == event.details
+    except ValueError:  # details that are no JSON, or text that is no Unicode
+        return False
 
 
 def _with_hash(event: AuditEvent) -> AuditEvent:
