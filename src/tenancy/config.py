@@ -67,6 +67,10 @@ class TenantConfig(BaseModel):
     refusal_rules: tuple[RefusalRule, ...] = Field(default=(), max_length=MAX_RULES)
     rate_limit_per_minute: int = Field(default=60, ge=1, le=1_000_000)
     rate_limit_per_hour: int = Field(default=1_000, ge=1, le=10_000_000)
+    tokens_per_minute: int | None = Field(default=100_000, ge=1, le=1_000_000_000)
+    max_concurrent_requests: int | None = Field(default=20, ge=1, le=100_000)
+    monthly_budget_usd: float | None = Field(default=None, ge=0, le=1_000_000, allow_inf_nan=False)
+    weight: float = Field(default=1.0, ge=0.1, le=100, allow_inf_nan=False)
     allowed_routes: tuple[RouteName, ...] = Field(default=tuple(route.name for route in BUILT_IN_ROUTES), max_length=64)
     routes: tuple[Route, ...] = Field(default=(), max_length=32)
 

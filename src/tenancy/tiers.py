@@ -7,11 +7,32 @@ from typing import Any
 
 from tenancy.config import TenantConfig, Tier
 
-DEFAULTS: Mapping[Tier, Mapping[str, int]] = {
-    Tier.BASIC: {"rate_limit_per_minute": 60, "rate_limit_per_hour": 1_000},
-    Tier.PRO: {"rate_limit_per_minute": 300, "rate_limit_per_hour": 10_000},
-    Tier.ENTERPRISE: {"rate_limit_per_minute": 1_200, "rate_limit_per_hour": 50_000},
+DEFAULTS: Mapping[Tier, Mapping[str, float]] = {
+    Tier.BASIC: {
+        "rate_limit_per_minute": 60,
+        "rate_limit_per_hour": 1_000,
+        "tokens_per_minute": 100_000,
+        "max_concurrent_requests": 20,
+        "weight": 1,
+    },
+    Tier.PRO: {
+        "rate_limit_per_minute": 300,
+        "rate_limit_per_hour": 10_000,
+        "tokens_per_minute": 1_000_000,
+        "max_concurrent_requests": 100,
+        "weight": 2,
+    },
+    Tier.ENTERPRISE: {
+        "rate_limit_per_minute": 1_200,
+        "rate_limit_per_hour": 50_000,
+        "tokens_per_minute": 10_000_000,
+        "max_concurrent_requests": 500,
+        "weight": 4,
+    },
 }
+
+OF_THE_PLATFORM = ("tier", "weight")
+"""What a tenant is entitled to against others: a change is the platform's to make."""
 
 
 def complete(said: Mapping[str, Any], tier: Tier) -> TenantConfig:

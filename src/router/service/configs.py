@@ -21,7 +21,7 @@ from tenancy.diff import Change, changes
 from tenancy.feed import ChangeFeed
 from tenancy.live import LiveTenants
 from tenancy.ports import ConfigEntry, TenantRecord, TenantStore
-from tenancy.tiers import complete
+from tenancy.tiers import OF_THE_PLATFORM, complete
 
 _TRIES = 5
 """Of a write without If-Match that another one overtakes between its read and its write."""
@@ -82,7 +82,7 @@ class ConfigService:
     async def candidate(self, caller: Caller, said: Mapping[str, Any]) -> Policy:
         """What a config that is not written would make. Raises ValidationError, ForbiddenError."""
         current = caller.policy
-        config = complete(said, _tier(caller, said, current.config.tier))
+        config = _entitled(caller, said, current.config)
         # In a thread: a thousand regular expressions take their time.
         return await asyncio.to_thread(compile_policy, TenantRecord(current.tenant_id, current.revision, config))
 
@@ -117,7 +117,7 @@ class ConfigService:
                     details={"current_version": current.revision.version},
                 )
             said = make(current.config)
-            config = complete(said, _tier(caller, said, current.config.tier))
+            config = _entitled(caller, said, current.config)
             try:
                 version = await self._store.write_config(
                     caller.tenant_id,
@@ -140,16 +140,19 @@ class ConfigService:
 
 
 def _merged(current: TenantConfig, patch: Mapping[str, Any]) -> Mapping[str, Any]:
-    merged = {**current.model_dump(mode="json"), **patch}
-    return {name: value for name, value in merged.items() if value is not None}
+    """What the patch says null of is left out, and so takes its default; a null that stood there stays."""
+    kept = {name: value for name, value in current.model_dump(mode="json").items() if name not in patch}
+    return kept | {name: value for name, value in patch.items() if value is not None}
 
 
-def _tier(caller: Caller, said: Mapping[str, Any], current: Tier) -> Tier:
-    """What the tenant is entitled to is the platform's to say: its own admin keeps the tier as it is."""
-    wanted = said.get("tier")
-    if wanted is None or wanted == current:
-        return current
-    tier = TypeAdapter(Tier).validate_python(wanted)
+def _entitled(caller: Caller, said: Mapping[str, Any], current: TenantConfig) -> TenantConfig:
+    """The whole config that `said` makes. What the tenant is entitled to is the platform's to say: its own admin keeps
+    it as it is. Raises ForbiddenError, pydantic's ValidationError."""
+    tier = TypeAdapter(Tier).validate_python(said.get("tier") or current.tier)
+    entitlements = {"weight": current.weight} if tier is current.tier else {}
+    config = complete({**entitlements, **said}, tier)
     if caller.principal.role is not Role.PLATFORM_ADMIN:
-        raise ForbiddenError("the tier is set by the platform")
-    return tier
+        for name in OF_THE_PLATFORM:
+            if getattr(config, name) != getattr(current, name):
+                raise ForbiddenError(f"{name} is set by the platform")
+    return config
