@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 
 from fastapi import FastAPI
 
 from app.adapters.engine_http import EngineHttp, Sampling, open_engine_session
+from app.adapters.engine_pools import EnginePools
 from app.adapters.rag_http import RagHttp
 from app.adapters.replicas import Replicas
-from app.api import classify, turns
+from app.api import classify, pools, turns
 from app.graph import build_graph
 from app.nodes.classify import Classify
 from app.nodes.generate import Generate
@@ -42,7 +44,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
 
     app = FastAPI(title="Atrium orchestrator", lifespan=lifespan, openapi_url=None)
     app.state.verifier = TokenVerifier(Audience.ORCHESTRATOR, settings.verify_keys())
-    for module in (turns, classify):
+    for module in (turns, classify, pools):
         app.include_router(module.router)
 
     async def check_rag() -> Mapping[str, State]:
@@ -73,10 +75,20 @@ async def _open(app: FastAPI, settings: Settings, metrics: Metrics, stack: Async
             temperature=settings.temperature,
             extensions=settings.engine_dialect is EngineDialect.VLLM,
             frequency_penalty=settings.frequency_penalty,
+            priorities=settings.engine_priority,
         ),
         api_key=settings.engine_key(),
         metrics=metrics,
     )
+    app.state.pools = EnginePools(
+        engine_session,
+        settings.engine_pools(),
+        max_seqs=settings.engine_max_seqs,
+        api_key=settings.engine_key(),
+        metrics=metrics,
+    )
+    asking = asyncio.create_task(app.state.pools.run())
+    stack.push_async_callback(_ended, asking)
     app.state.classify = Classify(rag, settings.route_threshold)
     graph = build_graph(
         classify=app.state.classify,
@@ -86,3 +98,8 @@ async def _open(app: FastAPI, settings: Settings, metrics: Metrics, stack: Async
         generate=Generate(app.state.engine),
     )
     app.state.turns = TurnService(graph, metrics=metrics, tracing=settings.traces)
+
+
+async def _ended(task: asyncio.Task[None]) -> None:
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)

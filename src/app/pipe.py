@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import asyncio
 
+from app.ports import Delta
 from contracts.chat import TurnEvent
 
-Event = TurnEvent | str
-"""A `str` is the text of a `token` event."""
+Event = TurnEvent | Delta
+"""A `Delta` is a `token` event."""
 
 
 class EventPipe:

@@ -32,10 +32,14 @@ class Message(TypedDict):
 
 
 class TokenCount(NamedTuple):
-    """Tokens so far, as the engine counts them. Not pydantic: one is made per streamed token."""
+    """Tokens so far, as the engine counts them. Not pydantic: one is made per streamed token.
+
+    `cached` of the prompt came from the prefix cache; engines tell it, if at all, at the end.
+    """
 
     prompt: int = 0
     completion: int = 0
+    cached: int = 0
 
 
 class Delta(NamedTuple):
@@ -67,9 +71,17 @@ class Generation(Protocol):
 
 
 class Engine(Protocol):
-    def generate(self, context: TenantContext, messages: Sequence[Message]) -> AbstractAsyncContextManager[Generation]:
+    def generate(
+        self,
+        context: TenantContext,
+        messages: Sequence[Message],
+        *,
+        max_tokens: int | None = None,
+        priority: int = 0,
+    ) -> AbstractAsyncContextManager[Generation]:
         """Entered once the engine has taken the request; leaving it stops the generation, wherever it is.
 
+        `max_tokens` can only lower the engine's own bound; the lowest `priority` is served first.
         Entering raises PromptTooLongError, OverloadedError, UpstreamError or UpstreamTimeoutError.
         """
         ...
@@ -78,6 +90,6 @@ class Engine(Protocol):
 class Sink(Protocol):
     """Where a turn's events go, in order. Waits while the reader is behind: memory stays bounded."""
 
-    async def put(self, event: TurnEvent | str) -> None:
-        """A `str` is a `token` event's text: the hot path makes no object per token."""
+    async def put(self, event: TurnEvent | Delta) -> None:
+        """A `Delta` is a `token` event: the hot path makes no further object per token."""
         ...

@@ -33,6 +33,8 @@ class Settings(ServiceSettings):
     atrium_model: str | None = Field(default=None, description="asked of the engine; without it, the first it serves")
     engine_dialect: EngineDialect = EngineDialect.VLLM
     engine_api_key: SecretStr | None = None
+    engine_priority: bool = Field(default=False, description="send priorities: vLLM runs with --scheduling-policy")
+    engine_max_seqs: int = Field(default=64, ge=1, le=65_536, description="sequences that one replica works on at once")
     max_answer_tokens: int = Field(default=512, ge=1, le=32_768)
     temperature: float = Field(default=0.0, ge=0, le=2)
     frequency_penalty: float = Field(default=0.0, ge=-2, le=2, description="keeps a very small model out of loops")

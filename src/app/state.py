@@ -25,8 +25,13 @@ class Progress:
     first_token_at: float | None = None
 
     def usage(self) -> Usage:
-        prompt, completion = self.tokens
-        return Usage(prompt_tokens=prompt, completion_tokens=completion, total_tokens=prompt + completion)
+        prompt, completion, cached = self.tokens
+        return Usage(
+            prompt_tokens=prompt,
+            completion_tokens=completion,
+            total_tokens=prompt + completion,
+            cached_tokens=cached,
+        )
 
 
 @dataclass(frozen=True, slots=True)

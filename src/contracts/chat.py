@@ -11,6 +11,7 @@ from contracts.text import Storable
 
 MAX_QUERY_CHARS = 32_768
 """Longer than any context this stack serves by default; beyond it a query is refused before it is looked at."""
+MAX_PRIORITY = 1_000_000
 
 Identifier = Annotated[str, StringConstraints(min_length=1, max_length=128, pattern=r"^[\x21-\x7e]+$")]
 Locale = Annotated[str, StringConstraints(max_length=35, pattern=r"^[A-Za-z]{2,8}(?:-[A-Za-z0-9]{1,8})*$")]
@@ -55,13 +56,17 @@ class Refusal(BaseModel):
 
 
 class Usage(BaseModel):
-    """Tokens as the engine counted them."""
+    """Tokens as the engine counted them.
+
+    `cached_tokens` are those of the prompt that came from its prefix cache, where it says so: at the end of an answer.
+    """
 
     model_config = ConfigDict(frozen=True)
 
     prompt_tokens: int = 0
     completion_tokens: int = 0
     total_tokens: int = 0
+    cached_tokens: int = 0
 
 
 class ChatAnswer(BaseModel):
@@ -100,7 +105,9 @@ class Route(BaseModel):
 class TurnRequest(BaseModel):
     """Router to orchestrator: one question and the part of the tenant's config that decides how it is answered.
 
-    The tenant itself is not here: it comes from the service token.
+    The tenant itself is not here: it comes from the service token. `max_tokens` bounds the answer; the orchestrator's
+    own bound holds where none is given or a greater one. Of two turns that wait in the engine, the one with the lower
+    `priority` goes first.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -109,6 +116,8 @@ class TurnRequest(BaseModel):
     locale: str
     routes: tuple[Route, ...]
     blocked_tools: tuple[str, ...] = ()
+    max_tokens: int | None = Field(default=None, ge=1)
+    priority: int = Field(default=0, ge=-MAX_PRIORITY, le=MAX_PRIORITY)
 
 
 class MetaEvent(BaseModel):
@@ -122,8 +131,12 @@ class MetaEvent(BaseModel):
 
 
 class TokenEvent(BaseModel):
+    """`prompt_tokens` and `completion_tokens` are what the turn has used up to here: whoever stops reading knows it."""
+
     event: Literal["token"] = "token"
     text: str
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
 
 
 class CitationsEvent(BaseModel):

@@ -14,8 +14,12 @@ class Metrics(Protocol):
 
     def observe(self, metric: Metric, value: float, /, **dimensions: str) -> None: ...
 
-    def gauge(self, metric: Metric, delta: float, /) -> None:
+    def gauge(self, metric: Metric, delta: float, /, **dimensions: str) -> None:
         """Move a gauge up or down by `delta`."""
+        ...
+
+    def level(self, metric: Metric, value: float, /, **dimensions: str) -> None:
+        """Set a gauge to what was measured."""
         ...
 
 
@@ -26,5 +30,8 @@ class NullMetrics:
     def observe(self, metric: Metric, value: float, /, **dimensions: str) -> None:
         pass
 
-    def gauge(self, metric: Metric, delta: float, /) -> None:
+    def gauge(self, metric: Metric, delta: float, /, **dimensions: str) -> None:
+        pass
+
+    def level(self, metric: Metric, value: float, /, **dimensions: str) -> None:
         pass

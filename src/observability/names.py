@@ -62,6 +62,19 @@ COST_ESTIMATE = Metric("CostEstimate", "counter", "usd", _PER_ROUTE, "Estimated 
 REFUSAL_COUNT = Metric("RefusalCount", "counter", "count", (*_PER_ROUTE, "reason"), "Requests answered with a refusal.")
 THROTTLED_COUNT = Metric("ThrottledCount", "counter", "count", ("reason",), "Requests over a limit, by limit.")
 ERROR_COUNT = Metric("ErrorCount", "counter", "count", (*_PER_ROUTE, "reason"), "Requests that failed, by error code.")
+QUEUE_TIME = Metric(
+    "QueueTime",
+    "histogram",
+    "seconds",
+    ("pool",),
+    "How long a request waited for its place in the engine pool.",
+    _LATENCY,
+)
+QUEUE_DEPTH = Metric("QueueDepth", "gauge", "count", ("pool",), "Requests that wait in this router for a place.")
+ENGINE_QUEUE_DEPTH = Metric(
+    "EngineQueueDepth", "gauge", "count", ("pool",), "Requests that wait in the engines' own queues."
+)
+KV_CACHE_USAGE = Metric("KvCacheUsage", "gauge", "count", ("pool",), "Of the fullest replica's KV cache, 0 to 1.")
 ACTIVE_STREAMS = Metric("ActiveStreams", "gauge", "count", (), "Answers being produced now.")
 DEPENDENCY_FAILURE = Metric(
     "DependencyFailure",

@@ -44,8 +44,15 @@ class PrometheusMetrics:
         histogram = self._histograms[metric.name]
         (histogram.labels(*_values(metric, dimensions)) if metric.dimensions else histogram).observe(value)
 
-    def gauge(self, metric: Metric, delta: float, /) -> None:
-        self._gauges[metric.name].inc(delta)
+    def gauge(self, metric: Metric, delta: float, /, **dimensions: str) -> None:
+        self._gauge(metric, dimensions).inc(delta)
+
+    def level(self, metric: Metric, value: float, /, **dimensions: str) -> None:
+        self._gauge(metric, dimensions).set(value)
+
+    def _gauge(self, metric: Metric, dimensions: dict[str, str]) -> Gauge:
+        gauge = self._gauges[metric.name]
+        return gauge.labels(*_values(metric, dimensions)) if metric.dimensions else gauge
 
     def render(self) -> bytes:
         """The text exposition format."""

@@ -176,6 +176,9 @@ def test_a_turn_streams_the_engines_words_with_the_tenants_own_passages(orchestr
     assert (meta["model"], meta["chunk_ids"]) == ("imitation", ["c1"])
     assert "".join(event["text"] for event in events[1:9]) == "how much protein do lentils have Answer briefly"
     assert [(c["chunk_id"], c["snippet"]) for c in citations["citations"]] == [("c1", PASSAGE.text)]
+    tokens = [event for event in events if event["event"] == "token"]
+    assert [token["completion_tokens"] for token in tokens] == list(range(1, 9))
+    assert {token["prompt_tokens"] for token in tokens} == {usage["usage"]["prompt_tokens"]}
     assert usage["usage"]["completion_tokens"] == 8
     assert usage["usage"]["total_tokens"] == usage["usage"]["prompt_tokens"] + 8
     assert done["finish_reason"] == "stop"
@@ -190,6 +193,30 @@ def test_the_engine_gets_the_salt_of_the_context_and_nothing_of_the_tenants_iden
     assert asked.body["stream_options"] == {"include_usage": True, "continuous_usage_stats": True}
     assert asked.body["max_tokens"] == 512
     assert "alice" not in json.dumps(asked.body)
+
+
+def test_a_turn_may_shorten_its_answer_but_not_lengthen_it(orchestrator: Orchestrator) -> None:
+    for wanted, got in ((5, 5), (None, 512), (100_000, 512)):
+        orchestrator.ask("hello", max_tokens=wanted)
+        assert orchestrator.engine.asked[-1].body["max_tokens"] == got
+    assert "priority" not in orchestrator.engine.asked[-1].body
+
+
+def test_what_came_from_the_prefix_cache_is_told_at_the_end(orchestrator: Orchestrator) -> None:
+    events = orchestrator.events("hello cached:3")
+    assert events[-2]["usage"]["cached_tokens"] == 3
+
+
+def test_priorities_are_sent_where_the_engine_schedules_by_them() -> None:
+    with running_orchestrator(engine_priority=True) as running:
+        running.ask("hello", priority=-2)
+        assert running.engine.asked[-1].body["priority"] == -2
+
+
+def test_the_pools_are_told_without_a_token(orchestrator: Orchestrator) -> None:
+    pool = httpx.get(f"{orchestrator.url}/v1/pools").json()["pools"]["pooled"]
+    assert pool["sequences"] == 64
+    assert pool["replicas"] == 1
 
 
 def test_two_tenants_asking_the_same_get_their_own_passages(orchestrator: Orchestrator) -> None:

@@ -5,14 +5,20 @@ It counts exactly (a token is a word), honours `max_tokens` and `stream_options`
 whether the client stayed to the end. Words in the last user message make it misbehave: see `FAULTS`.
 
     python tests/support/imitation_engine.py --port 8100 [--tokens 64] [--interval-ms 10]
+        [--max-seqs 16] [--tokens-per-second 340]
 
-GET /imitation/requests lists what was asked, oldest first; DELETE forgets it.
+With `--max-seqs` it works on so many requests at once and the others wait, the lowest `priority` first, then in order
+of arrival; with `--tokens-per-second` all streams share that speed. It imitates a queue and a shared speed, and nothing
+else of a real engine: no prefill, no batch that grows slower, no cache.
+
+GET /metrics has vLLM's names. GET /imitation/requests lists what was asked, oldest first; DELETE forgets it.
 """
 
 from __future__ import annotations
 
 import argparse
 import asyncio
+import heapq
 import re
 import threading
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -52,6 +58,8 @@ FAULTS = {
 }
 _FAULT = re.compile(r"fault:[a-z0-9-]+")
 _TOKENS = re.compile(r"tokens:(\d+)")
+_CACHED = re.compile(r"cached:(\d+)")
+"""So many tokens of the prompt are said to come from the prefix cache, at the end, as vLLM says it."""
 _TOO_LONG = (
     f"This model's maximum context length is {MAX_MODEL_LEN} tokens. However, your prompt contains at least "
     f"{MAX_MODEL_LEN + 1} input tokens. Please reduce the length of the input prompt."
@@ -74,11 +82,53 @@ class Asked:
 
 
 @dataclass(slots=True)
+class Sequences:
+    """At most `most` at once (None: no bound), sharing `tokens_per_s` (None: each as fast as it is told to be)."""
+
+    most: int | None = None
+    tokens_per_s: float | None = None
+    running: int = 0
+    _waiting: list[tuple[int, int, asyncio.Future[None]]] = field(default_factory=list)
+    _arrivals: int = 0
+
+    @property
+    def waiting(self) -> int:
+        return sum(not turn.done() for _, _, turn in self._waiting)
+
+    async def enter(self, priority: int) -> None:
+        if self.most is None or (self.running < self.most and not self.waiting):
+            self.running += 1
+            return
+        turn = asyncio.get_running_loop().create_future()
+        self._arrivals += 1
+        heapq.heappush(self._waiting, (priority, self._arrivals, turn))
+        try:
+            await turn
+        except asyncio.CancelledError:
+            if turn.done() and not turn.cancelled():
+                self.leave()  # it was given its turn in the moment in which it left
+            raise
+
+    def leave(self) -> None:
+        self.running -= 1
+        while self._waiting and (self.most is None or self.running < self.most):
+            turn = heapq.heappop(self._waiting)[2]
+            if not turn.done():
+                self.running += 1
+                turn.set_result(None)
+
+    def step_s(self, interval_s: float) -> float:
+        """Between two tokens of one stream."""
+        return max(interval_s, self.running / self.tokens_per_s) if self.tokens_per_s else interval_s
+
+
+@dataclass(slots=True)
 class Imitation:
     """`tokens` is the length of an answer (`tokens:N` in the message overrides it), `interval_s` the time between."""
 
     tokens: int = 32
     interval_s: float = 0.0
+    sequences: Sequences = field(default_factory=Sequences)
     asked: list[Asked] = field(default_factory=list)
     _changed: threading.Condition = field(default_factory=threading.Condition)
 
@@ -96,10 +146,24 @@ class Imitation:
             routes=[
                 Route("/health", _health),
                 Route("/v1/models", _models),
+                Route("/metrics", self._metrics),
                 Route("/v1/chat/completions", self._complete, methods=["POST"]),
                 Route("/imitation/requests", self._requests, methods=["GET", "DELETE"]),
             ]
         )
+
+    async def _metrics(self, _request: Request) -> Response:
+        values = {
+            "num_requests_running": self.sequences.running,
+            "num_requests_waiting": self.sequences.waiting,
+            "kv_cache_usage_perc": self.sequences.running / (self.sequences.most or 1024),
+        }
+        labels = f'{{engine="0",model_name="{MODEL}"}}'
+        lines = (
+            f"# HELP vllm:{name} Imitated.\n# TYPE vllm:{name} gauge\nvllm:{name}{labels} {float(value)}\n"
+            for name, value in values.items()
+        )
+        return PlainTextResponse("".join(lines))
 
     async def _requests(self, request: Request) -> Response:
         if request.method == "DELETE":
@@ -125,16 +189,23 @@ class Imitation:
         answer = [words[0], *(f" {words[at % len(words)]}" for at in range(1, length))]
         if not body.get("stream"):
             return JSONResponse(_whole(body, answer))
-        return _Stream(asked, answer, fault, self.interval_s, self._notify)
+        return _Stream(asked, answer, fault, self.interval_s, self.sequences, self._notify)
 
 
 class _Stream(Response):
     """Watches the connection while it writes: Starlette's own streaming would only notice when it writes again."""
 
     def __init__(
-        self, asked: Asked, answer: list[str], fault: str, interval_s: float, notify: Callable[[], None]
+        self,
+        asked: Asked,
+        answer: list[str],
+        fault: str,
+        interval_s: float,
+        sequences: Sequences,
+        notify: Callable[[], None],
     ) -> None:
         super().__init__()
+        self._sequences = sequences
         self._asked, self._answer, self._fault, self._interval_s = asked, answer, fault, interval_s
         self._notify = notify
 
@@ -155,9 +226,13 @@ class _Stream(Response):
         headers = [(b"content-type", b"text/event-stream; charset=utf-8")]
         await send({"type": "http.response.start", "status": 200, "headers": headers})
         await send({"type": "http.response.body", "body": b"", "more_body": True})
-        async for event in self._events():
-            for piece in _single_bytes(event) if self._fault == "fault:split" else (event,):
-                await send({"type": "http.response.body", "body": piece, "more_body": True})
+        await self._sequences.enter(int(self._asked.body.get("priority") or 0))
+        try:
+            async for event in self._events():
+                for piece in _single_bytes(event) if self._fault == "fault:split" else (event,):
+                    await send({"type": "http.response.body", "body": piece, "more_body": True})
+        finally:
+            self._sequences.leave()
         # Returning without an end makes uvicorn cut the connection.
         if self._fault != "fault:die":
             await send({"type": "http.response.body", "body": b""})
@@ -171,8 +246,8 @@ class _Stream(Response):
         yield _chunk(self._asked, {"role": "assistant", "content": ""}, usage=running)
         breaks = self._fault in _BREAKS
         for token in self._answer[:3] if breaks else self._answer:
-            if self._interval_s:
-                await asyncio.sleep(self._interval_s)
+            if step_s := self._sequences.step_s(self._interval_s):
+                await asyncio.sleep(step_s)
             self._asked.tokens_sent += 1
             yield _chunk(self._asked, {"content": token}, usage=running)
         if breaks:
@@ -182,7 +257,8 @@ class _Stream(Response):
         reason = "length" if len(self._answer) == self._asked.body.get("max_tokens") else "stop"
         yield _chunk(self._asked, {}, usage=running, finish_reason=reason)
         if final:
-            yield b"data: " + orjson.dumps({"choices": [], "usage": _usage(self._asked)}) + b"\n\n"
+            usage = _usage(self._asked) | _details(self._asked)
+            yield b"data: " + orjson.dumps({"choices": [], "usage": usage}) + b"\n\n"
         yield b"data: [DONE]\n\n"
 
 
@@ -241,6 +317,11 @@ def _usage(asked: Asked) -> dict[str, int]:
     return {"prompt_tokens": prompt, "completion_tokens": completion, "total_tokens": prompt + completion}
 
 
+def _details(asked: Asked) -> dict[str, Any]:
+    cached = _CACHED.search(str(asked.body["messages"][-1]["content"]))
+    return {"prompt_tokens_details": {"cached_tokens": int(cached[1])}} if cached else {}
+
+
 def _chunk(asked: Asked, delta: dict[str, str], *, usage: bool, finish_reason: str | None = None) -> bytes:
     chunk: dict[str, Any] = {
         "id": "chatcmpl-imitation",
@@ -286,11 +367,13 @@ async def _models(_request: Request) -> Response:
 
 
 @contextmanager
-def running_imitation(*, tokens: int = 32, interval_s: float = 0.0) -> Iterator[tuple[str, Imitation]]:
+def running_imitation(
+    *, tokens: int = 32, interval_s: float = 0.0, sequences: Sequences | None = None
+) -> Iterator[tuple[str, Imitation]]:
     """The imitation on a free port; gives its address and itself, whose `asked` a test may read and clear."""
     from support.server import served  # noqa: PLC0415  the script below runs where the tests' package is not found
 
-    imitation = Imitation(tokens, interval_s)
+    imitation = Imitation(tokens, interval_s, sequences or Sequences())
     with served(imitation.app()) as url:
         yield url, imitation
 
@@ -307,8 +390,11 @@ def main() -> None:
     parser.add_argument("--port", type=int, default=8100)
     parser.add_argument("--tokens", type=int, default=64)
     parser.add_argument("--interval-ms", type=float, default=0.0)
+    parser.add_argument("--max-seqs", type=int)
+    parser.add_argument("--tokens-per-second", type=float)
     options = parser.parse_args()
-    imitation = Imitation(options.tokens, options.interval_ms / 1000)
+    sequences = Sequences(options.max_seqs, options.tokens_per_second)
+    imitation = Imitation(options.tokens, options.interval_ms / 1000, sequences)
     uvicorn.run(imitation.app(), host="127.0.0.1", port=options.port, log_level="warning", access_log=False)
 
 

@@ -41,7 +41,9 @@ class ChunkReader:
             self._pieces += 1
         if usage is not None:
             self.counted_by_engine = True
-            self._tokens = TokenCount(int(usage["prompt_tokens"]), int(usage["completion_tokens"]))
+            details = usage.get("prompt_tokens_details")
+            cached = int(details.get("cached_tokens") or 0) if details else 0
+            self._tokens = TokenCount(int(usage["prompt_tokens"]), int(usage["completion_tokens"]), cached)
         elif self._pieces > self._tokens.completion:
             self._tokens = self._tokens._replace(completion=self._pieces)
 

@@ -48,7 +48,8 @@ def open_engine_session() -> aiohttp.ClientSession:
 class Sampling:
     """What is asked of the engine beside the messages. `model` None: the first that the replica serves.
 
-    `extensions` adds vLLM's own parameters: the cache salt, and a token count on every chunk.
+    `extensions` adds vLLM's own parameters: the cache salt, and a token count on every chunk; `priorities` adds
+    the request's priority, which an engine refuses unless it schedules by them.
     """
 
     model: str | None
@@ -56,6 +57,7 @@ class Sampling:
     temperature: float
     extensions: bool
     frequency_penalty: float = 0.0
+    priorities: bool = False
 
 
 class EngineHttp:
@@ -78,28 +80,36 @@ class EngineHttp:
         self._served: dict[str, str] = {}
 
     @asynccontextmanager
-    async def generate(self, context: TenantContext, messages: Sequence[Message]) -> AsyncIterator[HttpGeneration]:
+    async def generate(
+        self,
+        context: TenantContext,
+        messages: Sequence[Message],
+        *,
+        max_tokens: int | None = None,
+        priority: int = 0,
+    ) -> AsyncIterator[HttpGeneration]:
         with counted(self._metrics, "vllm"):
             try:
                 # One limit around everything, also around what the caller does with the pieces: it runs in this task.
                 # A limit for each read would cost more than reading a token does.
                 async with asyncio.timeout(seconds_left(context.deadline)):
                     base_url = self._replicas.pick(context.model_pool)
-                    async with self._asked(base_url, context, messages) as generation:
+                    wanted = self._wanted(context, messages, max_tokens, priority)
+                    async with self._asked(base_url, context, wanted) as generation:
                         yield generation
             except TimeoutError as error:
                 raise UpstreamTimeoutError("the engine did not finish in time") from error
 
     @asynccontextmanager
     async def _asked(
-        self, base_url: str, context: TenantContext, messages: Sequence[Message]
+        self, base_url: str, context: TenantContext, wanted: dict[str, Any]
     ) -> AsyncIterator[HttpGeneration]:
         model = self._sampling.model or await self._served_model(base_url)
-        body = self._body(model, context, messages)
+        body = {"model": model, **wanted}
         response = await self._open("POST", f"{base_url}/v1/chat/completions", context.request_id, body)
         try:
             await self._check(response, base_url, expected="text/event-stream")
-            generation = HttpGeneration(model, response, sum(len(message["content"]) for message in messages))
+            generation = HttpGeneration(model, response, sum(len(message["content"]) for message in wanted["messages"]))
             yield generation
             await generation.drain()
             if not generation.counted_by_engine:
@@ -123,11 +133,13 @@ class EngineHttp:
         except (aiohttp.ClientError, OSError, TimeoutError):
             return False
 
-    def _body(self, model: str, context: TenantContext, messages: Sequence[Message]) -> dict[str, Any]:
+    def _wanted(
+        self, context: TenantContext, messages: Sequence[Message], max_tokens: int | None, priority: int
+    ) -> dict[str, Any]:
+        """The body, all but the model."""
         body: dict[str, Any] = {
-            "model": model,
             "messages": messages,
-            "max_tokens": self._sampling.max_tokens,
+            "max_tokens": min(max_tokens or self._sampling.max_tokens, self._sampling.max_tokens),
             "temperature": self._sampling.temperature,
             "stream": True,
             "stream_options": {"include_usage": True},
@@ -138,6 +150,8 @@ class EngineHttp:
             body["stream_options"]["continuous_usage_stats"] = True
             if context.cache_salt:
                 body["cache_salt"] = context.cache_salt
+            if self._sampling.priorities:
+                body["priority"] = priority
         return body
 
     async def _served_model(self, base_url: str) -> str:

@@ -74,7 +74,8 @@ class MemoryGeneration:
 
 
 class MemoryEngine:
-    """Says `tokens`, then ends, breaks or hangs. `asked` holds the prompts, `left` how many generations were closed."""
+    """Says `tokens`, then ends, breaks or hangs. `asked` holds the prompts, `bounds` the answers' greatest lengths and
+    the priorities, `left` how many generations were closed."""
 
     model = "memory"
 
@@ -92,9 +93,18 @@ class MemoryEngine:
         self.hangs = hangs
         self.asked: list[tuple[TenantContext, list[Message]]] = []
         self.left = 0
+        self.bounds: list[tuple[int | None, int]] = []
 
     @asynccontextmanager
-    async def generate(self, context: TenantContext, messages: Sequence[Message]) -> AsyncIterator[MemoryGeneration]:
+    async def generate(
+        self,
+        context: TenantContext,
+        messages: Sequence[Message],
+        *,
+        max_tokens: int | None = None,
+        priority: int = 0,
+    ) -> AsyncIterator[MemoryGeneration]:
+        self.bounds.append((max_tokens, priority))
         self.asked.append((context, list(messages)))
         if self.refuses_with is not None:
             raise self.refuses_with

@@ -12,6 +12,7 @@ from starlette.responses import StreamingResponse
 from starlette.types import Receive, Scope, Send
 
 from app.pipe import Event
+from app.ports import Delta
 from app.service import RunningTurn
 from contracts.chat import ErrorEvent
 from contracts.errors import UpstreamTimeoutError
@@ -63,14 +64,17 @@ def encode(events: Sequence[Event]) -> bytes:
 
 
 def _line(event: Event) -> bytes:
-    if isinstance(event, str):  # written without a model in between: there are hundreds in a turn
-        return orjson.dumps({"event": "token", "text": event}, option=orjson.OPT_APPEND_NEWLINE)
+    if isinstance(event, Delta):  # written without a model in between: there are hundreds in a turn
+        text, tokens, _ = event
+        line = {"event": "token", "text": text, "prompt_tokens": tokens[0], "completion_tokens": tokens[1]}
+        return orjson.dumps(line, option=orjson.OPT_APPEND_NEWLINE)
     return event.model_dump_json().encode() + b"\n"
 
 
 def _note_error(record: RequestRecord, events: Sequence[Event]) -> None:
-    if isinstance(events[-1], ErrorEvent):
-        record.error_code = events[-1].code
+    last = events[-1]
+    if isinstance(last, ErrorEvent):
+        record.error_code = last.code
 
 
 def _fill(record: RequestRecord, turn: RunningTurn, started: float) -> None:

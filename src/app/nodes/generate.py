@@ -24,7 +24,9 @@ class Generate:
         messages = build_messages(state["route"], request.query, passages, locale=request.locale)
         pieces: list[str] = []
         finish_reason = "stop"
-        async with self.engine.generate(turn.caller.context, messages) as generation:
+        async with self.engine.generate(
+            turn.caller.context, messages, max_tokens=request.max_tokens, priority=request.priority
+        ) as generation:
             await sink.put(
                 MetaEvent(
                     route=state["route"].name,
@@ -33,13 +35,13 @@ class Generate:
                     chunk_ids=progress.chunk_ids,
                 )
             )
-            async for text, tokens, finished in generation:
-                progress.tokens = tokens
+            async for delta in generation:
+                text, progress.tokens, finished = delta
                 if finished:
                     finish_reason = finished
                 if text:
                     if progress.first_token_at is None:
                         progress.first_token_at = time.perf_counter()
                     pieces.append(text)
-                    await sink.put(text)
+                    await sink.put(delta)
         return {"answer": "".join(pieces), "finish_reason": finish_reason}

@@ -9,37 +9,35 @@ from pathlib import Path
 from cli.engine import model
 from cli.engine.choice import Engine
 from cli.engine.environment import EngineEnvironment
+from cli.errors import CliError
 from cli.local.ports import LOOPBACK
 
 DEFAULT_GPU_MODEL = "Qwen/Qwen2.5-1.5B-Instruct"
-_COMMON = {
-    "--max-model-len": "4096",
-    "--max-num-seqs": "64",
-    "--scheduling-policy": "priority",
-    "--max-num-queued-reqs": "256",
-}
+DEFAULT_MAX_SEQS = 64
+QUEUED_PER_SEQUENCE = 4
+"""vLLM counts what runs too: of so many requests per sequence, one runs and the others wait. More are answered 503."""
 
 
 @dataclass(frozen=True)
 class EngineServer:
-    """`source` is a folder or a hub's id; `name` is what clients call it."""
+    """`source` is a folder or a hub's id; `name` is what clients call it; `max_seqs` are worked on at once."""
 
     environment: EngineEnvironment
     source: str
     name: str
+    max_seqs: int = DEFAULT_MAX_SEQS
 
     @classmethod
     def of(cls, environment: EngineEnvironment, settings: Mapping[str, str]) -> EngineServer:
-        chosen = settings.get("ATRIUM_MODEL")
+        chosen, max_seqs = settings.get("ATRIUM_MODEL"), _max_seqs(settings)
         if chosen:
             folder = Path(chosen).expanduser()
             is_folder = folder.is_dir()
-            return cls(
-                environment, str(folder.resolve()) if is_folder else chosen, folder.name if is_folder else chosen
-            )
+            source, name = (str(folder.resolve()), folder.name) if is_folder else (chosen, chosen)
+            return cls(environment, source, name, max_seqs)
         if environment.engine is Engine.GPU:
-            return cls(environment, DEFAULT_GPU_MODEL, DEFAULT_GPU_MODEL)
-        return cls(environment, str(model.bundled_model(environment)), model.NAME)
+            return cls(environment, DEFAULT_GPU_MODEL, DEFAULT_GPU_MODEL, max_seqs)
+        return cls(environment, str(model.bundled_model(environment)), model.NAME, max_seqs)
 
     @property
     def is_bundled(self) -> bool:
@@ -48,13 +46,23 @@ class EngineServer:
     @property
     def suitable_settings(self) -> Mapping[str, str]:
         """For the services, where the user says nothing else."""
-        return model.SUITABLE_SETTINGS if self.is_bundled else {}
+        return {"ENGINE_PRIORITY": "true", **(model.SUITABLE_SETTINGS if self.is_bundled else {})}
 
     def command(self, port: int) -> list[str]:
-        options = {"--model": self.source, "--served-model-name": self.name, "--host": LOOPBACK, "--port": str(port)}
-        arguments = [argument for pair in (options | _COMMON).items() for argument in pair]
-        # Compiled kernels answer nonsense on a CPU, and take minutes to compile.
-        flags = ["--enable-prefix-caching", *(["--enforce-eager"] if self.environment.engine is Engine.CPU else [])]
+        options = {
+            "--model": self.source,
+            "--served-model-name": self.name,
+            "--host": LOOPBACK,
+            "--port": str(port),
+            "--max-model-len": "4096",
+            "--max-num-seqs": str(self.max_seqs),
+            "--max-num-queued-reqs": str(QUEUED_PER_SEQUENCE * self.max_seqs),
+            "--scheduling-policy": "priority",
+        }
+        arguments = [argument for pair in options.items() for argument in pair]
+        flags = ["--enable-prefix-caching", "--enable-prompt-tokens-details"]
+        if self.environment.engine is Engine.CPU:
+            flags.append("--enforce-eager")  # compiled kernels answer nonsense there, and take minutes to compile
         return [str(self.environment.python), "-m", "vllm.entrypoints.openai.api_server", *arguments, *flags]
 
     def variables(self) -> dict[str, str]:
@@ -65,3 +73,11 @@ class EngineServer:
         if self.is_bundled or Path(self.source).is_dir():
             wanted["HF_HUB_OFFLINE"] = "1"
         return wanted
+
+
+def _max_seqs(settings: Mapping[str, str]) -> int:
+    """Raises CliError for anything but a positive whole number."""
+    text = settings.get("ENGINE_MAX_SEQS") or str(DEFAULT_MAX_SEQS)
+    if not text.isdecimal() or int(text) < 1:
+        raise CliError(f"ENGINE_MAX_SEQS={text} is no number of sequences")
+    return int(text)

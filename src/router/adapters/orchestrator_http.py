@@ -57,7 +57,12 @@ class HttpOrchestrator:
             try:
                 if line.startswith(_TOKEN_LINE):
                     # The hot path: one of these a token, so it is read without validation of its shape.
-                    yield TokenEvent.model_construct(text=orjson.loads(line)["text"])
+                    token = orjson.loads(line)
+                    yield TokenEvent.model_construct(
+                        text=token["text"],
+                        prompt_tokens=token["prompt_tokens"],
+                        completion_tokens=token["completion_tokens"],
+                    )
                 else:
                     yield TURN_EVENT.validate_json(line)
             except (ValidationError, ValueError, KeyError) as error:

@@ -155,7 +155,7 @@ class _Answering:
         record.session_id, record.config_version = turn.session_id, turn.config_version
         record.route, record.chunk_ids = transcript.route, transcript.chunk_ids
         record.citations = [citation.chunk_id for citation in transcript.citations]
-        if transcript.counted or transcript.refusal:
+        if transcript.usage.total_tokens or transcript.counted or transcript.refusal:
             record.token_usage, record.cost_usd_estimate = transcript.usage.model_dump(), self._cost()
         if transcript.refusal:
             record.refusal_reason = transcript.refusal.reason

@@ -22,29 +22,34 @@ from contracts.chat import (
 class Transcript:
     """Folds the events of one turn. After a refusal the answer is what the refusal says to the user.
 
-    `counted`: the engine's count has come. Of a stream that was left it has not.
+    `counted`: `usage` is the engine's last word. Of a stream that was left it is what its last token said.
     """
 
     route: str = ""
     model: str = ""
     chunk_ids: list[str] = field(default_factory=list)
     citations: list[Citation] = field(default_factory=list)
-    usage: Usage = field(default_factory=Usage)
     counted: bool = False
     refusal: Refusal | None = None
     error: ErrorEvent | None = None
     ended: bool = False
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    cached_tokens: int = 0
     _texts: list[str] = field(default_factory=list)
 
     def add(self, event: TurnEvent) -> None:
         if isinstance(event, TokenEvent):
             self._texts.append(event.text)
+            self.prompt_tokens, self.completion_tokens = event.prompt_tokens, event.completion_tokens
         elif isinstance(event, MetaEvent):
             self.route, self.model, self.chunk_ids = event.route, event.model, event.chunk_ids
         elif isinstance(event, CitationsEvent):
             self.citations = event.citations
         elif isinstance(event, UsageEvent):
-            self.usage, self.counted = event.usage, True
+            usage, self.counted = event.usage, True
+            self.prompt_tokens, self.completion_tokens = usage.prompt_tokens, usage.completion_tokens
+            self.cached_tokens = usage.cached_tokens
         else:
             self._end(event)
 
@@ -54,6 +59,17 @@ class Transcript:
             self.refusal = event.refusal
         elif isinstance(event, ErrorEvent):
             self.error = event
+
+    @property
+    def usage(self) -> Usage:
+        """So far."""
+        prompt, completion = self.prompt_tokens, self.completion_tokens
+        return Usage(
+            prompt_tokens=prompt,
+            completion_tokens=completion,
+            total_tokens=prompt + completion,
+            cached_tokens=self.cached_tokens,
+        )
 
     @property
     def answer(self) -> str:

@@ -12,7 +12,7 @@ from app.nodes.example_vectors import ExampleVectors
 from app.nodes.generate import Generate
 from app.nodes.refuse import refuse
 from app.nodes.retrieve import Retrieve
-from app.ports import TokenCount
+from app.ports import Delta, TokenCount
 from app.state import TurnState
 from contracts.chat import CitationsEvent, DoneEvent, MetaEvent, Refusal, RefusalEvent, Usage, UsageEvent
 from contracts.errors import OverloadedError
@@ -143,16 +143,24 @@ async def test_generate_says_meta_before_the_first_token_and_keeps_the_answer() 
     runtime = a_runtime()
     runtime.context.progress.chunk_ids = ["c1"]
     state = await Generate(engine)(answered(), runtime)
+    prompt = runtime.context.progress.tokens.prompt
     assert kept(runtime) == [
         MetaEvent(route="TRAVEL", route_score=0.5, model="memory", chunk_ids=["c1"]),
-        "A",
-        " b",
-        " c",
+        Delta("A", TokenCount(prompt, 1)),
+        Delta(" b", TokenCount(prompt, 2)),
+        Delta(" c", TokenCount(prompt, 3)),
     ]
     assert (state["answer"], state["finish_reason"]) == ("A b c", "stop")
     assert runtime.context.progress.tokens.completion == 3
     assert runtime.context.progress.first_token_at is not None
     assert engine.left == 1
+
+
+async def test_generate_hands_the_bounds_of_the_turn_on() -> None:
+    engine = MemoryEngine()
+    await Generate(engine)(answered(), a_runtime())
+    await Generate(engine)(answered(), a_runtime(request=a_request(max_tokens=5, priority=-1)))
+    assert engine.bounds == [(None, 0), (5, -1)]
 
 
 async def test_generate_says_nothing_when_the_engine_refuses() -> None:
@@ -164,13 +172,13 @@ async def test_generate_says_nothing_when_the_engine_refuses() -> None:
 
 async def test_cite_ends_the_turn_with_what_it_rests_on_and_what_it_used() -> None:
     runtime = a_runtime()
-    runtime.context.progress.tokens = TokenCount(10, 3)
+    runtime.context.progress.tokens = TokenCount(10, 3, 4)
     state: TurnState = {"passages": (a_passage("c1"), a_passage("c2")), "answer": "So [2].", "finish_reason": "length"}
     await cite_passages(state, runtime)
     citations, usage, done = kept(runtime)
     assert isinstance(citations, CitationsEvent)
     assert [citation.chunk_id for citation in citations.citations] == ["c2"]
-    assert usage == UsageEvent(usage=Usage(prompt_tokens=10, completion_tokens=3, total_tokens=13))
+    assert usage == UsageEvent(usage=Usage(prompt_tokens=10, completion_tokens=3, total_tokens=13, cached_tokens=4))
     assert done == DoneEvent(finish_reason="length")
     assert runtime.context.progress.citations == ["c2"]
 

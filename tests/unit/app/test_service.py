@@ -14,7 +14,7 @@ from app.nodes.classify import Classify
 from app.nodes.generate import Generate
 from app.nodes.retrieve import Retrieve
 from app.pipe import Event
-from app.ports import Caller
+from app.ports import Caller, Delta
 from app.service import TurnService
 from contracts.errors import OverloadedError, UpstreamError, UpstreamTimeoutError
 from observability.metrics import NullMetrics
@@ -44,7 +44,7 @@ async def all_events(
 
 
 def names(events: list[Event]) -> list[str]:
-    return ["token" if isinstance(event, str) else event.event for event in events]
+    return ["token" if isinstance(event, Delta) else event.event for event in events]
 
 
 async def test_an_answered_turn_is_meta_tokens_citations_usage_done() -> None:

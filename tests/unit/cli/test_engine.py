@@ -10,6 +10,7 @@ from cli.engine.choice import Engine
 from cli.engine.environment import EngineEnvironment, uv_environment
 from cli.engine.external import engine_urls
 from cli.engine.server import DEFAULT_GPU_MODEL, EngineServer
+from cli.errors import CliError
 
 
 def of(engine: Engine, tmp_path: Path, **settings: str) -> EngineServer:
@@ -28,13 +29,23 @@ def test_the_cpu_engine_serves_the_bundled_model_offline_and_uncompiled(tmp_path
     assert option(command, "--served-model-name") == "smollm2-135m-instruct"
     assert (option(command, "--host"), option(command, "--port")) == ("127.0.0.1", "8100")
     assert option(command, "--scheduling-policy") == "priority"
-    assert {"--enforce-eager", "--enable-prefix-caching"} <= set(command)
+    assert {"--enforce-eager", "--enable-prefix-caching", "--enable-prompt-tokens-details"} <= set(command)
+    assert (option(command, "--max-num-seqs"), option(command, "--max-num-queued-reqs")) == ("64", "256")
+    assert server.suitable_settings["ENGINE_PRIORITY"] == "true"
     assert server.variables() == {
         "VLLM_NO_USAGE_STATS": "1",
         "DO_NOT_TRACK": "1",
         "VLLM_CPU_KVCACHE_SPACE": "2",
         "HF_HUB_OFFLINE": "1",
     }
+
+
+def test_the_number_of_sequences_is_a_setting_and_bounds_the_queue(tmp_path: Path) -> None:
+    command = of(Engine.GPU, tmp_path, ENGINE_MAX_SEQS="16").command(1)
+    assert (option(command, "--max-num-seqs"), option(command, "--max-num-queued-reqs")) == ("16", "64")
+    for wrong in ("0", "-1", "many"):
+        with pytest.raises(CliError, match="ENGINE_MAX_SEQS"):
+            of(Engine.GPU, tmp_path, ENGINE_MAX_SEQS=wrong)
 
 
 def test_the_gpu_engine_compiles_and_may_fetch_its_model(tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ def test_every_declared_metric_is_exported_and_parsed_by_prometheus_own_client()
         elif metric.kind == "histogram":
             metrics.observe(metric, 0.2, **dimensions)
         else:
-            metrics.gauge(metric, 1)
+            metrics.gauge(metric, 1, **dimensions)
     families = {family.name for family in text_string_to_metric_families(metrics.render().decode())}
     assert {metric.prometheus_name.removesuffix("_total") for metric in names.ALL} <= families
 
