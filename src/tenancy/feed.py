@@ -100,7 +100,8 @@ class ChangeFeed:
     def _note(self, subject: Subject) -> None:
         if len(self._changed) >= MAX_SUBJECTS:
             self._changed.clear()
-            self._since = self._clock()  # everything that is remembered is read once more
+            if self._since is not None:
+                self._since = self._clock()  # everything that is remembered is read once more
         self._changed[subject] = self._clock()
 
     async def _poll(self) -> None:
@@ -111,10 +112,10 @@ class ChangeFeed:
                 if failing:
                     log(_logger, logging.INFO, "the change counter answers again")
                 failing = False
-            except AtriumError as error:
+            except Exception as error:  # noqa: BLE001  the edge of a background task: a bug in one turn ends no other
                 self._metrics.count(names.DEPENDENCY_FAILURE, dependency="postgres", reason="change_feed")
                 if not failing:
-                    log(_logger, logging.WARNING, "the change counter does not answer", reason=error.message)
+                    log(_logger, logging.WARNING, "the change counter does not answer", reason=_reason(error))
                 failing = True
             await asyncio.sleep(POLL_S)
 
@@ -125,12 +126,16 @@ class ChangeFeed:
                 async for subject in self._announcements.announced():
                     failing = False
                     self._note(subject)
-            except AtriumError as error:
+            except Exception as error:  # noqa: BLE001  as above
                 self._metrics.count(names.DEPENDENCY_FAILURE, dependency="valkey", reason="change_feed")
                 if not failing:
-                    log(_logger, logging.WARNING, "changes are heard later: no announcements", reason=error.message)
+                    log(_logger, logging.WARNING, "changes are heard later: no announcements", reason=_reason(error))
                 failing = True
             await asyncio.sleep(RECONNECT_S)
+
+
+def _reason(error: Exception) -> str:
+    return error.message if isinstance(error, AtriumError) else type(error).__name__
 
 
 def subject_text(subject: Subject) -> str:

@@ -115,10 +115,10 @@ class FreshCache(Generic[K, V]):
         self._reading.pop(key, None)
 
     def _believed(self, entry: _Entry[V]) -> bool:
+        if entry.read_at <= self._feed.changed_at(self._subject_of(entry.value)):
+            return False
         since = self._feed.heard_since()
-        if since is not None and entry.read_at >= since:
-            return entry.read_at > self._feed.changed_at(self._subject_of(entry.value))
-        return self._clock() - entry.read_at <= self._max_age_s
+        return (since is not None and entry.read_at > since) or self._clock() - entry.read_at <= self._max_age_s
 
     def _finished(self, key: K, task: asyncio.Task[V | None]) -> None:
         if (reading := self._reading.get(key)) and reading.task is task:

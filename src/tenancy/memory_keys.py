@@ -89,6 +89,8 @@ class MemoryKeyStore:
         old = self._row(tenant_id, key_id)
         if old.info.expires_at is not None and old.info.expires_at <= datetime.now(UTC):
             raise NotFoundError("no such key")
+        lifetime = old.info.expires_at - old.info.created_at if old.info.expires_at else None
+        expires_at = expires_at or (datetime.now(UTC) + lifetime if lifetime else None)
         ends = min(old_until, old.info.expires_at or old_until)
         old.info = replace(old.info, expires_at=ends)
         info = self.put(key, tenant_id, old.info.role, label=old.info.label, created_by=by.name, expires_at=expires_at)

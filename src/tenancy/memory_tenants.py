@@ -56,7 +56,7 @@ class MemoryTenantStore:
         tenant = self._tenants[tenant_id] = _Tenant(datetime.now(UTC), onboarding)
         tenant.add(config, by, "created")
         self._keys.put(admin_key, tenant_id, Role.TENANT_ADMIN, label="first admin key", created_by=by.name)
-        self._audit.write(tenant_id, Deed(by, "tenant.create", f"tenant/{tenant_id}"))
+        self._tell_both(tenant_id, Deed(by, "tenant.create", f"tenant/{tenant_id}"))
 
     async def onboarding(self, tenant_id: TenantId) -> Onboarding | None:
         tenant = self._tenants.get(tenant_id)
@@ -118,8 +118,12 @@ class MemoryTenantStore:
         if tenant.state is not state:
             tenant.state = state
             verb = {TenantState.SUSPENDED: "tenant.suspend", TenantState.ACTIVE: "tenant.resume"}[state]
-            self._audit.write(tenant_id, Deed(by, verb, f"tenant/{tenant_id}"))
+            self._tell_both(tenant_id, Deed(by, verb, f"tenant/{tenant_id}"))
         return self._summary(tenant_id)
+
+    def _tell_both(self, tenant_id: TenantId, deed: Deed) -> None:
+        self._audit.write(tenant_id, deed)
+        self._audit.write(None, deed)
 
     def _tenant(self, tenant_id: TenantId) -> _Tenant:
         tenant = self._tenants.get(tenant_id)

@@ -211,7 +211,8 @@ class KeyStore(Protocol):
         expires_at: datetime | None,
         by: Actor,
     ) -> KeyInfo:
-        """A new key with the old one's label and role; the old one ends at `old_until` at the latest.
+        """A new key with the old one's label and role; the old one ends at `old_until` at the latest. Without
+        `expires_at` the new one lives as long as the old one was made to.
 
         Raises NotFoundError for an unknown key, and for one that has expired; ConflictError where the platform's last
         key that does not expire would be replaced by one that does.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 from sqlalchemy import Row, text
@@ -129,8 +129,9 @@ class PostgresKeyStore:
             old = (await connection.execute(_LOCK, {**named, "expired_too": False})).one_or_none()
             if old is None:
                 raise NotFoundError("no such key")
+            ends = expires_at or (datetime.now(UTC) + (old.expires_at - old.created_at) if old.expires_at else None)
             info = await insert_key(
-                connection, tenant_id, key, label=old.label, role=Role(old.role), expires_at=expires_at, by=by
+                connection, tenant_id, key, label=old.label, role=Role(old.role), expires_at=ends, by=by
             )
             await connection.execute(_END, {**named, "until": old_until})
             deed = _deed(by, "key.rotate", info, replaces=key_id, old_until=old_until.isoformat())

@@ -83,7 +83,7 @@ class PostgresTenantStore:
             "nonce": onboarding.nonce if onboarding else None,
         }
         try:
-            async with self._database.tenant(tenant_id) as connection:
+            async with self._database.tenant_as_platform(tenant_id) as connection:
                 await connection.execute(_INSERT_TENANT, values)
                 await _insert_config(connection, tenant_id, _FIRST_VERSION, config, by, "created")
                 key = await insert_key(
@@ -102,7 +102,7 @@ class PostgresTenantStore:
                     after_hash=digest(config.model_dump(mode="json")),
                     details={"tier": config.tier.value, "admin_key": key.key_id},
                 )
-                await append_event(connection, tenant_id, deed)
+                await _tell_both(connection, tenant_id, deed)
         except IntegrityError as error:
             if "onboarding_key" in (_constraint(error) or ""):
                 raise IdempotencyMismatchError("this Idempotency-Key was used for another tenant") from error
@@ -192,14 +192,20 @@ class PostgresTenantStore:
 
     @bounded(CALL_S, "postgres")
     async def set_state(self, tenant_id: TenantId, state: TenantState, *, by: Actor) -> TenantSummary:
-        async with self._database.tenant(tenant_id) as connection:
+        async with self._database.tenant_as_platform(tenant_id) as connection:
             current = await _lock(connection, tenant_id)
             values = {"tenant": str(tenant_id), "state": state.value}
             row = (await connection.execute(_SET_STATE, values)).one()
             if current.state != state.value:
                 verb = {TenantState.SUSPENDED: "tenant.suspend", TenantState.ACTIVE: "tenant.resume"}[state]
-                await append_event(connection, tenant_id, Deed(by, verb, f"tenant/{tenant_id}"))
+                await _tell_both(connection, tenant_id, Deed(by, verb, f"tenant/{tenant_id}"))
         return _summary(row)
+
+
+async def _tell_both(connection: AsyncConnection, tenant_id: TenantId, deed: Deed) -> None:
+    """What the platform does to a tenant stands in the tenant's log, and in its own, which outlives the tenant."""
+    await append_event(connection, tenant_id, deed)
+    await append_event(connection, None, deed)
 
 
 async def _lock(connection: AsyncConnection, tenant_id: TenantId) -> Row[Any]:

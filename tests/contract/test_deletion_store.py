@@ -99,7 +99,7 @@ async def test_every_table_that_has_a_tenant_is_purged_and_counted(world: World)
     tenant = await world.filled()
     before = world.rows(tenant)
     assert {table for table, count in before.items() if not count} == set(NOT_THE_TENANTS)
-    counted = str(postgres_deletions._REMAINING)  # noqa: SLF001  what it counts is 0 afterwards: no call would show it
+    counted = str(postgres_deletions._REMAINING)  # what it counts is 0 then: no call shows it
     assert [table for table in removed_rows(before) if f"FROM {table.removeprefix('postgres.')} " not in counted] == []
     done = await world.finished(tenant)
     assert done is not None
@@ -295,7 +295,8 @@ async def test_the_end_waits_for_an_upload_that_is_under_way(world: World) -> No
         end = asyncio.create_task(world.deletions.finish(tenant, by=ALICE, proof={}))
         await waits_for_a_lock(world.owner_url, upload)
         insert = (
-            "INSERT INTO documents (tenant_id, document_id, title, filename, metadata, content_hash, bytes, chunks, seq)"
+            "INSERT INTO documents"
+            " (tenant_id, document_id, title, filename, metadata, content_hash, bytes, chunks, seq)"
             " VALUES (:tenant, 'late', '', '', '{}', '', 0, 0, 99)"
         )
         await upload.execute(text(insert), named)

@@ -20,7 +20,8 @@ After = Annotated[int | None, Query(ge=0, le=2**62, description="oldest first, t
 
 
 class AuditItem(BaseModel):
-    """`hash` is SHA-256 over `prev_hash`, a line feed, and the other fields as JSON with sorted keys and no spaces."""
+    """`hash` is SHA-256 over `prev_hash`, a line feed, and the other fields as JSON with sorted keys and no spaces.
+    `details` is text where it is no JSON any more: somebody has changed it."""
 
     tenant_id: TenantId | None
     seq: int
@@ -33,7 +34,7 @@ class AuditItem(BaseModel):
     resource: str
     before_hash: str | None
     after_hash: str | None
-    details: dict[str, Any]
+    details: dict[str, Any] | str
     prev_hash: str
     hash: str
 

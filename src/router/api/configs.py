@@ -38,13 +38,16 @@ class WarningItem(BaseModel):
     reason: str
 
 
-class ConfigBody(TenantConfig):
+class _OfTenant(BaseModel):
+    tenant_id: TenantId | None = None
+
+
+class ConfigBody(TenantConfig, _OfTenant):  # fields stand in the order of the last base first: the id leads
     """The config as it travels: with the tenant's id, which must be the path's. Without a tier the tier stays.
 
     `warnings` is what a write answers with; sent back, it is not looked at.
     """
 
-    tenant_id: TenantId | None = None
     tier: Tier | None = None  # type: ignore[assignment]  # left out means: as it is
     warnings: tuple[WarningItem, ...] = ()
 

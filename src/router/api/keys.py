@@ -40,7 +40,8 @@ class NewPlatformKey(BaseModel):
 
 
 class Rotation(BaseModel):
-    """`overlap_s`: for how long the old key goes on; 0 ends it at once. `expires_at` is the new key's end."""
+    """`overlap_s`: for how long the old key goes on; 0 ends it at once. `expires_at` is the new key's end; without it
+    the new key lives as long as the old one was made to."""
 
     model_config = ConfigDict(extra="forbid")
 
