@@ -40,6 +40,9 @@ _REMAINING = text(
     " + (SELECT count(*) FROM tenant_configs WHERE tenant_id = :tenant)"
     " + (SELECT count(*) FROM audit_events WHERE tenant_id = :tenant)"
     " + (SELECT count(*) FROM audit_heads WHERE tenant_id = :tenant)"
+    " + (SELECT count(*) FROM usage_events WHERE tenant_id = :tenant)"
+    " + (SELECT count(*) FROM usage_by_day WHERE tenant_id = :tenant)"
+    " + (SELECT count(*) FROM usage_by_user WHERE tenant_id = :tenant)"
     " + (SELECT count(*) FROM tenants WHERE tenant_id = :tenant)"
 )
 _ALL_AT_ONCE = 1_000_000

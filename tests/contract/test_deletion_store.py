@@ -26,6 +26,7 @@ from support.announcements import NoAnnouncements
 from support.catalog import tables_with_a_tenant, waits_for_a_lock
 from support.postgres import Addresses
 from support.tenants import ALICE, TenantStores, fresh_tenant, opened, postgres_stores
+from support.usage import an_event
 from tenancy import postgres_deletions
 from tenancy.audit import Actor, Deed, find_breach
 from tenancy.config import TenantConfig
@@ -35,6 +36,7 @@ from tenancy.live import LiveTenants
 from tenancy.ports import Deletion, Onboarding, TenantRecord, TenantState
 from tenancy.postgres_changes import PostgresChangeLog
 from tenancy.postgres_deletions import PostgresDeletionStore
+from tenancy.postgres_ledger import PostgresLedger
 
 BOB = Actor("bob", "platform_admin", request_id="request-2")
 NOT_THE_TENANTS = {"deletions": "the job itself, which `finish` closes"}
@@ -53,6 +55,7 @@ class World(NamedTuple):
             await self.upload(tenant, f"d{number}")
             await self.stores.keys.add(tenant, new_key(), label="k", role=Role.TENANT_USER, expires_at=None, by=ALICE)
             await self.stores.tenants.write_config(tenant, TenantConfig(), by=ALICE)
+            await PostgresLedger(self.database).write([an_event(tenant, user_id=f"u{number}", route=f"R{number}")])
         return tenant
 
     async def upload(self, tenant: TenantId, document_id: str) -> None:

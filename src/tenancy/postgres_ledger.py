@@ -1,0 +1,166 @@
+"""The usage ledger in PostgreSQL. What is written goes through two functions of the schema's owner (migration 0003):
+the service role itself may read its tenant's rows, and write none."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import date, timedelta
+from typing import Any
+
+import orjson
+from sqlalchemy import Row, text
+from sqlalchemy.exc import DataError, IntegrityError
+
+from contracts.tenant import TenantId
+from stores.patience import bounded
+from stores.postgres import CALL_S, Database
+from tenancy.usage import (
+    Counts,
+    GroupBy,
+    LedgerRow,
+    MonthUsage,
+    Outcome,
+    PricedUsage,
+    UsageEvent,
+    UsageRow,
+    coalesced,
+    month_days,
+)
+
+MAX_TEXT = 256
+"""Characters kept of a name, so that no client's text is too long for an index."""
+_ORPHANS_AT_ONCE = 1_000
+
+_SUMS = (
+    "sum(requests)::bigint AS requests, sum(prompt_tokens)::bigint AS prompt_tokens,"
+    " sum(cached_tokens)::bigint AS cached_tokens, sum(completion_tokens)::bigint AS completion_tokens,"
+    " sum(cost_nano_usd)::bigint AS cost_nano_usd"
+)
+_EVENT = (
+    "event_id, request_id, user_id, session_id, route, model, pool, prompt_tokens, cached_tokens, completion_tokens,"
+    " price_version, cost_nano_usd, outcome, started_at"
+)
+_COLUMNS = {GroupBy.DAY: "day", GroupBy.ROUTE: "route", GroupBy.MODEL: "model", GroupBy.USER: "user_id"}
+
+_WRITE = text("SELECT record_usage(CAST(:events AS jsonb))")
+_CLOSE = text("SELECT close_orphans(:older_than, :at_most)")
+_SPEND = text(
+    "SELECT coalesce(sum(cost_nano_usd), 0)::bigint FROM usage_by_day"
+    " WHERE tenant_id = :tenant AND day >= :first AND day < :end"
+)
+_LINES = text(
+    f"SELECT model, price_version, {_SUMS} FROM usage_by_day"
+    " WHERE tenant_id = :tenant AND day >= :first AND day < :end"
+    " GROUP BY model, price_version HAVING sum(requests) > 0 ORDER BY model, price_version"
+)
+_OPEN = text(
+    "SELECT count(*) FROM usage_events WHERE tenant_id = :tenant AND state = 'open'"
+    " AND started_at >= CAST(:first AS timestamp) AT TIME ZONE 'UTC'"
+    " AND started_at < CAST(:end AS timestamp) AT TIME ZONE 'UTC'"
+)
+_ROWS = text(
+    f"SELECT {_EVENT}, renewed_at, settled_at FROM usage_events WHERE tenant_id = :tenant AND event_id > :after"
+    " ORDER BY event_id LIMIT :limit"
+)
+
+
+class PostgresLedger:
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    @bounded(CALL_S, "postgres")
+    async def write(self, events: Sequence[UsageEvent]) -> None:
+        try:
+            written = orjson.dumps([_written(event) for event in coalesced(events)]).decode()
+            async with self._database.no_tenant() as connection:
+                await connection.execute(_WRITE, {"events": written})
+        except (DataError, IntegrityError, orjson.JSONEncodeError) as error:
+            raise ValueError("the ledger cannot keep this event") from error
+
+    async def close_orphans(self, older_than_s: float) -> int:
+        closed = 0
+        while step := await self._close_some(timedelta(seconds=older_than_s)):
+            closed += step
+        return closed
+
+    @bounded(CALL_S, "postgres")
+    async def _close_some(self, older_than: timedelta) -> int:
+        values = {"older_than": older_than, "at_most": _ORPHANS_AT_ONCE}
+        async with self._database.no_tenant() as connection:
+            return int((await connection.execute(_CLOSE, values)).scalar_one())
+
+    @bounded(CALL_S, "postgres")
+    async def month_spend(self, tenant_id: TenantId, month: str) -> int:
+        first, end = month_days(month)
+        values = {"tenant": str(tenant_id), "first": first, "end": end}
+        async with self._database.tenant(tenant_id) as connection:
+            return int((await connection.execute(_SPEND, values)).scalar_one())
+
+    @bounded(CALL_S, "postgres")
+    async def month(self, tenant_id: TenantId, month: str) -> MonthUsage:
+        first, end = month_days(month)
+        values = {"tenant": str(tenant_id), "first": first, "end": end}
+        async with self._database.tenant(tenant_id) as connection:
+            # What is open is counted first: if none is, the sums that are read then have all.
+            opened = int((await connection.execute(_OPEN, values)).scalar_one())
+            lines = (await connection.execute(_LINES, values)).all()
+        return MonthUsage(tuple(PricedUsage(row.model, row.price_version, _counts(row)) for row in lines), opened)
+
+    @bounded(CALL_S, "postgres")
+    async def totals(
+        self, tenant_id: TenantId, first: date, end: date, group_by: Sequence[GroupBy], *, limit: int
+    ) -> list[UsageRow]:
+        columns = ", ".join(_COLUMNS[name] for name in group_by)
+        table = "usage_by_user" if GroupBy.USER in group_by else "usage_by_day"
+        statement = text(
+            f"SELECT {columns}, {_SUMS} FROM {table} WHERE tenant_id = :tenant AND day >= :first AND day < :end"
+            f" GROUP BY {columns} HAVING sum(requests) > 0 ORDER BY {columns} LIMIT :limit"
+        )
+        values = {"tenant": str(tenant_id), "first": first, "end": end, "limit": limit}
+        async with self._database.tenant(tenant_id) as connection:
+            found = (await connection.execute(statement, values)).all()
+        return [UsageRow(tuple(str(value) for value in row[: len(group_by)]), _counts(row)) for row in found]
+
+    @bounded(CALL_S, "postgres")
+    async def rows(self, tenant_id: TenantId, *, after: str, limit: int) -> list[LedgerRow]:
+        values = {"tenant": str(tenant_id), "after": after, "limit": limit}
+        async with self._database.tenant(tenant_id) as connection:
+            return [_ledger_row(tenant_id, row) for row in await connection.execute(_ROWS, values)]
+
+
+def _written(event: UsageEvent) -> dict[str, Any]:
+    return {
+        "tenant_id": event.tenant_id.value,
+        "tenant_born": event.tenant_born,
+        "event_id": _text(event.event_id),
+        "request_id": _text(event.request_id),
+        "user_id": _text(event.user_id),
+        "session_id": _text(event.session_id),
+        "route": _text(event.route),
+        "model": _text(event.model),
+        "pool": _text(event.pool),
+        "prompt_tokens": event.prompt_tokens,
+        "cached_tokens": event.cached_tokens,
+        "completion_tokens": event.completion_tokens,
+        "price_version": event.price_version,
+        "cost_nano_usd": event.cost_nano_usd,
+        "outcome": event.outcome,
+        "started_at": event.started_at,
+    }
+
+
+def _text(value: str) -> str:
+    """As PostgreSQL can keep it: a name that cannot be kept must not cost the bill."""
+    if "\x00" in value or not value.isascii():
+        value = value.replace("\x00", "\ufffd").encode("utf-8", "replace").decode()
+    return value[:MAX_TEXT]
+
+
+def _counts(row: Row[Any]) -> Counts:
+    return Counts(row.requests, row.prompt_tokens, row.cached_tokens, row.completion_tokens, row.cost_nano_usd)
+
+
+def _ledger_row(tenant_id: TenantId, row: Row[Any]) -> LedgerRow:
+    values = {name: value for name, value in row._mapping.items() if name not in {"renewed_at", "settled_at"}}
+    values["outcome"] = Outcome(row.outcome) if row.outcome is not None else None
+    return LedgerRow(UsageEvent(tenant_id=tenant_id, **values), row.renewed_at, row.settled_at)
