@@ -20,6 +20,7 @@ from contracts.retrieval import (
     StoredPassage,
 )
 from contracts.tenant import TenantId
+from router.domain.admission import Admission, Ask, Limits, LimitState, Refusal, Used
 from router.domain.limits import Decision, Window
 from router.domain.recent_request import RecentRequest
 from router.domain.signing_keys import KeySet
@@ -29,6 +30,42 @@ class RateLimiter(Protocol):
     async def take(self, tenant_id: TenantId, windows: Sequence[Window]) -> Decision:
         """Count one request in every window, or in none if one is full. Raises DependencyDownError."""
         ...
+
+
+class Admissions(Protocol):
+    """What a tenant may use: asked before a request, told while it runs and when it is over.
+
+    Every method raises DependencyDownError. A month is `YYYY-MM` in UTC: the one in which the request was admitted.
+    """
+
+    async def admit(
+        self, tenant_id: TenantId, limits: Limits, ask: Ask, month: str, spent_nano_usd: int | None = None
+    ) -> Admission:
+        """Reserve the worst case under a lease and count the request, or neither where it does not fit.
+
+        Where `needs_spend` is answered, ask again with what the ledger says was spent in the month.
+        """
+        ...
+
+    async def renew(self, tenant_id: TenantId, lease_id: str, used: Used) -> bool:
+        """Keep the lease, with the usage so far. False: it had ended, and was charged with its last renewal."""
+        ...
+
+    async def settle(self, tenant_id: TenantId, lease_id: str, used: Used, month: str, *, ago_s: float = 0.0) -> bool:
+        """Give the reservation back and charge the truth.
+
+        False: there was no live lease, and the difference to what had been charged was charged. `ago_s`: the usage is
+        so old and stands in the ledger since, so that a spend asked of the ledger later has it.
+        """
+        ...
+
+    async def state(
+        self, tenant_id: TenantId, limits: Limits, month: str, spent_nano_usd: int | None = None
+    ) -> tuple[LimitState, ...]:
+        """Every limit now, counting nothing. A budget is left out where the spend is neither known nor given."""
+        ...
+
+    async def last_refusal(self, tenant_id: TenantId) -> Refusal | None: ...
 
 
 class Orchestrator(Protocol):
