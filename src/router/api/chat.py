@@ -27,7 +27,6 @@ from router.api.stream import EventStream, sse
 from router.domain.access import Permission
 from router.domain.caller import Caller
 from router.domain.refusal import SENSITIVE_PROMPT
-from router.domain.transcript import Transcript
 from router.service.chat import Turn
 from servicekit.edge import until_disconnect
 from servicekit.problems import OPENAPI_ERRORS
@@ -57,7 +56,6 @@ class _Answering:
     def __init__(self, found: Services, record: RequestRecord) -> None:
         self._services = found
         self._record = record
-        self._transcript = Transcript()
         self._started = time.perf_counter()
 
     async def whole(self, caller: Caller, body: ChatRequest) -> Response:
@@ -67,10 +65,8 @@ class _Answering:
                     self._see(event)
             finally:
                 self._note(turn)
-        if self._transcript.error:
-            raise _raised_again(self._transcript.error)
-        if not self._transcript.ended:
-            raise UpstreamError("the orchestrator broke off")
+        if turn.account.transcript.error:
+            raise _raised_again(turn.account.transcript.error)
         return JSONResponse(self._answer(turn).model_dump(mode="json"), headers=dict(turn.limit_headers))
 
     async def streamed(self, caller: Caller, body: ChatRequest) -> Response:
@@ -87,17 +83,12 @@ class _Answering:
                 yield self._frame(turn, event)
         except AtriumError as error:
             event = ErrorEvent(code=error.code, message=error.message)
-            self._see(event)
-            yield self._frame(turn, event)
-        if not self._transcript.ended:
-            event = ErrorEvent(code=UpstreamError.code, message="the orchestrator broke off")
-            self._see(event)
+            turn.account.transcript.add(event)
             yield self._frame(turn, event)
 
     def _see(self, event: TurnEvent) -> None:
         if isinstance(event, TokenEvent) and self._record.first_token_ms is None:
             self._record.first_token_ms = self._elapsed_ms()
-        self._transcript.add(event)
 
     def _frame(self, turn: Turn, event: TurnEvent) -> bytes:
         if isinstance(event, TokenEvent):
@@ -109,7 +100,7 @@ class _Answering:
             case MetaEvent():
                 return self._meta(turn)
             case UsageEvent():
-                return {**event.usage.model_dump(), "cost_usd_estimate": self._cost()}
+                return {**event.usage.model_dump(), "cost_usd_estimate": turn.account.cost_usd}
             case DoneEvent():
                 return {"finish_reason": event.finish_reason, "latency_ms": self._elapsed_ms()}
             case RefusalEvent():
@@ -126,15 +117,16 @@ class _Answering:
             "tenant_id": str(turn.tenant_id),
             "session_id": turn.session_id,
             "route": self._public_route(turn),
-            "model": self._transcript.model,
+            "model": turn.account.transcript.model,
             "config_version": turn.config_version,
         }
 
     def _public_route(self, turn: Turn) -> str:
-        return self._transcript.route if self._transcript.route in turn.allowed_routes else ""
+        route = turn.account.transcript.route
+        return route if route in turn.allowed_routes else ""
 
     def _answer(self, turn: Turn) -> ChatAnswer:
-        transcript = self._transcript
+        transcript = turn.account.transcript
         return ChatAnswer(
             request_id=self._record.request_id,
             tenant_id=turn.tenant_id,
@@ -144,19 +136,19 @@ class _Answering:
             citations=transcript.citations,
             refusal=transcript.refusal,
             usage=transcript.usage,
-            cost_usd_estimate=self._cost(),
+            cost_usd_estimate=turn.account.cost_usd,
             latency_ms=self._elapsed_ms(),
             config_version=turn.config_version,
         )
 
     def _note(self, turn: Turn) -> None:
         """Into the request record, however the turn ended."""
-        record, transcript = self._record, self._transcript
+        record, transcript = self._record, turn.account.transcript
         record.session_id, record.config_version = turn.session_id, turn.config_version
         record.route, record.chunk_ids = transcript.route, transcript.chunk_ids
         record.citations = [citation.chunk_id for citation in transcript.citations]
         if transcript.usage.total_tokens or transcript.counted or transcript.refusal:
-            record.token_usage, record.cost_usd_estimate = transcript.usage.model_dump(), self._cost()
+            record.token_usage, record.cost_usd_estimate = transcript.usage.model_dump(), turn.account.cost_usd
         if transcript.refusal:
             record.refusal_reason = transcript.refusal.reason
             # The reason of a rule is the tenant's own text, so it is no dimension of a metric.
@@ -164,9 +156,6 @@ class _Answering:
             record.refusal_kind = "refusal_rule" if written else transcript.refusal.reason
         if transcript.error:
             record.error_code = transcript.error.code
-
-    def _cost(self) -> float:
-        return self._services.price.of(self._transcript.usage)
 
     def _elapsed_ms(self) -> float:
         return round((time.perf_counter() - self._started) * 1000, 3)

@@ -6,7 +6,9 @@ from dataclasses import dataclass
 
 from contracts.chat import Route
 from contracts.tenant import TenantId
+from router.domain.admission import Limits
 from router.domain.limits import Window
+from router.domain.pricing import NANO_USD
 from router.domain.refusal import RefusalRules
 from tenancy.config import TenantConfig
 from tenancy.ports import Revision, TenantRecord, TenantState
@@ -19,11 +21,19 @@ class Policy:
     config: TenantConfig
     rules: RefusalRules
     windows: tuple[Window, ...]
+    limits: Limits
     routes: tuple[Route, ...]
+    instruction_bytes: int
+    """Of the longest system prompt among the routes."""
 
     @property
     def version(self) -> int:
         return self.revision.version
+
+    @property
+    def pool(self) -> str:
+        """The engine pool that serves the tenant."""
+        return "pooled"
 
     @property
     def suspended(self) -> bool:
@@ -40,4 +50,14 @@ def compile_policy(record: TenantRecord) -> Policy:
         Window("requests_per_minute", config.rate_limit_per_minute, 60),
         Window("requests_per_hour", config.rate_limit_per_hour, 3_600),
     )
-    return Policy(record.tenant_id, record.revision, config, RefusalRules(config), windows, config.all_routes())
+    budget = config.monthly_budget_usd
+    limits = Limits(
+        config.rate_limit_per_minute,
+        config.rate_limit_per_hour,
+        config.tokens_per_minute,
+        config.max_concurrent_requests,
+        None if budget is None else round(budget * NANO_USD),
+    )
+    routes = config.all_routes()
+    longest = max(len((route.system_prompt or "").encode()) for route in routes)
+    return Policy(record.tenant_id, record.revision, config, RefusalRules(config), windows, limits, routes, longest)

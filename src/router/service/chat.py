@@ -4,84 +4,116 @@ from __future__ import annotations
 
 import asyncio
 import uuid
-from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 
-from contracts.chat import ChatRequest, MetaEvent, Refusal, RefusalEvent, TurnEvent, TurnRequest
-from contracts.errors import RateLimitedError
+from contracts.chat import (
+    ChatRequest,
+    DoneEvent,
+    ErrorEvent,
+    MetaEvent,
+    Refusal,
+    RefusalEvent,
+    TurnEvent,
+    TurnRequest,
+)
+from contracts.errors import AtriumError, UpstreamError, UpstreamTimeoutError
 from contracts.tenant import TenantId
-from observability import names
-from observability.metrics import Metrics
 from router.domain.caller import Caller
-from router.domain.limits import Decision
 from router.domain.recent_request import RecentRequest
 from router.domain.refusal import RefusalRules
-from router.ports import Orchestrator, RateLimiter
+from router.domain.worst_case import Bounds, WorstCase
+from router.ports import Orchestrator
+from router.service.accounts import Account, Accounts
 from router.service.contexts import Asker, ContextFactory
 from router.service.recent import RecentNotes
 from servicekit.tokens import utc_now
+from tenancy.usage import Outcome
+
+SETTLE_S = 5.0
+"""Behind a request's deadline: until then it has been settled, whatever became of it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Turn:
-    """A request that was admitted. `events` ends with `done`, `refusal` or `error`.
+    """A request that was admitted. `events` ends with `done`, `refusal` or `error`; what has come of them so far is in
+    the account's transcript. The last is given once the request's row stands in the ledger.
 
     A route that is not among `allowed_routes` may be in the log, but not in the answer.
     """
 
-    tenant_id: TenantId
-    session_id: str
-    config_version: int
-    allowed_routes: tuple[str, ...]
-    limit_headers: Mapping[str, str]
+    account: Account
     events: AsyncIterator[TurnEvent]
+
+    @property
+    def tenant_id(self) -> TenantId:
+        return self.account.caller.tenant_id
+
+    @property
+    def session_id(self) -> str:
+        return self.account.session_id
+
+    @property
+    def config_version(self) -> int:
+        return self.account.caller.policy.version
+
+    @property
+    def allowed_routes(self) -> tuple[str, ...]:
+        return self.account.caller.policy.config.allowed_routes
+
+    @property
+    def limit_headers(self) -> Mapping[str, str]:
+        return self.account.admission.headers()
 
 
 class ChatService:
     def __init__(
         self,
-        limiter: RateLimiter,
+        accounts: Accounts,
         orchestrator: Orchestrator,
         contexts: ContextFactory,
         notes: RecentNotes,
-        metrics: Metrics,
+        worst_case: WorstCase,
         *,
         timeout: timedelta,
     ) -> None:
-        self._limiter = limiter
+        self._accounts = accounts
         self._orchestrator = orchestrator
         self._contexts = contexts
         self._notes = notes
-        self._metrics = metrics
+        self._worst_case = worst_case
         self._timeout = timeout
 
     @asynccontextmanager
     async def open(self, caller: Caller, request: ChatRequest) -> AsyncIterator[Turn]:
-        """Admit a request and begin its turn; leaving the context early stops the work behind it.
+        """Admit a request and begin its turn; leaving the context early stops the work behind it, and settles what was
+        used.
 
-        Raises RateLimitedError, or what the orchestrator raised before it began.
+        Raises RateLimitedError, OverloadedError, or what the orchestrator raised before it began.
         """
-        policy = caller.policy
-        decision = await self._limiter.take(policy.tenant_id, policy.windows)
-        if not decision.allowed:
-            raise self._over_limit(policy.tenant_id, decision)
-        self._note(caller, request)
         session_id = request.session_id or uuid.uuid4().hex
-        async with self._events(caller, request, Asker(request.user_id, session_id)) as events:
-            yield Turn(
-                tenant_id=policy.tenant_id,
-                session_id=session_id,
-                config_version=policy.version,
-                allowed_routes=policy.config.allowed_routes,
-                limit_headers=decision.headers(),
-                events=events,
-            )
+        bounds = self._worst_case.of(caller.policy, request.query)
+        async with self._accounts.open(
+            caller,
+            lease_id=uuid.uuid4().hex,
+            user_id=request.user_id,
+            session_id=session_id,
+            bounds=bounds,
+            deadline_s=self._timeout.total_seconds() + SETTLE_S,
+        ) as account:
+            self._note(caller, request)
+            asker = Asker(request.user_id, session_id)
+            async with (
+                self._events(caller, request, asker, bounds) as events,
+                aclosing(self._metered(account, events)) as metered,
+            ):
+                yield Turn(account, metered)
 
     @asynccontextmanager
     async def _events(
-        self, caller: Caller, request: ChatRequest, asker: Asker
+        self, caller: Caller, request: ChatRequest, asker: Asker, bounds: Bounds
     ) -> AsyncIterator[AsyncIterator[TurnEvent]]:
         policy = caller.policy
         refusal = await _judge(policy.rules, request.query)
@@ -93,10 +125,25 @@ class ChatService:
             locale=request.locale or policy.config.locale,
             routes=policy.routes,
             blocked_tools=policy.config.blocked_tools,
+            max_tokens=bounds.answer,
         )
         context = self._contexts.build(caller, asker, self._timeout)
         async with self._orchestrator.turn(context, turn) as events:
             yield events
+
+    async def _metered(self, account: Account, events: AsyncIterator[TurnEvent]) -> AsyncGenerator[TurnEvent, None]:
+        try:
+            async for event in events:
+                account.transcript.add(event)
+                if outcome := _outcome(event):
+                    await self._accounts.settled(account, outcome)
+                yield event
+        except AtriumError as error:
+            account.outcome = account.outcome or _outcome_of(error.code)
+            raise
+        if not account.transcript.ended:
+            account.outcome = Outcome.ERROR
+            raise UpstreamError("the orchestrator broke off")
 
     def _note(self, caller: Caller, request: ChatRequest) -> None:
         """For a dry run over the tenant's last requests, as long as its retention allows."""
@@ -104,15 +151,22 @@ class ChatService:
         asked = RecentRequest(caller.request_id, utc_now(), request.query, request.locale)
         self._notes.note(caller.tenant_id, asked, keep_for=keep_for)
 
-    def _over_limit(self, tenant_id: TenantId, decision: Decision) -> RateLimitedError:
-        window = decision.refused_by
-        assert window is not None  # noqa: S101  `allowed` is false
-        self._metrics.count(names.THROTTLED_COUNT, reason=window.name)
-        return RateLimitedError(
-            f"the limit of {window.limit} {window.name.replace('_', ' ')} is used up",
-            details={"limit": window.name, "value": window.limit, "headers": dict(decision.headers())},
-            retry_after_s=decision.retry_after_s,
-        )
+
+def _outcome(event: TurnEvent) -> Outcome | None:
+    """What a last event makes of its request; None for the others."""
+    match event:
+        case DoneEvent():
+            return Outcome.ANSWERED
+        case RefusalEvent():
+            return Outcome.REFUSED
+        case ErrorEvent():
+            return _outcome_of(event.code)
+        case _:
+            return None
+
+
+def _outcome_of(code: str) -> Outcome:
+    return Outcome.TIMEOUT if code == UpstreamTimeoutError.code else Outcome.ERROR
 
 
 async def _judge(rules: RefusalRules, prompt: str) -> Refusal | None:

@@ -1,0 +1,36 @@
+"""What a request may cost at most, before anything of it is known but the question."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from router.domain.policy import Policy
+
+_FRAME_BYTES = 512
+"""Of a prompt beside the instruction, the question and the passages: the template, the marks, the chat format."""
+
+
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """Tokens."""
+
+    prompt: int
+    answer: int
+
+    @property
+    def total(self) -> int:
+        return self.prompt + self.answer
+
+
+@dataclass(frozen=True, slots=True)
+class WorstCase:
+    """A bound and no estimate: no tokenizer makes more tokens than there are bytes, and no engine takes a prompt that
+    leaves its context no room for the answer."""
+
+    context_tokens: int
+    answer_tokens: int
+    passages_bytes: int
+
+    def of(self, policy: Policy, query: str) -> Bounds:
+        prompt_bytes = len(query.encode()) + policy.instruction_bytes + self.passages_bytes + _FRAME_BYTES
+        return Bounds(min(prompt_bytes, max(1, self.context_tokens - self.answer_tokens)), self.answer_tokens)

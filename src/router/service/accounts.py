@@ -1,0 +1,220 @@
+"""The account of a request: opened with a reservation, kept while it runs, settled once, however it ends.
+
+There is one release path. `open` is a context manager; leaving it, by an answer, a refusal, an error, a timeout, a
+disconnect or a cancellation, settles what was used so far: in Valkey, where the reservation is given back, and in the
+ledger. Whoever crashes settles nothing: its leases end by themselves, and the ledger closes its events with the last
+renewal.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from contracts.errors import AtriumError, OverloadedError, RateLimitedError, UpstreamTimeoutError
+from observability import names
+from observability.logging import log
+from observability.metrics import Metrics
+from router.domain.admission import MONTHLY_BUDGET, RENEW_S, Admission, Ask, Limits, Used, month_of
+from router.domain.caller import Caller
+from router.domain.pricing import NANO_USD, PriceList
+from router.domain.transcript import Transcript
+from router.domain.worst_case import Bounds
+from router.ports import Admissions
+from router.service.ledger_writer import LedgerWriter
+from tenancy.usage import Outcome, UsageEvent
+from tenancy.usage_ports import Ledger
+
+COMMIT_S = 2.0
+"""How long the end of an answer waits for its row in the ledger; the row is written in any case."""
+CLOSE_S = 12.0
+
+_logger = logging.getLogger("atrium.accounts")
+
+
+@dataclass(slots=True, eq=False)
+class Account:
+    """`transcript` is what was used so far. `outcome` is set once it is known; left unset, the client has gone."""
+
+    caller: Caller
+    lease_id: str
+    user_id: str
+    session_id: str
+    started_at: datetime
+    admission: Admission
+    prices: PriceList
+    transcript: Transcript = field(default_factory=Transcript)
+    outcome: Outcome | None = None
+    settling: asyncio.Task[None] | None = None
+
+    @property
+    def month(self) -> str:
+        return month_of(self.started_at)
+
+    @property
+    def cost_nano_usd(self) -> int:
+        return self.prices.of(self.transcript.model).cost(self.transcript.usage)
+
+    @property
+    def cost_usd(self) -> float:
+        return self.cost_nano_usd / NANO_USD
+
+    def used(self) -> Used:
+        return Used(self.transcript.usage.total_tokens, self.cost_nano_usd)
+
+    def event(self, outcome: Outcome | None) -> UsageEvent:
+        usage, policy = self.transcript.usage, self.caller.policy
+        return UsageEvent(
+            tenant_id=policy.tenant_id,
+            event_id=self.lease_id,
+            request_id=self.caller.request_id,
+            user_id=self.user_id,
+            session_id=self.session_id,
+            route=self.transcript.route,
+            model=self.transcript.model,
+            pool=policy.pool,
+            prompt_tokens=usage.prompt_tokens,
+            cached_tokens=usage.cached_tokens,
+            completion_tokens=usage.completion_tokens,
+            price_version=self.prices.version,
+            cost_nano_usd=self.cost_nano_usd,
+            outcome=outcome,
+            started_at=self.started_at,
+            tenant_born=policy.revision.born,
+        )
+
+
+class Accounts:
+    """Works while `running` is entered, which renews what is open."""
+
+    def __init__(
+        self,
+        admissions: Admissions,
+        writer: LedgerWriter,
+        ledger: Ledger,
+        prices: Callable[[], PriceList],
+        metrics: Metrics,
+        *,
+        now: Callable[[], datetime],
+    ) -> None:
+        self._admissions = admissions
+        self._writer = writer
+        self._ledger = ledger
+        self._prices = prices
+        self._metrics = metrics
+        self._now = now
+        self._open: dict[str, Account] = {}
+        self._settling: set[asyncio.Task[None]] = set()
+
+    @asynccontextmanager
+    async def open(
+        self, caller: Caller, *, lease_id: str, user_id: str, session_id: str, bounds: Bounds, deadline_s: float
+    ) -> AsyncIterator[Account]:
+        """Raises RateLimitedError; OverloadedError while the ledger is too far behind; DependencyDownError."""
+        if self._writer.full:
+            raise OverloadedError("usage cannot be recorded fast enough", retry_after_s=2)
+        prices, started_at = self._prices(), self._now()
+        worst = prices.worst_cost(bounds.prompt, bounds.answer)
+        ask = Ask(lease_id, bounds.total, worst, deadline_s)
+        admission = await self._admit(caller, ask, month_of(started_at))
+        account = Account(caller, lease_id, user_id, session_id, started_at, admission, prices)
+        self._open[lease_id] = account
+        try:
+            yield account
+        except UpstreamTimeoutError:
+            account.outcome = account.outcome or Outcome.TIMEOUT
+            raise
+        except Exception:
+            account.outcome = account.outcome or Outcome.ERROR
+            raise
+        finally:
+            # Nothing is awaited here: a cancelled request must not be able to cancel its own settlement.
+            self._settle(account)
+
+    async def settled(self, account: Account, outcome: Outcome) -> None:
+        """Before the last word of an answer: its row is committed, or has been given its time."""
+        account.outcome = outcome
+        await asyncio.wait({self._settle(account)}, timeout=COMMIT_S)
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        renewing = asyncio.create_task(self._renew_all(), name="leases")
+        try:
+            yield
+        finally:
+            renewing.cancel()
+            await asyncio.gather(renewing, return_exceptions=True)
+            if self._settling:
+                await asyncio.wait(self._settling, timeout=CLOSE_S)
+
+    async def _admit(self, caller: Caller, ask: Ask, month: str) -> Admission:
+        policy = caller.policy
+        admission = await self._admissions.admit(policy.tenant_id, policy.limits, ask, month)
+        if admission.needs_spend:
+            spent = await self._ledger.month_spend(policy.tenant_id, month)
+            admission = await self._admissions.admit(policy.tenant_id, policy.limits, ask, month, spent)
+        if not admission.allowed:
+            raise self._over_limit(policy.limits, ask, admission)
+        return admission
+
+    def _over_limit(self, limits: Limits, ask: Ask, admission: Admission) -> RateLimitedError:
+        name = admission.refused_by or ""
+        self._metrics.count(names.THROTTLED_COUNT, reason=name)
+        state = admission.state(name)
+        limit = state.limit if state else 0
+        shown = f"{limit / 1e9:g} USD a month" if name == MONTHLY_BUDGET else f"{limit} {name.replace('_', ' ')}"
+        message = f"the limit of {shown} is used up"
+        if admission.never:
+            message = f"this request may use up to {ask.tokens} tokens: more than the whole limit of {shown}"
+        value = limit / 1e9 if name == MONTHLY_BUDGET else limit
+        return RateLimitedError(
+            message,
+            details={"limit": name, "value": value, "headers": dict(admission.headers())},
+            retry_after_s=None if admission.never else admission.retry_after_s,
+        )
+
+    def _settle(self, account: Account) -> asyncio.Task[None]:
+        """Begin to settle, once."""
+        if account.settling is None:
+            del self._open[account.lease_id]
+            account.settling = asyncio.create_task(self._write(account), name=f"settle {account.lease_id}")
+            self._settling.add(account.settling)
+            account.settling.add_done_callback(self._settling.discard)
+        return account.settling
+
+    async def _write(self, account: Account) -> None:
+        event = account.event(account.outcome or Outcome.DISCONNECTED)
+        tenant_id, used = event.tenant_id, account.used()
+        done = await asyncio.gather(
+            self._writer.settle(event),
+            self._admissions.settle(tenant_id, account.lease_id, used, account.month),
+            return_exceptions=True,
+        )
+        for failure in done:
+            if isinstance(failure, Exception):
+                reason = failure.message if isinstance(failure, AtriumError) else type(failure).__name__
+                log(
+                    _logger,
+                    logging.WARNING,
+                    "a request could not be settled at once",
+                    tenant_id=str(tenant_id),
+                    request_id=event.request_id,
+                    reason=reason,
+                )
+
+    async def _renew_all(self) -> None:
+        while True:
+            await asyncio.sleep(RENEW_S)
+            accounts = list(self._open.values())
+            for account in accounts:
+                if account.transcript.usage.total_tokens:
+                    self._writer.renew(account.event(None))
+            await asyncio.gather(*map(self._renew, accounts), return_exceptions=True)
+
+    async def _renew(self, account: Account) -> None:
+        """A lease that was not found again (Valkey lost it) is not missed: settling charges what was used."""
+        await self._admissions.renew(account.caller.tenant_id, account.lease_id, account.used())
