@@ -31,7 +31,7 @@ from observability.logging import log
 from observability.metrics import Metrics, NullMetrics
 from stores.valkey import tenant_key
 
-PATIENCE_S = 0.045
+PATIENCE_S = 0.04
 """Of an event loop that turns: time in which this process was too busy to read an answer is not Valkey's."""
 PING_EVERY_S = 0.1
 ATTEMPT_S = 1.0
