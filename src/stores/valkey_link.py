@@ -36,7 +36,10 @@ PATIENCE_S = 0.04
 PING_EVERY_S = 0.1
 ATTEMPT_S = 1.0
 """One attempt to connect, to be answered and to load the scripts."""
+IN_FLIGHT = 32
+"""Commands that Valkey has and has not answered: it answers when it has run all that it has, so few at a time."""
 _TICK_S = 0.005
+_LATE_S = 0.008
 
 _logger = logging.getLogger(__name__)
 
@@ -181,7 +184,8 @@ class _Lane:
         self._patience_s = math.inf
         self._loop = asyncio.get_running_loop()
         self._waiting: deque[asyncio.Future[Any]] = deque()
-        self._unsent: list[bytes] = []
+        self._unsent: deque[bytes] = deque()
+        self._sent = 0
         self._to_send = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
         self._timer: asyncio.TimerHandle | None = None
@@ -207,8 +211,9 @@ class _Lane:
         if not self._waiting:
             self._quiet_s = 0.0
         self._waiting.append(future)
-        self._unsent += self._connection.pack_command(*command)
-        self._to_send.set()
+        self._unsent.append(b"".join(self._connection.pack_command(*command)))
+        if self._sent < IN_FLIGHT:
+            self._to_send.set()
         if self._timer is None and self._watched:
             self._ticked = self._loop.time()
             self._timer = self._loop.call_later(_TICK_S, self._tick)
@@ -227,8 +232,9 @@ class _Lane:
             while True:
                 await self._to_send.wait()
                 self._to_send.clear()
-                commands, self._unsent = self._unsent, []
-                await self._connection.send_packed_command(commands, check_health=False)
+                some = [self._unsent.popleft() for _ in range(min(len(self._unsent), IN_FLIGHT - self._sent))]
+                self._sent += len(some)
+                await self._connection.send_packed_command(b"".join(some), check_health=False)
         except (RedisError, OSError):
             self._break("broken")
 
@@ -247,6 +253,9 @@ class _Lane:
         except ResponseError as refused:
             error = refused
         self._answered, self._quiet_s = self._loop.time(), 0.0
+        self._sent -= 1
+        if self._unsent and self._sent <= IN_FLIGHT // 2:
+            self._to_send.set()
         future = self._waiting.popleft()
         if future.done():  # its caller was cancelled
             return
@@ -256,13 +265,13 @@ class _Lane:
             future.set_exception(error)
 
     def _tick(self) -> None:
-        """Measures silence in an event loop that turns: of a late tick little is Valkey's."""
+        """Measures silence while the loop turns and the machine has time: of a late tick little is Valkey's."""
         self._timer = None
         if not self._waiting:
             return
         now = self._loop.time()
-        late = now - self._ticked > 2 * _TICK_S
-        self._quiet_s += _TICK_S / 2 if late else now - self._ticked
+        passed = now - self._ticked
+        self._quiet_s += passed if passed < _LATE_S else _TICK_S / 4
         self._ticked = now
         if self._quiet_s >= self._patience_s:
             self._break("silent")

@@ -133,7 +133,7 @@ async def test_a_killed_valkey_is_noticed_at_once_and_a_new_one_without_a_restar
     limits = Limits(31, 1_000)
     assert await router.burst(limits, 5) == 5
     valkey.kill()
-    assert await router.burst(limits, 40) == 10
+    assert await router.burst(limits, 40) == 26 // 3  # a third of what was left
     last = await router.admit(limits, ask())
     assert (last.local, last.refused_by) == (True, REQUESTS_PER_MINUTE)
     assert statistics.median(router.waited) < 0.1
@@ -188,6 +188,19 @@ async def test_counts_never_exceed_the_share_however_often_it_goes(
         assert {state.name: state.limit for state in refused}[name] in {share, 106}
         await router.up(valkey.go_on)
     assert admitted == share
+
+
+@pytest.mark.parametrize(
+    "limits",
+    [Limits(12, 1_000), Limits(1_000, 12), replace(WIDE, tokens_per_minute=120), replace(WIDE, concurrent_requests=12)],
+)
+async def test_a_tenant_at_its_limit_stays_at_it(router: Router, valkey: OwnValkey, limits: Limits) -> None:
+    """However short the outage was, and though this machine only imagined it."""
+    assert await router.burst(limits, 20) == 12
+    for _ in range(2):
+        await router.down(valkey.stop)
+        assert await router.burst(limits, 20) == 0
+        await router.up(valkey.go_on)
 
 
 async def test_the_budget_is_closed_where_nothing_is_known(router: Router, valkey: OwnValkey) -> None:

@@ -1,8 +1,9 @@
 """Admission by this process alone, while Valkey is out of reach: each router has its share of every limit.
 
-Rates, tokens and concurrency: the limit divided by the routers that live, rounded down, at least one; counted from
-nothing in the first outage, and on from there in the next. Budget: closed where the last known remainder is unknown or
-below a tenth of the budget, else the share of that remainder.
+Rates, tokens and concurrency: the limit divided by the routers that live, rounded down, at least one; and not more than
+this router's share of what Valkey said last was left, until that has left its window. So a tenant at its limit stays at
+it when Valkey fails for a moment. Budget: closed where the last known remainder is unknown or below a tenth of the
+budget, else the share of that remainder.
 """
 
 from __future__ import annotations
@@ -13,7 +14,20 @@ from dataclasses import dataclass, replace
 
 from contracts.errors import DependencyDownError
 from contracts.tenant import TenantId
-from router.domain.admission import MONTHLY_BUDGET, Admission, Ask, Limits, LimitState, Refusal, Timing, Used
+from router.domain.admission import (
+    CONCURRENT_REQUESTS,
+    MONTHLY_BUDGET,
+    REQUESTS_PER_HOUR,
+    REQUESTS_PER_MINUTE,
+    TOKENS_PER_MINUTE,
+    Admission,
+    Ask,
+    Limits,
+    LimitState,
+    Refusal,
+    Timing,
+    Used,
+)
 from router.domain.admission_book import AdmissionBook
 
 CLOSED_BELOW = 10
@@ -26,12 +40,12 @@ def wall_clock_us() -> int:
 
 
 @dataclass(frozen=True, slots=True)
-class _Balance:
-    """What Valkey said last of the tenant's budget. `outage`: how many there had been by then."""
+class _Known:
+    """What Valkey said last of the tenant, and when. `outage`: how many there had been by then."""
 
+    admission: Admission
     month: str
-    budget: int
-    remaining: int
+    at: int
     outage: int
 
 
@@ -39,6 +53,7 @@ class _Balance:
 class _Kept:
     book: AdmissionBook
     touched: int
+    outage: int = 0
 
 
 class LocalAdmissions:
@@ -53,8 +68,8 @@ class LocalAdmissions:
         self._timing = timing
         self._clock_us = clock_us
         self._kept: dict[TenantId, _Kept] = {}
-        self._balances: dict[TenantId, _Balance] = {}
-        self._months: dict[tuple[TenantId, str], str] = {}
+        self._known: dict[TenantId, _Known] = {}
+        self._accounts: dict[tuple[TenantId, str], str] = {}
         self._outage = 0
 
     def begin_outage(self) -> None:
@@ -66,30 +81,30 @@ class LocalAdmissions:
                 del self._kept[tenant_id]
 
     def note(self, tenant_id: TenantId, month: str, admission: Admission) -> None:
-        """Remember what Valkey knows of the budget."""
-        budget = admission.state(MONTHLY_BUDGET)
-        if budget is not None:
-            self._balances[tenant_id] = _Balance(month, budget.limit, budget.remaining, self._outage)
+        """Remember what Valkey said."""
+        self._known[tenant_id] = _Known(admission, month, self._clock_us(), self._outage)
 
     def admit(self, tenant_id: TenantId, limits: Limits, ask: Ask, month: str) -> Admission:
         """Raises DependencyDownError for what only the shared count could decide."""
         account, share = self._share(tenant_id, limits, month)
-        admission = self._book(tenant_id).admit(share, ask, account, 0, self._clock_us())
+        book = self._book(tenant_id)
+        self._count_elsewhere(tenant_id, share)
+        admission = book.admit(share, ask, account, 0, self._clock_us())
         if admission.refused_by is not None and self._fits_the_whole(limits, ask, admission):
             raise _closed(admission.refused_by, "share_used")
         if admission.allowed:
-            self._months[tenant_id, ask.lease_id] = account
+            self._accounts[tenant_id, ask.lease_id] = account
         return replace(admission, local=True)
 
     def holds(self, tenant_id: TenantId, lease_id: str) -> bool:
         """The lease was taken here."""
-        return (tenant_id, lease_id) in self._months
+        return (tenant_id, lease_id) in self._accounts
 
     def renew(self, tenant_id: TenantId, lease_id: str, used: Used) -> bool:
         return self._book(tenant_id).renew(lease_id, used, self._clock_us())
 
     def settle(self, tenant_id: TenantId, lease_id: str, used: Used) -> bool:
-        account = self._months.pop((tenant_id, lease_id))
+        account = self._accounts.pop((tenant_id, lease_id))
         return self._book(tenant_id).settle(lease_id, used, account, 0, self._clock_us())
 
     def state(self, tenant_id: TenantId, limits: Limits, month: str) -> tuple[LimitState, ...]:
@@ -110,6 +125,26 @@ class LocalAdmissions:
         kept.touched = self._clock_us()
         return kept.book
 
+    def _count_elsewhere(self, tenant_id: TenantId, share: Limits) -> None:
+        """Once an outage: no more than the share of what was left may be used."""
+        kept, known = self._kept[tenant_id], self._known.get(tenant_id)
+        if kept.outage == self._outage or known is None:
+            return
+        kept.outage = self._outage
+        routers = max(1, self._live_routers())
+        shares = {
+            REQUESTS_PER_MINUTE: share.requests_per_minute,
+            REQUESTS_PER_HOUR: share.requests_per_hour,
+            TOKENS_PER_MINUTE: share.tokens_per_minute or 0,
+            CONCURRENT_REQUESTS: share.concurrent_requests or 0,
+        }
+        used = {
+            state.name: shares[state.name] - state.remaining // routers
+            for state in known.admission.states
+            if state.name in shares
+        }
+        kept.book.count_elsewhere(used, known.at, self._clock_us())
+
     def _share(self, tenant_id: TenantId, limits: Limits, month: str) -> tuple[str, Limits]:
         """Under which account the local spend of the month is kept, and this router's part of the limits."""
         routers = max(1, self._live_routers())
@@ -125,13 +160,14 @@ class LocalAdmissions:
         )
         if limits.monthly_budget_nano_usd is None:
             return month, share
-        balance = self._balances.get(tenant_id)
-        if balance is None or balance.month != month:
+        known = self._known.get(tenant_id)
+        balance = known.admission.state(MONTHLY_BUDGET) if known is not None else None
+        if known is None or balance is None or known.month != month:
             raise _closed(MONTHLY_BUDGET, "balance_unknown")
-        left = balance.remaining + limits.monthly_budget_nano_usd - balance.budget if balance.remaining else 0
+        left = balance.remaining + limits.monthly_budget_nano_usd - balance.limit if balance.remaining else 0
         if left * CLOSED_BELOW < limits.monthly_budget_nano_usd:
             raise _closed(MONTHLY_BUDGET, "balance_low")
-        return f"{month}/{balance.outage}", replace(share, monthly_budget_nano_usd=left // routers)
+        return f"{month}/{known.outage}", replace(share, monthly_budget_nano_usd=left // routers)
 
     @staticmethod
     def _fits_the_whole(limits: Limits, ask: Ask, refused: Admission) -> bool:
