@@ -4,6 +4,9 @@ Calls are pipelined: many wait for their answers at once, and what is asked in o
 write. The link is up or down. It goes down as soon as the connection breaks, and when calls wait while nothing has been
 answered for `PATIENCE_S`; from then on a call fails at once, as do those that wait. Only the keeper, which tries every
 `PING_EVERY_S`, brings it up again.
+
+Silence is measured while the event loop turns. Where this process waits for a processor itself, a Valkey on the same
+machine is likely to wait for one too, and is given `CROWDED` times as long.
 """
 
 from __future__ import annotations
@@ -29,6 +32,7 @@ from contracts.tenant import TenantId
 from observability import names
 from observability.logging import log
 from observability.metrics import Metrics, NullMetrics
+from stores.cpu_wait import CpuWait
 from stores.valkey import tenant_key
 
 PATIENCE_S = 0.04
@@ -38,6 +42,9 @@ ATTEMPT_S = 1.0
 """One attempt to connect, to be answered and to load the scripts."""
 IN_FLIGHT = 32
 """Commands that Valkey has and has not answered: it answers when it has run all that it has, so few at a time."""
+CROWDED = 4
+_CROWDED_S = 0.001
+"""So much waiting for a processor in a silence, and the machine has too few."""
 _TICK_S = 0.005
 _LATE_S = 0.008
 
@@ -192,6 +199,8 @@ class _Lane:
         self._ticked = 0.0
         self._quiet_s = 0.0
         self._answered = 0.0
+        self._cpu_wait = CpuWait()
+        self._cpu_waited = 0.0
 
     async def open(self) -> None:
         await self._connection.connect()  # type: ignore[no-untyped-call]
@@ -223,6 +232,7 @@ class _Lane:
         self._break("closed", told=False)
         for task in self._tasks:
             task.cancel()
+        self._cpu_wait.close()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         with suppress(RedisError, OSError):
             await self._connection.disconnect(nowait=True)
@@ -270,12 +280,16 @@ class _Lane:
         if not self._waiting:
             return
         now = self._loop.time()
+        if self._quiet_s == 0.0:
+            self._cpu_waited = self._cpu_wait.seconds()
         passed = now - self._ticked
         self._quiet_s += passed if passed < _LATE_S else _TICK_S / 4
         self._ticked = now
         if self._quiet_s >= self._patience_s:
-            self._break("silent")
-            return
+            crowded = self._cpu_wait.seconds() - self._cpu_waited > _CROWDED_S
+            if not crowded or self._quiet_s >= CROWDED * self._patience_s:
+                self._break("silent")
+                return
         self._timer = self._loop.call_later(_TICK_S, self._tick)
 
     def _break(self, reason: str, *, told: bool = True) -> None:
