@@ -83,6 +83,9 @@ DEPENDENCY_FAILURE = Metric(
     ("dependency", "reason"),
     "Calls to a store or a service that failed.",
 )
+LIMITER_LOCAL = Metric(
+    "LimiterLocal", "gauge", "count", (), "1 while limits are kept by this process alone: Valkey is out of reach."
+)
 HOUSEKEEPING_FAILURE = Metric(
     "HousekeepingFailure", "counter", "count", ("job", "reason"), "Turns of a background job that failed."
 )

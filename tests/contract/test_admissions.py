@@ -32,6 +32,7 @@ from router.domain.admission import (
 )
 from router.ports import Admissions
 from stores.valkey import Valkey
+from stores.valkey_link import ValkeyLink
 from support.admissions import MOMENT_US, MONTH, NEXT_MONTH, TurnedValkey
 
 WIDE = Limits(1_000_000, 1_000_000)
@@ -110,10 +111,8 @@ async def test_a_burst_through_several_clients_admits_exactly_the_limit(
     valkey_url: str, tenant: TenantId, name: str
 ) -> None:
     async with AsyncExitStack() as stack:
-        clients = [Valkey(valkey_url, max_connections=8) for _ in range(3)]
-        for client in clients:
-            stack.push_async_callback(client.close)
-        routers = [ValkeyAdmissions(client) for client in clients]
+        links = [await stack.enter_async_context(ValkeyLink(valkey_url)) for _ in range(3)]
+        routers = [ValkeyAdmissions(link) for link in links]
         answers = await asyncio.gather(
             *(routers[i % 3].admit(tenant, LIMITED[name], ask(), now_month(), 0) for i in range(1_000))
         )
@@ -405,7 +404,9 @@ async def test_waiting_as_told_succeeds_for_places(turned: Admissions, clock: Cl
 async def test_waiting_as_told_succeeds_for_the_budget(turned: Admissions, clock: Clock, tenant: TenantId) -> None:
     clock.us = month_end_us(MONTH) - 40_000_000
     limits = replace(WIDE, monthly_budget_nano_usd=150)
-    await turned.admit(tenant, limits, ask(), MONTH, 0)
+    spent = ask()
+    await turned.admit(tenant, limits, spent, MONTH, 0)
+    await turned.settle(tenant, spent.lease_id, Used(10, 100), MONTH)
     assert await _waits_as_told(turned, clock, tenant, limits, ask()) == 40
 
 

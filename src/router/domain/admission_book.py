@@ -6,6 +6,7 @@ Every method takes the moment in microseconds since 1970, never less than before
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from router.domain.admission import (
@@ -93,6 +94,7 @@ class AdmissionBook:
         self._ended: dict[str, tuple[Used, str]] = {}
         self._ended_before: dict[str, tuple[Used, str]] = {}
         self._turn = 0
+        self._elsewhere = 0
         self._refusal: Refusal | None = None
 
     def admit(self, limits: Limits, ask: Ask, month: str, spent: int | None, now: int) -> Admission:
@@ -146,6 +148,22 @@ class AdmissionBook:
 
     def last_refusal(self) -> Refusal | None:
         return self._refusal
+
+    def count_elsewhere(self, used: Mapping[str, int], at: int, now: int) -> None:
+        """What others are known to have used at the moment `at`, as far as more than is counted here: by limit.
+
+        Requests and tokens leave their windows as if used then, places are free again after the length of a lease.
+        """
+        self._reap(now)
+        self._minute.add(at, used.get(REQUESTS_PER_MINUTE, 0) - self._minute.total, now)
+        self._hour.add(at, used.get(REQUESTS_PER_HOUR, 0) - self._hour.total, now)
+        self._tokens.add(at, used.get(TOKENS_PER_MINUTE, 0) - self._tokens.total - self._reserved_tokens, now)
+        due = at + self._timing.lease_us
+        places = used.get(CONCURRENT_REQUESTS, 0) - len(self._leases)
+        for _ in range(places if due > now else 0):
+            self._elsewhere += 1
+            lease_id = f"elsewhere/{self._elsewhere}"
+            self._leases[lease_id] = _Lease(Ask(lease_id, 0, 0, self._timing.lease_s), "", due, due)
 
     @property
     def live(self) -> int:
