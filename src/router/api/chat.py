@@ -26,6 +26,7 @@ from router.api.dependencies import PrincipalDep, Services, ServicesDep, admit, 
 from router.api.stream import EventStream, sse
 from router.domain.access import Permission
 from router.domain.caller import Caller
+from router.domain.pricing import usd
 from router.domain.refusal import SENSITIVE_PROMPT
 from router.domain.transcript import Transcript
 from router.service.chat import Turn
@@ -166,7 +167,8 @@ class _Answering:
             record.error_code = transcript.error.code
 
     def _cost(self) -> float:
-        return self._services.price.of(self._transcript.usage)
+        usage, price = self._transcript.usage, self._services.prices.current.of(self._transcript.model)
+        return usd(price.cost(usage.prompt_tokens, usage.completion_tokens))
 
     def _elapsed_ms(self) -> float:
         return round((time.perf_counter() - self._started) * 1000, 3)
