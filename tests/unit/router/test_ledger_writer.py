@@ -85,7 +85,9 @@ def metrics() -> Counting:
 
 @asynccontextmanager
 async def running(ledger: GatedLedger, metrics: Counting, **options: Any) -> AsyncIterator[LedgerWriter]:
-    writer = LedgerWriter(ledger, metrics, **({"first_pause_s": 0.001, "last_pause_s": 0.002} | options))
+    writer = LedgerWriter(
+        ledger, metrics, **({"first_pause_s": 0.001, "last_pause_s": 0.002, "every_s": 0.0} | options)
+    )
     async with writer.running():
         yield writer
 
