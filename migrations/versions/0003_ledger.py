@@ -88,19 +88,23 @@ COMMENT ON TABLE prices IS
   'The platform''s price list, nano-USD per token. A version is a whole list and never changes; model * is any other.';
 """
 
+_SECURED = """
+ALTER TABLE {table} ENABLE ROW LEVEL SECURITY;
+ALTER TABLE {table} FORCE ROW LEVEL SECURITY;
+"""
+
+# The owner is subject to FORCE as well, so the functions below run with policies of the owner's own.
+_OF_TENANTS = """
+CREATE POLICY own_rows ON {table} FOR SELECT USING (tenant_id = current_setting('app.tenant_id', true));
+CREATE POLICY for_functions ON {table} TO CURRENT_USER USING (true);
+GRANT SELECT ON {table} TO atrium_app;
+"""
+
 _POLICIES = """
-ALTER TABLE usage_events ENABLE ROW LEVEL SECURITY;
-ALTER TABLE usage_by_day ENABLE ROW LEVEL SECURITY;
-ALTER TABLE usage_by_user ENABLE ROW LEVEL SECURITY;
-ALTER TABLE prices ENABLE ROW LEVEL SECURITY;
-CREATE POLICY own_rows ON usage_events FOR SELECT USING (tenant_id = current_setting('app.tenant_id', true));
-CREATE POLICY own_rows ON usage_by_day FOR SELECT USING (tenant_id = current_setting('app.tenant_id', true));
-CREATE POLICY own_rows ON usage_by_user FOR SELECT USING (tenant_id = current_setting('app.tenant_id', true));
+CREATE POLICY locked_by_functions ON tenants FOR UPDATE TO CURRENT_USER USING (true);
 CREATE POLICY platform_rows ON prices
   USING (current_setting('app.platform', true) = 'on')
   WITH CHECK (current_setting('app.platform', true) = 'on');
-CREATE POLICY locked_by_functions ON tenants FOR UPDATE TO CURRENT_USER USING (true);
-GRANT SELECT ON usage_events, usage_by_day, usage_by_user TO atrium_app;
 GRANT SELECT, INSERT ON prices TO atrium_app;
 """
 
@@ -241,7 +245,7 @@ CREATE OR REPLACE FUNCTION purge_tenant(at_most integer)
   END $$;
 """
 _BEFORE = ("chunks", "documents", "api_keys", "tenant_configs", "audit_heads", "audit_events")
-_NOW = (*_BEFORE, "usage_events", "usage_by_day", "usage_by_user")
+_LEDGER = ("usage_events", "usage_by_day", "usage_by_user")
 
 _DOWN = """
 DROP FUNCTION record_usage, close_orphans, add_usage;
@@ -256,9 +260,13 @@ def _purge(tables: tuple[str, ...]) -> str:
 
 def upgrade() -> None:
     op.execute(_TABLES)
+    for table in (*_LEDGER, "prices"):
+        op.execute(_SECURED.format(table=table))
+    for table in _LEDGER:
+        op.execute(_OF_TENANTS.format(table=table))
     op.execute(_POLICIES)
     op.execute(_RECORD)
-    op.execute(_purge(_NOW))
+    op.execute(_purge((*_BEFORE, *_LEDGER)))
 
 
 def downgrade() -> None:

@@ -102,6 +102,23 @@ INDEX_LOAD = Metric(
 RECENT_DROPPED = Metric(
     "RecentDropped", "counter", "count", ("reason",), "Requests not kept for dry runs: full, unreachable or closed."
 )
+LEDGER_BACKLOG = Metric("LedgerBacklog", "gauge", "count", (), "Settled usage events that wait to be committed.")
+LEDGER_BATCH = Metric(
+    "LedgerBatch",
+    "histogram",
+    "count",
+    (),
+    "Usage events written in one transaction.",
+    (1.0, 2.0, 5.0, 10.0, 20.0, 50.0, 100.0, 200.0, 500.0),
+)
+LEDGER_FAILURE = Metric(
+    "LedgerFailure",
+    "counter",
+    "count",
+    ("reason",),
+    "Batches of usage events that failed and are tried again (unreachable, unexpected); events that cannot be kept"
+    " (rejected): must stay 0.",
+)
 CHUNKS_INGESTED = Metric("ChunksIngested", "counter", "count", ("tenant",), "Chunks committed.")
 
 ALL: tuple[Metric, ...] = tuple(value for value in globals().values() if isinstance(value, Metric))

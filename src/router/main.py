@@ -19,16 +19,19 @@ from observability.prometheus import PrometheusMetrics
 from router.adapters.documents_http import HttpDocuments
 from router.adapters.jwks_http import HttpIssuerKeys, Patience
 from router.adapters.orchestrator_http import HttpOrchestrator
+from router.adapters.postgres_prices import PostgresPriceStore
 from router.adapters.tenant_traces import ObjectTraces, ValkeyTraces
 from router.adapters.valkey_limiter import ValkeyLimiter
 from router.adapters.valkey_recent import ValkeyRecentRequests
 from router.api import audit as audit_api
 from router.api import chat, configs, documents, dry_run, exports, tenants
 from router.api import keys as keys_api
+from router.api import prices as prices_api
+from router.api import usage as usage_api
 from router.api.dependencies import Services, gate
 from router.domain.claims import ClaimRules
 from router.domain.policy import compile_policy
-from router.domain.pricing import Price
+from router.domain.pricing import ANY_MODEL
 from router.service.access import Access
 from router.service.audit import AuditService
 from router.service.audit_archive import AuditArchive
@@ -39,15 +42,19 @@ from router.service.deletion import DeletionService, TenantTraces
 from router.service.documents import DocumentService
 from router.service.dry_run import DryRunService
 from router.service.export import TenantExport
-from router.service.export_sources import AuditRows, ConfigRows, DocumentRows, KeyRows, NoRows
+from router.service.export_sources import AuditRows, ConfigRows, DocumentRows, KeyRows, NoRows, UsageRows
 from router.service.housekeeping import Housekeeping, Job
 from router.service.identity import Identity
 from router.service.index_traces import IndexTraces
 from router.service.json_web_tokens import Expected, JsonWebTokens
 from router.service.key_uses import KeyUses
 from router.service.keys import KeyService
+from router.service.ledger_writer import LedgerWriter
+from router.service.orphans import ORPHANS_S, Orphans
+from router.service.prices import REFRESH_S, Prices
 from router.service.recent import RecentNotes
 from router.service.tenants import TenantService
+from router.service.usage import UsageService
 from router.settings import AuthMode, Settings
 from servicekit.client import ServiceClient, open_session
 from servicekit.edge import dress
@@ -65,6 +72,7 @@ from tenancy.postgres_audit import PostgresAuditLog
 from tenancy.postgres_changes import PostgresChangeLog
 from tenancy.postgres_deletions import PostgresDeletionStore
 from tenancy.postgres_keys import PostgresKeyStore
+from tenancy.postgres_ledger import PostgresLedger
 from tenancy.postgres_tenants import PostgresTenantStore
 
 # JSON may write two bytes of UTF-8 as six (\\u0416), and a control character too.
@@ -91,7 +99,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app = FastAPI(
         title="Atrium", version="0.1.0", lifespan=lifespan, redirect_slashes=False, dependencies=[Depends(gate)]
     )
-    for module in (chat, documents, configs, dry_run, keys_api, audit_api, exports, tenants):
+    for module in (chat, documents, configs, dry_run, keys_api, audit_api, exports, usage_api, tenants, prices_api):
         app.include_router(module.api)
     dress(
         app,
@@ -131,9 +139,17 @@ async def _open(
     recent = ValkeyRecentRequests(valkey)
     notes = RecentNotes(recent, metrics)
     stack.push_async_callback(notes.close)
+    ledger, prices = PostgresLedger(database), Prices(PostgresPriceStore(database), {ANY_MODEL: settings.first_price()})
+    with suppress(AtriumError):  # the store is out of reach: read as soon as it is there
+        await prices.refresh()
+    await stack.enter_async_context(LedgerWriter(ledger, metrics).running())
     uses = KeyUses(keys)
     traces: list[TenantTraces] = [ValkeyTraces(valkey), IndexTraces(rag_documents, contexts)]
-    jobs = [Job("key_uses", KEY_USES_S, uses.write)]
+    jobs = [
+        Job("key_uses", KEY_USES_S, uses.write),
+        Job("prices", REFRESH_S, prices.refresh),
+        Job("orphans", ORPHANS_S, Orphans(ledger).close),
+    ]
     if settings.object_store_url is not None:
         objects = open_objects(
             settings.object_store_url, region=settings.aws_region, endpoint_url=settings.aws_endpoint_url
@@ -169,7 +185,7 @@ async def _open(
                 KeyRows(keys),
                 DocumentRows(rag_documents, contexts),
                 NoRows("conversations"),
-                NoRows("usage"),
+                UsageRows(ledger),
                 AuditRows(audit),
             ),
             utc_now,
@@ -181,7 +197,8 @@ async def _open(
             timeout=timeout,
             ingest_timeout=timedelta(seconds=settings.ingest_timeout_s),
         ),
-        price=Price(settings.price_prompt_usd_per_mtok, settings.price_completion_usd_per_mtok),
+        usage=UsageService(ledger, prices, now=utc_now),
+        prices=prices,
         trusted_proxies=settings.trusted_proxy_cidrs,
     )
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from datetime import datetime, timedelta
 from typing import Protocol
@@ -22,8 +22,10 @@ from contracts.retrieval import (
 from contracts.tenant import TenantId
 from router.domain.admission import Admission, Ask, Limits, LimitState, Refusal, Used
 from router.domain.limits import Decision, Window
+from router.domain.pricing import Price, PriceList
 from router.domain.recent_request import RecentRequest
 from router.domain.signing_keys import KeySet
+from tenancy.audit import Actor
 
 
 class RateLimiter(Protocol):
@@ -133,5 +135,30 @@ class IssuerKeys(Protocol):
         """Looked up anew first where `kid` is none of them, though not at every call.
 
         Raises DependencyDownError where the issuer has been out of reach for too long.
+        """
+        ...
+
+
+class PriceStore(Protocol):
+    """The versions of the platform's price list. Every method raises DependencyDownError."""
+
+    async def latest(self) -> PriceList | None:
+        """None before the first."""
+        ...
+
+    async def version(self, version: int) -> PriceList | None: ...
+
+    async def versions(self, *, before: int | None, limit: int) -> Sequence[PriceList]:
+        """Newest first, those below `before`."""
+        ...
+
+    async def seed(self, prices: Mapping[str, Price], author: str) -> PriceList:
+        """The first version, unless there is one; returns the latest."""
+        ...
+
+    async def add(self, prices: Mapping[str, Price], *, by: Actor, expected: frozenset[int] | None = None) -> PriceList:
+        """A new version, valid from now on, with its audit event in the platform's chain.
+
+        Raises PreconditionFailedError where the latest is not among `expected`.
         """
         ...

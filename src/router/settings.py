@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+from decimal import Decimal
 from enum import StrEnum
 from typing import Annotated, Self
 from urllib.parse import urlsplit
@@ -12,6 +13,7 @@ from pydantic import Field, IPvAnyNetwork, SecretStr, field_validator, model_val
 from pydantic_settings import NoDecode
 
 from contracts.context import Role
+from router.domain.pricing import Price, nano_per_token
 from servicekit.settings import ServiceSettings, refuse_placeholder
 from servicekit.tokens import load_signing_key
 
@@ -53,8 +55,9 @@ class Settings(ServiceSettings):
     atrium_bootstrap_key: SecretStr | None = None
     request_timeout_s: float = Field(default=120.0, gt=0, le=3_600)
     ingest_timeout_s: float = Field(default=600.0, gt=0, le=3_600)
-    price_prompt_usd_per_mtok: float = Field(default=0.10, ge=0, description="USD per million prompt tokens")
-    price_completion_usd_per_mtok: float = Field(default=0.40, ge=0, description="USD per million completion tokens")
+    price_prompt_usd_per_mtok: Decimal = Decimal("0.10")
+    price_cached_usd_per_mtok: Decimal | None = None
+    price_completion_usd_per_mtok: Decimal = Decimal("0.40")
 
     @field_validator("auth_mode", mode="before")
     @classmethod
@@ -65,6 +68,13 @@ class Settings(ServiceSettings):
     @classmethod
     def _list(cls, value: object) -> object:
         return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
+
+    @field_validator("price_prompt_usd_per_mtok", "price_cached_usd_per_mtok", "price_completion_usd_per_mtok")
+    @classmethod
+    def _price(cls, value: Decimal | None) -> Decimal | None:
+        if value is not None:
+            nano_per_token(value)
+        return value
 
     @field_validator("jwks_url")
     @classmethod
@@ -109,6 +119,15 @@ class Settings(ServiceSettings):
     def signing_key(self) -> Ed25519PrivateKey:
         assert self.service_signing_key is not None  # noqa: S101  proved by the validator above
         return load_signing_key(self.service_signing_key.get_secret_value())
+
+    def first_price(self) -> Price:
+        """Of every model, in a store that has no price list yet."""
+        prompt, cached = self.price_prompt_usd_per_mtok, self.price_cached_usd_per_mtok
+        return Price(
+            nano_per_token(prompt),
+            nano_per_token(prompt if cached is None else cached),
+            nano_per_token(self.price_completion_usd_per_mtok),
+        )
 
     @model_validator(mode="after")
     def _header_mode_stays_home(self) -> Self:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+import secrets
 from collections.abc import AsyncIterator, Sequence
 from datetime import UTC, date, datetime, timedelta
 from typing import NamedTuple
@@ -15,6 +16,7 @@ from hypothesis import strategies as st
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 
+from cli.local.postgres import SERVICE_ROLE, migrate
 from contracts.tenant import TenantId
 from stores.postgres import Database
 from support.catalog import waits_for_a_lock
@@ -399,6 +401,32 @@ async def test_the_service_role_itself_can_write_nothing(real: World) -> None:
         with pytest.raises(DBAPIError, match="permission denied"):
             async with real.database.tenant(tenant) as connection:
                 await connection.execute(text(statement), {"tenant": str(tenant)})
+
+
+async def test_an_owner_of_the_schema_who_is_no_superuser_is_enough(postgres: Addresses) -> None:
+    """As on RDS, where row-level security holds for the owner's functions too."""
+    name = f"t{secrets.token_hex(4)}"
+    url = postgres.url.replace("/atrium?", f"/{name}?")
+    with psycopg.connect(postgres.owner_url, autocommit=True) as root:
+        root.execute(f"CREATE ROLE {name} LOGIN NOSUPERUSER NOBYPASSRLS".encode())
+        root.execute(f"CREATE DATABASE {name} OWNER {name}".encode())
+        try:
+            migrate(url.replace(f"{SERVICE_ROLE}@", f"{name}@"))
+            async with opened(url) as database:
+                world = World(PostgresLedger(database), postgres_stores(database), database)
+                tenant = await world.tenant()
+                await world.ledger.write([so_far(tenant, "e1", 1), so_far(tenant, "e2", 1), an_event(tenant, "e3")])
+                assert await world.ledger.close_orphans(-1) == 2
+                await world.ledger.write([an_event(tenant, "e1"), so_far(tenant, "e2", 5)])
+                assert await world.total(tenant) == Counts(3, 30, 12, 15, 6_000 + 1_500)
+                deletions = PostgresDeletionStore(database)
+                await deletions.begin(tenant, by=ALICE)
+                done = await deletions.finish(tenant, by=ALICE, proof={})
+                assert done is not None
+                assert done.removed["postgres.usage_events"] == 3
+        finally:
+            root.execute(f"DROP DATABASE {name} WITH (FORCE)".encode())
+            root.execute(f"DROP ROLE {name}".encode())
 
 
 _KEPT_AND_COUNTED = """

@@ -40,6 +40,8 @@ MAY = {
     "DELETE /tenant/{tenant_id}/keys/{key_id}": ADMINS,
     "GET /tenant/{tenant_id}/audit": ADMINS,
     "GET /tenant/{tenant_id}/export": ADMINS,
+    "GET /tenant/{tenant_id}/usage": ADMINS,
+    "GET /tenant/{tenant_id}/invoice": ADMINS,
     "GET /tenants": PLATFORM,
     "POST /tenants": PLATFORM,
     "DELETE /tenants/{tenant_id}": PLATFORM,
@@ -50,6 +52,8 @@ MAY = {
     "POST /keys/{key_id}/rotate": PLATFORM,
     "DELETE /keys/{key_id}": PLATFORM,
     "GET /audit": PLATFORM,
+    "GET /prices": PLATFORM,
+    "POST /prices": PLATFORM,
 }
 
 

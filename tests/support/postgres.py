@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
+import psutil
 import psycopg
 
 from cli.local.postgres import DATABASE, Postgres, migrate
@@ -50,6 +51,21 @@ def fresh_database(server: Addresses) -> Iterator[Addresses]:
     finally:
         with psycopg.connect(server.owner_url, autocommit=True) as owner:
             owner.execute(f"DROP DATABASE {name} WITH (FORCE)".encode())
+
+
+@contextmanager
+def frozen(server: Postgres) -> Iterator[None]:
+    """The server hangs: it neither answers nor closes a connection. Afterwards it goes on as if nothing had been."""
+    postmaster = psutil.Process(int((server.data_dir / "postmaster.pid").read_text(encoding="ascii").split()[0]))
+    postmaster.suspend()  # first, so that it starts no further process
+    processes = [*postmaster.children(recursive=True), postmaster]
+    for process in processes:
+        process.suspend()
+    try:
+        yield
+    finally:
+        for process in processes:
+            process.resume()
 
 
 @contextmanager

@@ -13,7 +13,6 @@ from observability.record import record_of
 from router.domain.access import OF_PLATFORM, ROUTES, Permission, Principal
 from router.domain.caller import Caller, actor_of
 from router.domain.client_address import Network, client_address
-from router.domain.pricing import Price
 from router.service.access import Access, require, require_same
 from router.service.audit import AuditService
 from router.service.chat import ChatService
@@ -24,7 +23,9 @@ from router.service.dry_run import DryRunService
 from router.service.export import TenantExport
 from router.service.identity import Credentials, Identity, is_disguised, is_private_name, tenant_id_from
 from router.service.keys import KeyService
+from router.service.prices import Prices
 from router.service.tenants import TenantService
+from router.service.usage import UsageService
 from router.settings import is_loopback
 from tenancy.audit import Actor
 
@@ -42,7 +43,8 @@ class Services:
     audit: AuditService
     export: TenantExport
     documents: DocumentService
-    price: Price
+    usage: UsageService
+    prices: Prices
     trusted_proxies: tuple[Network, ...] = ()
 
 

@@ -22,9 +22,11 @@ class Permission(StrEnum):
     KEYS = "keys"
     AUDIT_READ = "audit:read"
     EXPORT = "export"
+    USAGE_READ = "usage:read"
     TENANTS = "tenants"
     PLATFORM_KEYS = "platform:keys"
     PLATFORM_AUDIT = "platform:audit"
+    PRICES = "platform:prices"
 
 
 _USER = frozenset({Permission.CHAT, Permission.SEARCH, Permission.DOCUMENTS_READ})
@@ -35,6 +37,7 @@ _ADMIN = _SERVICE | {
     Permission.KEYS,
     Permission.AUDIT_READ,
     Permission.EXPORT,
+    Permission.USAGE_READ,
 }
 
 GRANTS: Mapping[Role, frozenset[Permission]] = {
@@ -44,11 +47,17 @@ GRANTS: Mapping[Role, frozenset[Permission]] = {
     Role.PLATFORM_ADMIN: frozenset(Permission),
 }
 
-OF_PLATFORM = frozenset({Permission.TENANTS, Permission.PLATFORM_KEYS, Permission.PLATFORM_AUDIT})
+OF_PLATFORM = frozenset({Permission.TENANTS, Permission.PLATFORM_KEYS, Permission.PLATFORM_AUDIT, Permission.PRICES})
 """Belong to no tenant, so a suspended or unknown one is no reason to refuse them."""
 
 WHILE_SUSPENDED = frozenset(
-    {Permission.CONFIG_READ, Permission.DOCUMENTS_READ, Permission.AUDIT_READ, Permission.EXPORT}
+    {
+        Permission.CONFIG_READ,
+        Permission.DOCUMENTS_READ,
+        Permission.AUDIT_READ,
+        Permission.EXPORT,
+        Permission.USAGE_READ,
+    }
 )
 """A suspended tenant may look at what it has and take it away. It may use and change nothing."""
 
@@ -75,6 +84,8 @@ ROUTES: Mapping[tuple[str, str], Permission] = {
     ("DELETE", "/tenant/{tenant_id}/keys/{key_id}"): Permission.KEYS,
     ("GET", "/tenant/{tenant_id}/audit"): Permission.AUDIT_READ,
     ("GET", "/tenant/{tenant_id}/export"): Permission.EXPORT,
+    ("GET", "/tenant/{tenant_id}/usage"): Permission.USAGE_READ,
+    ("GET", "/tenant/{tenant_id}/invoice"): Permission.USAGE_READ,
     ("GET", "/tenants"): Permission.TENANTS,
     ("POST", "/tenants"): Permission.TENANTS,
     ("DELETE", "/tenants/{tenant_id}"): Permission.TENANTS,
@@ -85,6 +96,8 @@ ROUTES: Mapping[tuple[str, str], Permission] = {
     ("POST", "/keys/{key_id}/rotate"): Permission.PLATFORM_KEYS,
     ("DELETE", "/keys/{key_id}"): Permission.PLATFORM_KEYS,
     ("GET", "/audit"): Permission.PLATFORM_AUDIT,
+    ("GET", "/prices"): Permission.PRICES,
+    ("POST", "/prices"): Permission.PRICES,
 }
 
 BY_STRENGTH = (Role.PLATFORM_ADMIN, Role.TENANT_ADMIN, Role.SERVICE, Role.TENANT_USER)

@@ -1,22 +1,70 @@
-"""What tokens cost."""
+"""What tokens cost. Money is a whole number of nano-USD (1e-9 USD) everywhere inside; USD are for people and JSON."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
 
-from contracts.chat import Usage
-
-_PER_MILLION = 1_000_000
+ANY_MODEL = "*"
+NANO = 1_000_000_000
+_NANO_PER_TOKEN = 1_000
+"""A USD per million tokens is a thousand nano-USD a token."""
+MAX_USD_PER_MTOK = 1_000_000
+FIRST_VERSION = 1
 
 
 @dataclass(frozen=True, slots=True)
 class Price:
-    """USD per million tokens."""
+    """Nano-USD a token. `cached`: a prompt token that the engine had cached."""
 
-    prompt: float
-    completion: float
+    prompt: int
+    cached: int
+    completion: int
 
-    def of(self, usage: Usage) -> float:
-        """USD, rounded to a billionth."""
-        cost = usage.prompt_tokens * self.prompt + usage.completion_tokens * self.completion
-        return round(cost / _PER_MILLION, 9)
+    def cost(self, prompt_tokens: int, completion_tokens: int, cached_tokens: int = 0) -> int:
+        """Nano-USD. `cached_tokens` are among the `prompt_tokens`."""
+        fresh = prompt_tokens - cached_tokens
+        return fresh * self.prompt + cached_tokens * self.cached + completion_tokens * self.completion
+
+    def worst(self, prompt_tokens: int, completion_tokens: int) -> int:
+        """Nano-USD that so many tokens can cost at most, whatever is cached."""
+        return prompt_tokens * max(self.prompt, self.cached) + completion_tokens * self.completion
+
+
+@dataclass(frozen=True, slots=True)
+class PriceList:
+    """One version, which never changes. Has a price for `*`: that of every model that it does not name."""
+
+    version: int
+    prices: Mapping[str, Price]
+    valid_from: datetime
+    author: str
+
+    def of(self, model: str) -> Price:
+        return self.prices.get(model) or self.prices[ANY_MODEL]
+
+
+def nano_per_token(usd_per_mtok: Decimal) -> int:
+    """Raises ValueError for a price that is not a multiple of 0.001 USD per million tokens, or is none."""
+    if not usd_per_mtok.is_finite() or not 0 <= usd_per_mtok <= MAX_USD_PER_MTOK:
+        raise ValueError(f"a price is between 0 and {MAX_USD_PER_MTOK} USD per million tokens")
+    nano = usd_per_mtok * _NANO_PER_TOKEN
+    if nano != int(nano):
+        raise ValueError("a price is a multiple of 0.001 USD per million tokens: a nano-USD a token")
+    return int(nano)
+
+
+def usd_per_mtok(nano_per_token: int) -> float:
+    return nano_per_token / _NANO_PER_TOKEN
+
+
+def usd(nano_usd: int) -> float:
+    """For JSON: the float nearest to it."""
+    return nano_usd / NANO
+
+
+def usd_text(nano_usd: int) -> str:
+    """To the last digit: `0.000001234`."""
+    return f"{Decimal(nano_usd).scaleb(-9):f}"

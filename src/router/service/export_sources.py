@@ -12,6 +12,7 @@ from router.ports import Documents
 from router.service.contexts import ContextFactory
 from tenancy.audit import Actor
 from tenancy.ports import AuditLog, KeyStore, TenantStore
+from tenancy.usage_ports import Ledger
 
 _PAGE = 200
 _PATIENCE = timedelta(seconds=60)
@@ -81,6 +82,29 @@ class AuditRows:
             for event in events:
                 yield event.as_json()
             after = events[-1].seq
+
+
+class UsageRows:
+    """Every event of the ledger, in order of its id; one that is open has no outcome yet."""
+
+    name = "usage"
+
+    def __init__(self, ledger: Ledger) -> None:
+        self._ledger = ledger
+
+    async def rows(self, tenant_id: TenantId) -> AsyncIterator[Mapping[str, Any]]:
+        after = ""
+        while page := await self._ledger.rows(tenant_id, after=after, limit=_PAGE):
+            for row in page:
+                event = asdict(row.event)
+                del event["tenant_born"]
+                yield {
+                    **event,
+                    "tenant_id": row.event.tenant_id,
+                    "renewed_at": row.renewed_at,
+                    "settled_at": row.settled_at,
+                }
+            after = page[-1].event.event_id
 
 
 class NoRows:
