@@ -170,8 +170,24 @@ class FairQueue:
         if state != "gone" and not tenant.active:
             self._retire(tenant)
 
+    @property
+    def stalled(self) -> bool:
+        """Somebody waits although a place is free: it is kept, and `charge` may make it somebody's."""
+        return self.waiting > 0 and self.in_flight < self.capacity
+
+    @property
+    def active_weight(self) -> float:
+        """Of the tenants of which something waits or runs, together."""
+        return self._active_units / _UNITS
+
+    def position(self, ticket: Ticket) -> int:
+        """Of a waiting request: how many are likely to start before it, itself included (1 is next)."""
+        tenant = ticket.tenant
+        own = next(own for own, other in enumerate(tenant.waiting) if other is ticket)
+        return self._place_in_line(tenant, tenant.units, own)
+
     def positions(self) -> Iterator[tuple[Ticket, int]]:
-        """Every waiting request with how many are likely to start before it, itself included (1 is next)."""
+        """Of all that wait, at once."""
         for tenant in self._tenants.values():
             for own, ticket in enumerate(tenant.waiting):
                 yield ticket, self._place_in_line(tenant, tenant.units, own)
@@ -186,8 +202,11 @@ class FairQueue:
     # Who may
 
     def _least(self) -> _Tenant | None:
-        """The waiting tenant with the least counter; of equals the one with the fewest places. Counters rise without telling the heap, so its keys are only lower
-        bounds: an entry that comes up too early is put back where it belongs."""
+        """The waiting tenant with the least counter; of equals the one with the fewest places.
+
+        Counters rise without telling the heap, so its keys are only lower bounds: an entry that comes up too early is
+        put back where it belongs.
+        """
         while self._order:
             counter, places, number, tenant = self._order[0]
             if number != tenant.entry:
