@@ -4,8 +4,10 @@ Sheng et al., "Fairness in Serving Large Language Models" (OSDI 2024), with weig
 free for whoever has less than its share of them, so that a newcomer need not wait for the end of a long answer.
 
 A tenant's counter is the tokens it has used, divided by its weight; the next free place goes to the waiting tenant with
-the least. Whoever begins to wait is lifted to the least counter of those that wait already: being away earns nothing.
-Prompt and completion tokens count the same, as they do in a tenant's limits.
+the least. What its running requests are expected to use yet, by its last ones, is added for this choice alone (the
+paper's length prediction): places that become free together then do not all go to one tenant. Whoever begins to wait is
+lifted to the counter of who is next: being away earns nothing. Prompt and completion tokens count the same, as they do
+in a tenant's limits.
 """
 
 from __future__ import annotations
@@ -53,7 +55,8 @@ class Ticket:
     expected_tokens: int
     state: Literal["waiting", "running", "gone"] = "waiting"
     started_at: float = 0.0
-    charged: int = 0
+    used: int = 0
+    forecast: int = 0
 
     @property
     def tenant_id(self) -> TenantId:
@@ -67,10 +70,16 @@ class _Tenant:
     tenant_id: TenantId
     units: int
     counter: float
+    to_come: float = 0.0
+    mean_tokens: float | None = None
     waiting: OrderedDict[Ticket, None] = field(default_factory=OrderedDict)
     running: int = 0
     entry: int = 0
     idle: int = 0
+
+    @property
+    def key(self) -> float:
+        return self.counter + self.to_come
 
     @property
     def active(self) -> bool:
@@ -146,14 +155,17 @@ class FairQueue:
         self.in_flight += 1
         tenant.running += 1
         ticket.state, ticket.started_at = "running", now
-        self._set_charge(ticket, ticket.expected_tokens)
+        mean = tenant.mean_tokens
+        ticket.forecast = ticket.expected_tokens if mean is None else round(mean)
+        tenant.to_come += ticket.forecast * _UNITS / ticket.units
+        self._charge(ticket, ticket.expected_tokens)
         self._after_waiting(tenant)
         return ticket
 
     def charge(self, ticket: Ticket, tokens: int) -> None:
         """What a running request has used so far, in all: prompt and completion."""
         if ticket.state == "running":
-            self._set_charge(ticket, tokens)
+            self._charge(ticket, tokens)
 
     def leave(self, ticket: Ticket, now: float) -> None:
         """Done, given up or broken, waiting or running: its place is free, its charge stays. Again changes nothing."""
@@ -166,6 +178,8 @@ class FairQueue:
         elif state == "running":
             self.in_flight -= 1
             tenant.running -= 1
+            tenant.mean_tokens = _mean(tenant.mean_tokens, ticket.used)
+            self._forget_forecast(ticket)
             self._mean_s = _mean(self._mean_s, max(0.0, now - ticket.started_at))
         if state != "gone" and not tenant.active:
             self._retire(tenant)
@@ -196,24 +210,28 @@ class FairQueue:
         """Of the tenants that are remembered: for tests and for looking inside."""
         return {tenant_id: tenant.counter for tenant_id, tenant in self._tenants.items()}
 
+    def keys(self) -> dict[TenantId, float]:
+        """The counters with what is to come: the waiting tenant with the least is next."""
+        return {tenant_id: tenant.key for tenant_id, tenant in self._tenants.items()}
+
     def __len__(self) -> int:
         return self.waiting + self.in_flight
 
     # Who may
 
     def _least(self) -> _Tenant | None:
-        """The waiting tenant with the least counter; of equals the one with the fewest places.
+        """The waiting tenant that is next; of equals the one with the fewest places.
 
-        Counters rise without telling the heap, so its keys are only lower bounds: an entry that comes up too early is
+        Keys rise without telling the heap, so those in it are only lower bounds: an entry that comes up too early is
         put back where it belongs.
         """
         while self._order:
-            counter, places, number, tenant = self._order[0]
+            key, places, number, tenant = self._order[0]
             if number != tenant.entry:
                 heapq.heappop(self._order)
-            elif counter < tenant.counter or places < tenant.running:
+            elif key < tenant.key or places < tenant.running:
                 tenant.entry = self._number()
-                heapq.heapreplace(self._order, (tenant.counter, tenant.running, tenant.entry, tenant))
+                heapq.heapreplace(self._order, (tenant.key, tenant.running, tenant.entry, tenant))
             else:
                 return tenant
         return None
@@ -255,13 +273,25 @@ class FairQueue:
 
     # Counters
 
-    def _set_charge(self, ticket: Ticket, tokens: int) -> None:
-        tenant = ticket.tenant
-        difference = tokens - ticket.charged
-        ticket.charged = tokens
-        tenant.counter += difference * _UNITS / ticket.units
-        if difference < 0 and tenant.waiting:
+    def _charge(self, ticket: Ticket, tokens: int) -> None:
+        """As much less is to come, down to nothing."""
+        tenant, before = ticket.tenant, ticket.used
+        ticket.used = tokens
+        tenant.counter += (tokens - before) * _UNITS / ticket.units
+        covered = min(tokens, ticket.forecast) - min(before, ticket.forecast)
+        tenant.to_come -= covered * _UNITS / ticket.units
+        if tokens < before and tenant.waiting:
             self._enter_order(tenant)  # the heap must learn of a key that falls
+
+    def _forget_forecast(self, ticket: Ticket) -> None:
+        tenant = ticket.tenant
+        left = ticket.forecast - min(ticket.used, ticket.forecast)
+        if not tenant.running:
+            tenant.to_come = 0.0  # what rounding has left of it
+        elif left:
+            tenant.to_come -= left * _UNITS / ticket.units
+        if left and tenant.waiting:
+            self._enter_order(tenant)
 
     def _raise_floor(self, counter: float) -> None:
         self._floor = max(self._floor, counter)
@@ -298,7 +328,7 @@ class FairQueue:
 
     def _enter_order(self, tenant: _Tenant) -> None:
         tenant.entry = self._number()
-        heapq.heappush(self._order, (tenant.counter, tenant.running, tenant.entry, tenant))
+        heapq.heappush(self._order, (tenant.key, tenant.running, tenant.entry, tenant))
         if len(self._order) > 2 * self._waiting_tenants + 64:
             self._order = [entry for entry in self._order if entry[2] == entry[3].entry]
             heapq.heapify(self._order)
