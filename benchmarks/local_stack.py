@@ -9,7 +9,7 @@ import sys
 import tempfile
 import time
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -47,30 +47,56 @@ class Bench:
 
 @contextmanager
 def running_bench(*, interval_ms: float) -> Iterator[Bench]:
-    """Everything is ended when this is left."""
+    """The stack in front of an imitation of an engine. Everything is ended when this is left."""
+    with (
+        running_engine(f"--interval-ms={interval_ms}") as (engine, process),
+        running_stack(engine, process) as bench,
+    ):
+        yield bench
+
+
+@contextmanager
+def running_engine(*options: str) -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
+    """The imitation in a process of its own."""
+    script = str(ROOT / "tests" / "support" / "imitation_engine.py")
+    with running_server(lambda port: [sys.executable, script, f"--port={port}", *options]) as running:
+        yield running
+
+
+@contextmanager
+def running_server(
+    command: Callable[[int], list[str]], environment: Mapping[str, str] | None = None, *, within_s: float = 30
+) -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
+    """An engine of any kind on a free port, once it is healthy."""
+    claims = PortClaims()
+    port = claims.prefer(18_100)
+    claims.release()
+    url = f"http://127.0.0.1:{port}"
+    process = subprocess.Popen(command(port), env={**os.environ, **(environment or {})})
+    try:
+        _wait_for(f"{url}/health", within_s)
+        yield url, process
+    finally:
+        process.terminate()
+        process.wait(30)
+
+
+@contextmanager
+def running_stack(
+    engine: str, process: subprocess.Popen[bytes], environment: Mapping[str, str] | None = None
+) -> Iterator[Bench]:
+    """What `atrium up` starts in front of an engine that runs already."""
     with tempfile.TemporaryDirectory(prefix="atrium-bench-") as folder:
         claims = PortClaims()
-        engine_port, router_port = claims.prefer(18_100), claims.prefer(18_080)
+        router_port = claims.prefer(18_080)
         claims.release()
-        engine = f"http://127.0.0.1:{engine_port}"
-        process = subprocess.Popen(
-            [
-                sys.executable,
-                str(ROOT / "tests" / "support" / "imitation_engine.py"),
-                f"--port={engine_port}",
-                f"--interval-ms={interval_ms}",
-            ]
-        )
         up = [str(ATRIUM), "up", "--detach", "--no-examples", f"--data-dir={folder}", f"--port={router_port}"]
+        variables = {**os.environ, **(environment or {}), "ATRIUM_BOOTSTRAP_KEY": PLATFORM_KEY}
         try:
-            _wait_for(f"{engine}/health")
-            environment = {**os.environ, "ATRIUM_BOOTSTRAP_KEY": PLATFORM_KEY}
-            subprocess.run([*up, f"--vllm-url={engine}"], check=True, env=environment, stdout=subprocess.DEVNULL)
+            subprocess.run([*up, f"--vllm-url={engine}"], check=True, env=variables, stdout=subprocess.DEVNULL)
             yield Bench(f"http://127.0.0.1:{router_port}", engine, {**_services(Path(folder)), "engine": _own(process)})
         finally:
             subprocess.run([str(ATRIUM), "down", f"--data-dir={folder}"], check=False, stdout=subprocess.DEVNULL)
-            process.terminate()
-            process.wait(10)
 
 
 def _services(data_dir: Path) -> dict[str, psutil.Process]:
@@ -96,8 +122,8 @@ def _tree_cpu(process: psutil.Process) -> float:
     return total
 
 
-def _wait_for(url: str) -> None:
-    until = time.monotonic() + 30
+def _wait_for(url: str, within_s: float) -> None:
+    until = time.monotonic() + within_s
     while True:
         try:
             with urllib.request.urlopen(url, timeout=1):  # noqa: S310  our own loopback address

@@ -10,6 +10,7 @@ from typing import Protocol
 from contracts.chat import TurnEvent, TurnRequest
 from contracts.classification import ClassifyRequest, ClassifyResponse
 from contracts.context import TenantContext
+from contracts.pools import PoolState
 from contracts.retrieval import (
     DocumentInfo,
     DocumentPage,
@@ -22,6 +23,7 @@ from contracts.retrieval import (
 from contracts.tenant import TenantId
 from router.domain.admission import Admission, Ask, Limits, LimitState, Refusal, Used
 from router.domain.limits import Decision, Window
+from router.domain.pool_share import Demand
 from router.domain.pricing import Price, PriceList
 from router.domain.recent_request import RecentRequest
 from router.domain.signing_keys import KeySet
@@ -85,6 +87,27 @@ class Orchestrator(Protocol):
 
         Raises UpstreamError, UpstreamTimeoutError, and what the orchestrator raised.
         """
+        ...
+
+
+class PoolStates(Protocol):
+    """How busy the engines are, as the orchestrator last heard."""
+
+    async def pools(self) -> Mapping[str, PoolState]:
+        """By the pool's name. Raises UpstreamError, UpstreamTimeoutError."""
+        ...
+
+
+class Heartbeats(Protocol):
+    """By which the routers know of each other. Raises DependencyDownError."""
+
+    async def beat(self, router_id: str, demands: Mapping[str, Demand]) -> Mapping[str, Mapping[str, Demand]]:
+        """Tell what this router asks of each pool; returns what every router told within the last two seconds, by its
+        id and then by pool, this one's included."""
+        ...
+
+    async def leave(self, router_id: str) -> None:
+        """This router tells no more: the others need not wait for two seconds."""
         ...
 
 

@@ -25,6 +25,9 @@ QUIET_S = 5.0
 
 _CHANGES = "atrium:changes"
 """A pub/sub channel, not a key: it holds nothing."""
+_ROUTERS = "atrium:routers"
+"""A hash of the routers that live: the one key without a tenant. No tenant's key begins so: theirs have a brace."""
+_BEAT = Path(__file__).with_name("heartbeat.lua")
 _SCAN = 1_000
 
 
@@ -50,6 +53,7 @@ class Valkey:
         )
         self._url = url
         self._client: Redis = Redis.from_pool(pool)
+        self._beat = self._client.register_script(_BEAT.read_text(encoding="utf-8"))
 
     def script(self, path: Path) -> Script:
         """A Lua script that Valkey runs as one atomic step; sent once, then called by its hash."""
@@ -82,6 +86,17 @@ class Valkey:
                     asked = message is None
                 if message is not None and message["type"] == "message":
                     yield bytes(message["data"]).decode(errors="replace")
+
+    async def beat(self, name: str, text: str, *, lives_s: float) -> dict[str, str]:
+        """Tell `text` under this name (empty: no more), and get what each told within `lives_s`, by Valkey's clock.
+
+        Of processes and not of tenants: no tenant's data may be in it. Raises DependencyDownError.
+        """
+        with _out_of_reach():
+            async with asyncio.timeout(CALL_TIMEOUT_S):
+                found = await self._beat(keys=[_ROUTERS], args=[name, text, round(lives_s * 1000)])
+        texts = [bytes(item).decode() for item in found]
+        return dict(zip(texts[::2], texts[1::2], strict=True))
 
     async def forget_tenant(self, tenant_id: TenantId) -> int:
         """Delete every key of the tenant; returns how many there were. Raises DependencyDownError."""

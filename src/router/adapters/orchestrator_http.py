@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
+from datetime import timedelta
 
 import aiohttp
 import orjson
@@ -13,9 +14,11 @@ from contracts.chat import TURN_EVENT, TokenEvent, TurnEvent, TurnRequest
 from contracts.classification import ClassifyRequest, ClassifyResponse
 from contracts.context import Audience, TenantContext
 from contracts.errors import UpstreamError
+from contracts.pools import PoolsResponse, PoolState
 from servicekit.client import ServiceClient, bearer
-from servicekit.tokens import TokenSigner
+from servicekit.tokens import TokenSigner, utc_now
 
+POOLS_WITHIN_S = 0.4
 _TOKEN_LINE = b'{"event":"token",'
 
 
@@ -44,6 +47,14 @@ class HttpOrchestrator:
         if len(answer.decisions) != len(request.queries):
             raise UpstreamError("the orchestrator decided over another number of queries than were sent")
         return answer
+
+    async def pools(self) -> Mapping[str, PoolState]:
+        deadline = utc_now() + timedelta(seconds=POOLS_WITHIN_S)
+        content = await self._client.read("GET", "/v1/pools", headers={}, deadline=deadline)
+        try:
+            return PoolsResponse.model_validate_json(content).pools
+        except ValidationError as error:
+            raise UpstreamError("the orchestrator sent an answer of another shape") from error
 
     def _headers(self, context: TenantContext) -> dict[str, str]:
         return {
