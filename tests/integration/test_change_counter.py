@@ -1,4 +1,4 @@
-"""The change counter in PostgreSQL: in the order of commit, for everything that routers remember, and for nothing else."""
+"""The change counter in PostgreSQL: in the order of commit, for all that routers remember, and nothing else."""
 
 from __future__ import annotations
 
@@ -108,10 +108,14 @@ async def test_a_poller_misses_none_of_many_writers(world: World) -> None:
 async def test_what_is_rolled_back_is_not_told(world: World) -> None:
     tenant = await world.stores.add()
     seq = await world.changes.last()
-    with pytest.raises(ValueError, match="broken off"):
+
+    async def broken_off() -> None:
         async with world.database.tenant(tenant) as connection:
             await connection.execute(_SUSPEND, {"tenant": str(tenant)})
             raise ValueError("broken off")
+
+    with pytest.raises(ValueError, match="broken off"):
+        await broken_off()
     assert await world.changes.after(seq) == (seq, [])
 
 
