@@ -36,7 +36,10 @@ WITHOUT_A_TENANT = {
         "stores/postgres.py": {"scope"},
         "tenancy/postgres_deletions.py": {"held", "note", "unfinished"},
     },
-    "tenant_as_platform": {"tenancy/postgres_deletions.py": {"begin", "purge", "finish"}},
+    "tenant_as_platform": {
+        "tenancy/postgres_deletions.py": {"begin", "purge", "finish"},
+        "tenancy/postgres_tenants.py": {"create", "set_state"},
+    },
 }
 """Which functions open a transaction that is not one tenant's alone."""
 UNSAFE = {"pickle", "marshal", "shelve", "dill", "joblib"}
