@@ -84,6 +84,7 @@ class ChatAnswer(BaseModel):
     usage: Usage
     cost_usd_estimate: float
     latency_ms: float
+    queue_ms: float = 0.0
     config_version: int
 
 

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import logging
+import uuid
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from datetime import timedelta
+from functools import partial
 
 import aiohttp
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -21,18 +23,24 @@ from router.adapters.jwks_http import HttpIssuerKeys, Patience
 from router.adapters.orchestrator_http import HttpOrchestrator
 from router.adapters.postgres_prices import PostgresPriceStore
 from router.adapters.tenant_traces import ObjectTraces, ValkeyTraces
-from router.adapters.valkey_limiter import ValkeyLimiter
+from router.adapters.valkey_admissions import ValkeyAdmissions
+from router.adapters.valkey_heartbeats import ValkeyHeartbeats
 from router.adapters.valkey_recent import ValkeyRecentRequests
 from router.api import audit as audit_api
 from router.api import chat, configs, documents, dry_run, exports, tenants
 from router.api import keys as keys_api
+from router.api import limits as limits_api
 from router.api import prices as prices_api
 from router.api import usage as usage_api
 from router.api.dependencies import Services, gate
+from router.api.description import described
 from router.domain.claims import ClaimRules
 from router.domain.policy import compile_policy
-from router.domain.pricing import ANY_MODEL
+from router.domain.pricing import ANY_MODEL, Price, nano_per_token
+from router.domain.worst_case import WorstCase
 from router.service.access import Access
+from router.service.accounts import Accounts
+from router.service.admission_gate import AdmissionGate
 from router.service.audit import AuditService
 from router.service.audit_archive import AuditArchive
 from router.service.chat import ChatService
@@ -41,6 +49,7 @@ from router.service.contexts import ContextFactory
 from router.service.deletion import DeletionService, TenantTraces
 from router.service.documents import DocumentService
 from router.service.dry_run import DryRunService
+from router.service.engine_places import EnginePlaces
 from router.service.export import TenantExport
 from router.service.export_sources import AuditRows, ConfigRows, DocumentRows, KeyRows, NoRows, UsageRows
 from router.service.housekeeping import Housekeeping, Job
@@ -50,7 +59,10 @@ from router.service.json_web_tokens import Expected, JsonWebTokens
 from router.service.key_uses import KeyUses
 from router.service.keys import KeyService
 from router.service.ledger_writer import LedgerWriter
+from router.service.limits import LimitService
+from router.service.local_admissions import LocalAdmissions
 from router.service.orphans import ORPHANS_S, Orphans
+from router.service.pool_share import PoolShare
 from router.service.prices import REFRESH_S, Prices
 from router.service.recent import RecentNotes
 from router.service.tenants import TenantService
@@ -64,6 +76,7 @@ from servicekit.tokens import TokenSigner, utc_now
 from stores.objects import open_objects
 from stores.postgres import Database
 from stores.valkey import Valkey
+from stores.valkey_link import ValkeyLink
 from tenancy.announcements import ValkeyAnnouncements
 from tenancy.feed import ChangeFeed
 from tenancy.keys import keyed
@@ -79,7 +92,7 @@ from tenancy.postgres_tenants import PostgresTenantStore
 MAX_UPLOAD_BYTES = 6 * MAX_DOCUMENT_BYTES + 64 * 1024
 # The framework reads these before it asks who sent them: small enough to be parsed without holding up others.
 MAX_BODY_BYTES = 2 * 1024 * 1024
-KEY_USES_S, DELETIONS_S, ARCHIVE_S = 15.0, 60.0, 600.0
+KEY_USES_S, DELETIONS_S, ARCHIVE_S, POOLS_S = 15.0, 60.0, 600.0, 0.5
 
 _logger = logging.getLogger("atrium.router")
 
@@ -99,7 +112,20 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app = FastAPI(
         title="Atrium", version="0.1.0", lifespan=lifespan, redirect_slashes=False, dependencies=[Depends(gate)]
     )
-    for module in (chat, documents, configs, dry_run, keys_api, audit_api, exports, usage_api, tenants, prices_api):
+    app.openapi = partial(described, app)  # type: ignore[method-assign]  # as FastAPI's documentation has it
+    for module in (
+        chat,
+        documents,
+        configs,
+        dry_run,
+        keys_api,
+        audit_api,
+        exports,
+        limits_api,
+        usage_api,
+        tenants,
+        prices_api,
+    ):
         app.include_router(module.api)
     dress(
         app,
@@ -124,6 +150,8 @@ async def _open(
     rag = ServiceClient(session, settings.rag_service_url, service="the RAG service")
     checks.update(postgres=database.check, valkey=valkey.check, orchestrator=orchestrator.check)
 
+    with suppress(AtriumError):  # out of reach: `/readyz` says so, and asks again
+        await database.check()
     keys = PostgresKeyStore(database)
     await _bootstrap(settings, keys)
     feed = ChangeFeed(PostgresChangeLog(database), ValkeyAnnouncements(valkey), metrics)
@@ -139,15 +167,22 @@ async def _open(
     recent = ValkeyRecentRequests(valkey)
     notes = RecentNotes(recent, metrics)
     stack.push_async_callback(notes.close)
-    ledger, prices = PostgresLedger(database), Prices(PostgresPriceStore(database), {ANY_MODEL: settings.first_price()})
+    ledger, prices = PostgresLedger(database), Prices(PostgresPriceStore(database), {ANY_MODEL: _first_price(settings)})
     with suppress(AtriumError):  # the store is out of reach: read as soon as it is there
         await prices.refresh()
-    await stack.enter_async_context(LedgerWriter(ledger, metrics).running())
+    places = EnginePlaces(metrics)
+    share = PoolShare(uuid.uuid4().hex, places, turns, ValkeyHeartbeats(valkey), metrics)
+    stack.push_async_callback(share.leave)
+    admissions = await _open_admissions(settings, share, metrics, stack)
+    writer = await stack.enter_async_context(_writer(ledger, metrics))
+    accounts = Accounts(admissions, writer, ledger, prices.get, metrics, now=utc_now)
+    await stack.enter_async_context(accounts.running())
     uses = KeyUses(keys)
     traces: list[TenantTraces] = [ValkeyTraces(valkey), IndexTraces(rag_documents, contexts)]
     jobs = [
         Job("key_uses", KEY_USES_S, uses.write),
         Job("prices", REFRESH_S, prices.refresh),
+        Job("pools", POOLS_S, share.adjust),
         Job("orphans", ORPHANS_S, Orphans(ledger).close),
     ]
     if settings.object_store_url is not None:
@@ -172,7 +207,16 @@ async def _open(
             tokens=_tokens(settings, session, metrics, stack) if AuthMode.JWT in settings.auth_mode else None,
         ),
         access=Access(tenants),
-        chat=ChatService(ValkeyLimiter(valkey), turns, contexts, notes, metrics, timeout=timeout),
+        chat=ChatService(
+            accounts,
+            places,
+            turns,
+            contexts,
+            notes,
+            WorstCase(settings.engine_context_tokens, settings.max_answer_tokens, settings.max_passages_bytes),
+            timeout=timeout,
+        ),
+        limits=LimitService(admissions, ledger, now=utc_now),
         tenants=TenantService(store, keys, tenants, feed, key_secret=_derived(key, b"atrium first admin keys")),
         deletion=deletion,
         configs=ConfigService(store, tenants, feed, recent),
@@ -201,6 +245,34 @@ async def _open(
         prices=prices,
         trusted_proxies=settings.trusted_proxy_cidrs,
     )
+
+
+async def _open_admissions(
+    settings: Settings, share: PoolShare, metrics: PrometheusMetrics, stack: AsyncExitStack
+) -> AdmissionGate:
+    link = ValkeyLink(settings.redis_url.get_secret_value(), metrics)
+    admissions = AdmissionGate(ValkeyAdmissions(link), LocalAdmissions(share.live_routers), metrics)
+    link.listen(admissions.heard)
+    stack.push_async_callback(admissions.close)
+    await stack.enter_async_context(link)
+    return admissions
+
+
+def _first_price(settings: Settings) -> Price:
+    """Of every model, in a store that has no price list yet."""
+    prompt, cached = settings.price_prompt_usd_per_mtok, settings.price_cached_usd_per_mtok
+    return Price(
+        nano_per_token(prompt),
+        nano_per_token(prompt if cached is None else cached),
+        nano_per_token(settings.price_completion_usd_per_mtok),
+    )
+
+
+@asynccontextmanager
+async def _writer(ledger: PostgresLedger, metrics: PrometheusMetrics) -> AsyncIterator[LedgerWriter]:
+    writer = LedgerWriter(ledger, metrics)
+    async with writer.running():
+        yield writer
 
 
 async def _last_uses(uses: KeyUses) -> None:

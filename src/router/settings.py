@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import re
 from decimal import Decimal
 from enum import StrEnum
 from typing import Annotated, Self
@@ -13,9 +14,10 @@ from pydantic import Field, IPvAnyNetwork, SecretStr, field_validator, model_val
 from pydantic_settings import NoDecode
 
 from contracts.context import Role
-from router.domain.pricing import Price, nano_per_token
 from servicekit.settings import ServiceSettings, refuse_placeholder
 from servicekit.tokens import load_signing_key
+
+_BOOTSTRAP_KEY = re.compile(r"[\x21-\x7e]{12,512}")
 
 
 class AuthMode(StrEnum):
@@ -55,6 +57,9 @@ class Settings(ServiceSettings):
     atrium_bootstrap_key: SecretStr | None = None
     request_timeout_s: float = Field(default=120.0, gt=0, le=3_600)
     ingest_timeout_s: float = Field(default=600.0, gt=0, le=3_600)
+    engine_context_tokens: int = Field(default=4_096, ge=64, description="of the engine's model: prompt and answer")
+    max_answer_tokens: int = Field(default=512, ge=1, le=32_768)
+    max_passages_bytes: int = Field(default=6_000, ge=200)
     price_prompt_usd_per_mtok: Decimal = Decimal("0.10")
     price_cached_usd_per_mtok: Decimal | None = None
     price_completion_usd_per_mtok: Decimal = Decimal("0.40")
@@ -99,6 +104,11 @@ class Settings(ServiceSettings):
             raise ValueError("JWT_DEFAULT_ROLE is never platform_admin: name the claim's value in JWT_ROLE_MAP")
         return value
 
+    @field_validator("atrium_bootstrap_key", mode="before")
+    @classmethod
+    def _without_its_line_end(cls, value: object) -> object:
+        return value.strip() if isinstance(value, str) else value
+
     @field_validator("header_role")
     @classmethod
     def _no_platform_by_header(cls, value: Role) -> Role:
@@ -113,21 +123,18 @@ class Settings(ServiceSettings):
         refuse_placeholder("DATABASE_URL", self.database_url.get_secret_value())
         refuse_placeholder("REDIS_URL", self.redis_url.get_secret_value())
         if self.atrium_bootstrap_key is not None:
-            refuse_placeholder("ATRIUM_BOOTSTRAP_KEY", self.atrium_bootstrap_key.get_secret_value())
+            key = self.atrium_bootstrap_key.get_secret_value()
+            refuse_placeholder("ATRIUM_BOOTSTRAP_KEY", key)
+            if not _BOOTSTRAP_KEY.fullmatch(key):
+                raise ValueError(
+                    "ATRIUM_BOOTSTRAP_KEY must have 12 to 512 printable ASCII characters and no space: "
+                    "another one could never be presented"
+                )
         return self
 
     def signing_key(self) -> Ed25519PrivateKey:
         assert self.service_signing_key is not None  # noqa: S101  proved by the validator above
         return load_signing_key(self.service_signing_key.get_secret_value())
-
-    def first_price(self) -> Price:
-        """Of every model, in a store that has no price list yet."""
-        prompt, cached = self.price_prompt_usd_per_mtok, self.price_cached_usd_per_mtok
-        return Price(
-            nano_per_token(prompt),
-            nano_per_token(prompt if cached is None else cached),
-            nano_per_token(self.price_completion_usd_per_mtok),
-        )
 
     @model_validator(mode="after")
     def _header_mode_stays_home(self) -> Self:

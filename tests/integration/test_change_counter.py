@@ -1,4 +1,4 @@
-"""The change counter in PostgreSQL: in the order of commit, for everything that routers remember, and for nothing else."""
+"""The change counter in PostgreSQL: in the order of commit, for all that routers remember, and nothing else."""
 
 from __future__ import annotations
 
@@ -108,10 +108,14 @@ async def test_a_poller_misses_none_of_many_writers(world: World) -> None:
 async def test_what_is_rolled_back_is_not_told(world: World) -> None:
     tenant = await world.stores.add()
     seq = await world.changes.last()
-    with pytest.raises(ValueError, match="broken off"):
+
+    async def broken_off() -> None:
         async with world.database.tenant(tenant) as connection:
             await connection.execute(_SUSPEND, {"tenant": str(tenant)})
             raise ValueError("broken off")
+
+    with pytest.raises(ValueError, match="broken off"):
+        await broken_off()
     assert await world.changes.after(seq) == (seq, [])
 
 
@@ -231,3 +235,24 @@ async def test_caches_on_another_replica_see_what_the_counter_tells(subject: Sub
     await subject.delete()
     await feed.ask()
     assert await tenants.get(subject.tenant) is None
+
+
+async def test_a_counter_that_was_set_back_says_so(world: World) -> None:
+    tenant = await world.stores.add()
+    await world.stores.tenants.set_state(tenant, TenantState.SUSPENDED, by=ALICE)
+    seq = await world.changes.last()
+    assert await world.changes.after(seq + 50) == (seq, [])
+
+
+async def test_the_keys_of_a_tenant_that_is_being_deleted_are_no_news(world: World) -> None:
+    tenant = await world.stores.add()
+    for _ in range(20):
+        await world.stores.keys.add(tenant, new_key(), label="x", role=Role.SERVICE, expires_at=None, by=ALICE)
+    job = await world.deletions.begin(tenant, by=ALICE)
+    seq = await world.changes.last()
+    async with world.deletions.held(job):
+        while await world.deletions.purge(tenant, 1_000):
+            pass
+        assert await world.changes.after(seq) == (seq, [])
+        await world.deletions.finish(tenant, by=ALICE, proof={})
+    assert await world.changes.after(seq) == (seq + 1, [tenant])

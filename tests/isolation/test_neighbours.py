@@ -67,7 +67,7 @@ def test_a_table_shows_each_its_own_rows(own_database: Addresses) -> None:
     for number, tenant in enumerate(NEIGHBOURS, 1):
         found = rows(own_database, tenant)
         assert found.pop("deletions") == {}
-        counts = {table: number for table in ("documents", "chunks")}
+        counts = dict.fromkeys(("documents", "chunks"), number)
         counts |= {"tenants": 1, "audit_heads": 1, "api_keys": number + 1, "tenant_configs": number + 1}
         assert found == {table: {str(tenant): counts.get(table, 2 * number + 1)} for table in found}
 

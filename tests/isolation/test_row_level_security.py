@@ -193,7 +193,7 @@ def test_a_config_version_and_an_audit_event_can_be_neither_changed_nor_deleted(
 
 def test_nor_do_they_go_with_their_tenant(service: psycopg.Connection, tenant: TenantId) -> None:
     become(service, tenant)
-    with pytest.raises(errors.ForeignKeyViolation):
+    with pytest.raises(errors.InsufficientPrivilege):
         service.execute("DELETE FROM tenants")
 
 

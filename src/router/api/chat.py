@@ -102,7 +102,11 @@ class _Answering:
             case UsageEvent():
                 return {**event.usage.model_dump(), "cost_usd_estimate": turn.account.cost_usd}
             case DoneEvent():
-                return {"finish_reason": event.finish_reason, "latency_ms": self._elapsed_ms()}
+                return {
+                    "finish_reason": event.finish_reason,
+                    "latency_ms": self._elapsed_ms(),
+                    "queue_ms": turn.queue_ms,
+                }
             case RefusalEvent():
                 return event.refusal.model_dump()
             case ErrorEvent():
@@ -138,6 +142,7 @@ class _Answering:
             usage=transcript.usage,
             cost_usd_estimate=turn.account.cost_usd,
             latency_ms=self._elapsed_ms(),
+            queue_ms=turn.queue_ms,
             config_version=turn.config_version,
         )
 

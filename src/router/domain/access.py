@@ -15,6 +15,7 @@ class Permission(StrEnum):
     """Asks for no identity."""
     CHAT = "chat"
     SEARCH = "search"
+    LIMITS_READ = "limits:read"
     DOCUMENTS_READ = "documents:read"
     DOCUMENTS_WRITE = "documents:write"
     CONFIG_READ = "config:read"
@@ -29,7 +30,7 @@ class Permission(StrEnum):
     PRICES = "platform:prices"
 
 
-_USER = frozenset({Permission.CHAT, Permission.SEARCH, Permission.DOCUMENTS_READ})
+_USER = frozenset({Permission.CHAT, Permission.SEARCH, Permission.DOCUMENTS_READ, Permission.LIMITS_READ})
 _SERVICE = _USER | {Permission.DOCUMENTS_WRITE}
 _ADMIN = _SERVICE | {
     Permission.CONFIG_READ,
@@ -54,12 +55,15 @@ WHILE_SUSPENDED = frozenset(
     {
         Permission.CONFIG_READ,
         Permission.DOCUMENTS_READ,
+        Permission.LIMITS_READ,
         Permission.AUDIT_READ,
         Permission.EXPORT,
         Permission.USAGE_READ,
     }
 )
 """A suspended tenant may look at what it has and take it away. It may use and change nothing."""
+
+BY_PLATFORM_WHILE_SUSPENDED = frozenset(Permission) - {Permission.CHAT, Permission.SEARCH}
 
 ROUTES: Mapping[tuple[str, str], Permission] = {
     ("GET", "/healthz"): Permission.OPEN,
@@ -82,6 +86,7 @@ ROUTES: Mapping[tuple[str, str], Permission] = {
     ("POST", "/tenant/{tenant_id}/keys"): Permission.KEYS,
     ("POST", "/tenant/{tenant_id}/keys/{key_id}/rotate"): Permission.KEYS,
     ("DELETE", "/tenant/{tenant_id}/keys/{key_id}"): Permission.KEYS,
+    ("GET", "/tenant/{tenant_id}/limits"): Permission.LIMITS_READ,
     ("GET", "/tenant/{tenant_id}/audit"): Permission.AUDIT_READ,
     ("GET", "/tenant/{tenant_id}/export"): Permission.EXPORT,
     ("GET", "/tenant/{tenant_id}/usage"): Permission.USAGE_READ,

@@ -8,7 +8,7 @@ from contracts.chat import Route
 from contracts.tenant import TenantId
 from router.domain.admission import Limits
 from router.domain.limits import Window
-from router.domain.pricing import NANO_USD
+from router.domain.pricing import NANO
 from router.domain.refusal import RefusalRules
 from tenancy.config import TenantConfig
 from tenancy.ports import Revision, TenantRecord, TenantState
@@ -56,7 +56,7 @@ def compile_policy(record: TenantRecord) -> Policy:
         config.rate_limit_per_hour,
         config.tokens_per_minute,
         config.max_concurrent_requests,
-        None if budget is None else round(budget * NANO_USD),
+        None if budget is None else round(budget * NANO),
     )
     routes = config.all_routes()
     longest = max(len((route.system_prompt or "").encode()) for route in routes)

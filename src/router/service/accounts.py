@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -21,7 +21,7 @@ from observability.logging import log
 from observability.metrics import Metrics
 from router.domain.admission import MONTHLY_BUDGET, RENEW_S, Admission, Ask, Limits, Used, month_of
 from router.domain.caller import Caller
-from router.domain.pricing import NANO_USD, PriceList
+from router.domain.pricing import PriceList, usd
 from router.domain.transcript import Transcript
 from router.domain.worst_case import Bounds
 from router.ports import Admissions
@@ -57,11 +57,13 @@ class Account:
 
     @property
     def cost_nano_usd(self) -> int:
-        return self.prices.of(self.transcript.model).cost(self.transcript.usage)
+        usage = self.transcript.usage
+        price = self.prices.of(self.transcript.model)
+        return price.cost(usage.prompt_tokens, usage.completion_tokens, usage.cached_tokens)
 
     @property
     def cost_usd(self) -> float:
-        return self.cost_nano_usd / NANO_USD
+        return usd(self.cost_nano_usd)
 
     def used(self) -> Used:
         return Used(self.transcript.usage.total_tokens, self.cost_nano_usd)
@@ -96,7 +98,7 @@ class Accounts:
         admissions: Admissions,
         writer: LedgerWriter,
         ledger: Ledger,
-        prices: Callable[[], PriceList],
+        prices: Callable[[], Awaitable[PriceList]],
         metrics: Metrics,
         *,
         now: Callable[[], datetime],
@@ -117,8 +119,8 @@ class Accounts:
         """Raises RateLimitedError; OverloadedError while the ledger is too far behind; DependencyDownError."""
         if self._writer.full:
             raise OverloadedError("usage cannot be recorded fast enough", retry_after_s=2)
-        prices, started_at = self._prices(), self._now()
-        worst = prices.worst_cost(bounds.prompt, bounds.answer)
+        prices, started_at = await self._prices(), self._now()
+        worst = max(price.worst(bounds.prompt, bounds.answer) for price in prices.prices.values())
         ask = Ask(lease_id, bounds.total, worst, deadline_s)
         admission = await self._admit(caller, ask, month_of(started_at))
         account = Account(caller, lease_id, user_id, session_id, started_at, admission, prices)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import uuid
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping
-from contextlib import aclosing, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, aclosing, asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -28,6 +28,7 @@ from router.domain.worst_case import Bounds, WorstCase
 from router.ports import Orchestrator
 from router.service.accounts import Account, Accounts
 from router.service.contexts import Asker, ContextFactory
+from router.service.engine_places import EnginePlaces, Place
 from router.service.recent import RecentNotes
 from servicekit.tokens import utc_now
 from tenancy.usage import Outcome
@@ -46,6 +47,8 @@ class Turn:
 
     account: Account
     events: AsyncIterator[TurnEvent]
+    queue_ms: float = 0.0
+    """How long it waited for its place in the engine pool."""
 
     @property
     def tenant_id(self) -> TenantId:
@@ -72,6 +75,7 @@ class ChatService:
     def __init__(
         self,
         accounts: Accounts,
+        places: EnginePlaces,
         orchestrator: Orchestrator,
         contexts: ContextFactory,
         notes: RecentNotes,
@@ -80,6 +84,7 @@ class ChatService:
         timeout: timedelta,
     ) -> None:
         self._accounts = accounts
+        self._places = places
         self._orchestrator = orchestrator
         self._contexts = contexts
         self._notes = notes
@@ -105,21 +110,34 @@ class ChatService:
         ) as account:
             self._note(caller, request)
             asker = Asker(request.user_id, session_id)
+            refusal = await _judge(caller.policy.rules, request.query)
+            if refusal is not None:
+                events = _just(MetaEvent(route="", route_score=0.0, model=""), RefusalEvent(refusal=refusal))
+                yield Turn(account, self._metered(account, events, None))
+                return
             async with (
-                self._events(caller, request, asker, bounds) as events,
-                aclosing(self._metered(account, events)) as metered,
+                self._place(caller, bounds) as place,
+                self._events(caller, request, asker, bounds, place) as events,
+                aclosing(self._metered(account, events, place)) as metered,
             ):
-                yield Turn(account, metered)
+                yield Turn(account, metered, queue_ms=round(place.waited_s * 1000, 3))
+
+    def _place(self, caller: Caller, bounds: Bounds) -> AbstractAsyncContextManager[Place]:
+        """Its turn among all tenants' requests. Raises OverloadedError where that would come too late."""
+        policy = caller.policy
+        return self._places.place(
+            policy.pool,
+            policy.tenant_id,
+            policy.config.weight,
+            time_left_s=self._timeout.total_seconds(),
+            expected_tokens=bounds.prompt,
+        )
 
     @asynccontextmanager
     async def _events(
-        self, caller: Caller, request: ChatRequest, asker: Asker, bounds: Bounds
+        self, caller: Caller, request: ChatRequest, asker: Asker, bounds: Bounds, place: Place
     ) -> AsyncIterator[AsyncIterator[TurnEvent]]:
         policy = caller.policy
-        refusal = await _judge(policy.rules, request.query)
-        if refusal is not None:
-            yield _just(MetaEvent(route="", route_score=0.0, model=""), RefusalEvent(refusal=refusal))
-            return
         turn = TurnRequest(
             query=request.query,
             locale=request.locale or policy.config.locale,
@@ -127,14 +145,19 @@ class ChatService:
             blocked_tools=policy.config.blocked_tools,
             max_tokens=bounds.answer,
         )
-        context = self._contexts.build(caller, asker, self._timeout)
+        context = self._contexts.build(caller, asker, self._timeout - timedelta(seconds=place.waited_s))
         async with self._orchestrator.turn(context, turn) as events:
             yield events
 
-    async def _metered(self, account: Account, events: AsyncIterator[TurnEvent]) -> AsyncGenerator[TurnEvent, None]:
+    async def _metered(
+        self, account: Account, events: AsyncIterator[TurnEvent], place: Place | None
+    ) -> AsyncGenerator[TurnEvent, None]:
+        transcript = account.transcript
         try:
             async for event in events:
-                account.transcript.add(event)
+                transcript.add(event)
+                if place is not None:
+                    place.charge(transcript.prompt_tokens, transcript.completion_tokens)
                 if outcome := _outcome(event):
                     await self._accounts.settled(account, outcome)
                 yield event
