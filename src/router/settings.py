@@ -60,9 +60,9 @@ class Settings(ServiceSettings):
     engine_context_tokens: int = Field(default=4_096, ge=64, description="of the engine's model: prompt and answer")
     max_answer_tokens: int = Field(default=512, ge=1, le=32_768)
     max_passages_bytes: int = Field(default=6_000, ge=200)
-    price_prompt_usd_per_mtok: Decimal = Decimal("0.10")
-    price_cached_usd_per_mtok: Decimal | None = None
-    price_completion_usd_per_mtok: Decimal = Decimal("0.40")
+    price_prompt_usd_per_mtok: Decimal = Field(default=Decimal("0.10"), ge=0, le=1_000_000, decimal_places=3)
+    price_cached_usd_per_mtok: Decimal | None = Field(default=None, ge=0, le=1_000_000, decimal_places=3)
+    price_completion_usd_per_mtok: Decimal = Field(default=Decimal("0.40"), ge=0, le=1_000_000, decimal_places=3)
 
     @field_validator("auth_mode", mode="before")
     @classmethod
@@ -73,13 +73,6 @@ class Settings(ServiceSettings):
     @classmethod
     def _list(cls, value: object) -> object:
         return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
-
-    @field_validator("price_prompt_usd_per_mtok", "price_cached_usd_per_mtok", "price_completion_usd_per_mtok")
-    @classmethod
-    def _price(cls, value: Decimal | None) -> Decimal | None:
-        if value is not None:
-            nano_per_token(value)
-        return value
 
     @field_validator("jwks_url")
     @classmethod
