@@ -6,7 +6,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
@@ -19,8 +19,16 @@ START_TIMEOUT_S = 60.0
 
 
 @contextmanager
-def router_processes(stack: Stack, redis_url: str, count: int, log_dir: Path, **settings: str) -> Iterator[list[str]]:
-    """The base URLs of `count` routers that answer."""
+def router_processes(
+    stack: Stack,
+    redis_url: str,
+    count: int,
+    log_dir: Path,
+    *,
+    on_start: Callable[[subprocess.Popen[bytes]], object] = lambda _: None,
+    **settings: str,
+) -> Iterator[list[str]]:
+    """The base URLs of `count` routers that answer. `on_start` is given each process."""
     values = {
         "DATABASE_URL": stack.database_url,
         "REDIS_URL": redis_url,
@@ -43,6 +51,7 @@ def router_processes(stack: Stack, redis_url: str, count: int, log_dir: Path, **
                 stderr=log,
             )
             running.callback(_end, process)
+            on_start(process)
             urls.append(f"http://127.0.0.1:{port}")
         for url in urls:
             _wait(url, log_dir)
