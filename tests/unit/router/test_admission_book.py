@@ -13,7 +13,7 @@ from router.domain.admission_book import AdmissionBook
 from support.admissions import MOMENT_US, MONTH, NEXT_MONTH
 
 SECOND = 1_000_000
-TIMING = Timing()
+TIMING = Timing(remember_s=1e6)
 STEP = bucket_us(TIMING.minute_us)
 MINUTE, HOUR, LEASE = TIMING.minute_us, TIMING.hour_us, TIMING.lease_us
 
