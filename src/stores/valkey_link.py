@@ -13,8 +13,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import math
-from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from hashlib import sha1
@@ -22,31 +20,20 @@ from pathlib import Path
 from typing import Any, Self
 
 from redis.asyncio import ConnectionPool
-from redis.asyncio.connection import AbstractConnection
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
-from redis.exceptions import NoScriptError, RedisError, ResponseError
+from redis.exceptions import NoScriptError, RedisError
 
 from contracts.errors import DependencyDownError
 from contracts.tenant import TenantId
 from observability import names
 from observability.logging import log
 from observability.metrics import Metrics, NullMetrics
-from stores.cpu_wait import CpuWait
 from stores.valkey import tenant_key
+from stores.valkey_lane import PATIENCE_S, PING_EVERY_S, Lane, out_of_reach
 
-PATIENCE_S = 0.04
-"""Of an event loop that turns: time in which this process was too busy to read an answer is not Valkey's."""
-PING_EVERY_S = 0.1
 ATTEMPT_S = 1.0
 """One attempt to connect, to be answered and to load the scripts."""
-IN_FLIGHT = 32
-"""Commands that Valkey has and has not answered: it answers when it has run all that it has, so few at a time."""
-CROWDED = 4
-_CROWDED_S = 0.001
-"""So much waiting for a processor in a silence, and the machine has too few."""
-_TICK_S = 0.005
-_LATE_S = 0.008
 
 _logger = logging.getLogger(__name__)
 
@@ -62,7 +49,7 @@ class ValkeyLink:
         self._patience_s = patience_s
         self._sources: dict[str, str] = {}
         self._listeners: list[Callable[[bool], None]] = []
-        self._lane: _Lane | None = None
+        self._lane: Lane | None = None
         self._told_down = False
         self._tried = asyncio.Event()
         self._keeper: asyncio.Task[None] | None = None
@@ -94,15 +81,19 @@ class ValkeyLink:
         return LinkScript(self, sha)
 
     async def call(self, *command: str | int) -> Any:
-        """Raises DependencyDownError at once while the link is down, or as soon as it goes down."""
+        """Raises DependencyDownError: at once while the link is down, when it goes down, for an error answered."""
         lane = self._lane
         if lane is None:
-            raise _down()
+            raise out_of_reach()
         try:
-            return await lane.ask(command)
-        except NoScriptError:  # somebody flushed the scripts
-            await lane.ask(("SCRIPT", "LOAD", self._sources[str(command[1])]))
-            return await lane.ask(command)
+            try:
+                return await lane.ask(command)
+            except NoScriptError:  # somebody flushed the scripts
+                await lane.ask(("SCRIPT", "LOAD", self._sources[str(command[1])]))
+                return await lane.ask(command)
+        except RedisError as error:  # out of memory, not the primary any more, loading
+            self._metrics.count(names.DEPENDENCY_FAILURE, dependency="valkey", reason="error")
+            raise out_of_reach() from error
 
     async def _keep(self) -> None:
         """Holds the link up; cancelled when the context is left."""
@@ -124,8 +115,8 @@ class ValkeyLink:
                 await lane.close()
             self._tell_down(lane.reason)
 
-    async def _attempt(self) -> _Lane | None:
-        lane = _Lane(self._pool.make_connection(), self._tell_down)  # type: ignore[no-untyped-call]
+    async def _attempt(self) -> Lane | None:
+        lane = Lane(self._pool.make_connection(), self._tell_down)  # type: ignore[no-untyped-call]
         try:
             async with asyncio.timeout(ATTEMPT_S):
                 await lane.open()
@@ -141,7 +132,7 @@ class ValkeyLink:
         lane.watch(self._patience_s)
         return lane
 
-    async def _ping(self, lane: _Lane) -> None:
+    async def _ping(self, lane: Lane) -> None:
         """Ask now, unless it has just answered, and then wait for the next time or until it breaks."""
         with suppress(DependencyDownError):
             if not lane.answered_lately():
@@ -177,135 +168,3 @@ class LinkScript:
         return await self._link.call(
             "EVALSHA", self._sha, len(keys), *(tenant_key(tenant_id, *parts) for parts in keys), *args
         )
-
-
-class _Lane:
-    """One connection from its beginning to its end."""
-
-    def __init__(self, connection: AbstractConnection, on_break: Callable[[str], None]) -> None:
-        self.broken = asyncio.Event()
-        self.reason = ""
-        self._connection = connection
-        self._on_break = on_break
-        self._watched = False
-        self._patience_s = math.inf
-        self._loop = asyncio.get_running_loop()
-        self._waiting: deque[asyncio.Future[Any]] = deque()
-        self._unsent: deque[bytes] = deque()
-        self._sent = 0
-        self._to_send = asyncio.Event()
-        self._tasks: list[asyncio.Task[None]] = []
-        self._timer: asyncio.TimerHandle | None = None
-        self._ticked = 0.0
-        self._quiet_s = 0.0
-        self._answered = 0.0
-        self._cpu_wait = CpuWait()
-        self._cpu_waited = 0.0
-
-    async def open(self) -> None:
-        await self._connection.connect()  # type: ignore[no-untyped-call]
-        self._tasks = [asyncio.create_task(work()) for work in (self._read, self._write)]
-
-    def watch(self, patience_s: float) -> None:
-        """From now on so much silence breaks it."""
-        self._watched, self._patience_s = True, patience_s
-
-    def answered_lately(self) -> bool:
-        return self._loop.time() - self._answered < PING_EVERY_S
-
-    async def ask(self, command: Sequence[str | int]) -> Any:
-        if self.broken.is_set():
-            raise _down()
-        future: asyncio.Future[Any] = self._loop.create_future()
-        if not self._waiting:
-            self._quiet_s = 0.0
-        self._waiting.append(future)
-        self._unsent.append(b"".join(self._connection.pack_command(*command)))
-        if self._sent < IN_FLIGHT:
-            self._to_send.set()
-        if self._timer is None and self._watched:
-            self._ticked = self._loop.time()
-            self._timer = self._loop.call_later(_TICK_S, self._tick)
-        return await future
-
-    async def close(self) -> None:
-        self._break("closed", told=False)
-        for task in self._tasks:
-            task.cancel()
-        self._cpu_wait.close()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
-        with suppress(RedisError, OSError):
-            await self._connection.disconnect(nowait=True)
-
-    async def _write(self) -> None:
-        try:
-            while True:
-                await self._to_send.wait()
-                self._to_send.clear()
-                some = [self._unsent.popleft() for _ in range(min(len(self._unsent), IN_FLIGHT - self._sent))]
-                self._sent += len(some)
-                await self._connection.send_packed_command(b"".join(some), check_health=False)
-        except (RedisError, OSError):
-            self._break("broken")
-
-    async def _read(self) -> None:
-        try:
-            while True:
-                await self._read_one()
-        except (RedisError, OSError):
-            self._break("broken")
-
-    async def _read_one(self) -> None:
-        answer: Any = None
-        error: ResponseError | None = None
-        try:
-            answer = await self._connection.read_response(disable_decoding=True, timeout=math.inf)
-        except ResponseError as refused:
-            error = refused
-        self._answered, self._quiet_s = self._loop.time(), 0.0
-        self._sent -= 1
-        if self._unsent and self._sent <= IN_FLIGHT // 2:
-            self._to_send.set()
-        future = self._waiting.popleft()
-        if future.done():  # its caller was cancelled
-            return
-        if error is None:
-            future.set_result(answer)
-        else:
-            future.set_exception(error)
-
-    def _tick(self) -> None:
-        """Measures silence while the loop turns and the machine has time: of a late tick little is Valkey's."""
-        self._timer = None
-        if not self._waiting:
-            return
-        now = self._loop.time()
-        if self._quiet_s == 0.0:
-            self._cpu_waited = self._cpu_wait.seconds()
-        passed = now - self._ticked
-        self._quiet_s += passed if passed < _LATE_S else _TICK_S / 4
-        self._ticked = now
-        if self._quiet_s >= self._patience_s:
-            crowded = self._cpu_wait.seconds() - self._cpu_waited > _CROWDED_S
-            if not crowded or self._quiet_s >= CROWDED * self._patience_s:
-                self._break("silent")
-                return
-        self._timer = self._loop.call_later(_TICK_S, self._tick)
-
-    def _break(self, reason: str, *, told: bool = True) -> None:
-        if self.broken.is_set():
-            return
-        self.reason = reason
-        self.broken.set()
-        if self._timer is not None:
-            self._timer.cancel()
-        if told and self._watched:
-            self._on_break(reason)
-        while self._waiting:
-            future = self._waiting.popleft()
-            if not future.done():
-                future.set_exception(_down())
-
-
-def _down() -> DependencyDownError:
-    return DependencyDownError("Valkey is out of reach", details={"dependency": "valkey"}, retry_after_s=1)

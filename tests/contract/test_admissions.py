@@ -289,6 +289,19 @@ async def test_a_request_is_charged_to_the_month_in_which_it_was_admitted(
     assert (await turned.state(tenant, limits, NEXT_MONTH))[-1].remaining == 990
 
 
+async def test_a_lease_that_ends_in_the_next_month_is_charged_to_its_own(
+    turned: Admissions, clock: Clock, tenant: TenantId
+) -> None:
+    clock.us = month_end_us(MONTH) - 1_000_000
+    limits, request = replace(WIDE, monthly_budget_nano_usd=1_000), ask()
+    await turned.admit(tenant, limits, request, MONTH, 0)
+    await turned.renew(tenant, request.lease_id, Used(4, 40))
+    clock.pass_s(20)
+    assert (await turned.admit(tenant, limits, ask(), NEXT_MONTH)).needs_spend
+    assert (await turned.state(tenant, limits, MONTH))[-1].remaining == 960
+    assert (await turned.state(tenant, limits, NEXT_MONTH, 0))[-1].remaining == 1_000
+
+
 async def test_tenants_share_nothing(turned: Admissions, tenant: TenantId) -> None:
     limits, request = Limits(1, 1, 10, 1, 100), ask(10, 100)
     await turned.admit(tenant, limits, request, MONTH, 0)

@@ -139,9 +139,10 @@ class AdmissionGate:
         while self._untold and self._up:
             some = [self._untold.popleft() for _ in range(min(_AT_ONCE, len(self._untold)))]
             told = await asyncio.gather(*(self._tell_one(settled) for settled in some))
-            self._untold.extendleft(
-                settled for settled, done in zip(reversed(some), reversed(told), strict=True) if not done
-            )
+            failed = [settled for settled, done in zip(some, told, strict=True) if not done]
+            self._untold.extendleft(reversed(failed))
+            if failed:
+                return  # until it comes up again, or the next one is to be told
 
     async def _tell_one(self, settled: _Settled) -> bool:
         ago_s = max(1e-6, time.monotonic() - settled.at)

@@ -53,7 +53,7 @@ class _Known:
 class _Kept:
     book: AdmissionBook
     touched: int
-    outage: int = 0
+    outage: int = -1
 
 
 class LocalAdmissions:
