@@ -46,12 +46,15 @@ WRITTEN = 20_000
 LAST = date(2026, 5, 4)
 FIRST = LAST - timedelta(days=DAYS - 1)
 
+# Independent of each other, as a hash is of another; two thirds of the requests take the first route.
 _EVENTS = """
 INSERT INTO usage_events
-SELECT 'bench-' || n %% %(tenants)s, 'e' || n, 'r' || n, 'u' || (n / 7) %% %(users)s, 's', 'R' || n %% %(routes)s,
-       'm' || (n / 3) %% %(models)s, 'pooled', 300, 100, 100, 1, 62000, 'answered', 'settled', at, at, at
+SELECT 'bench-' || h[1] %% %(tenants)s, 'e' || n, 'r' || n, 'u' || h[2] %% %(users)s, 's',
+       'R' || greatest(0, h[3] %% (3 * %(routes)s) - 2 * %(routes)s), 'm' || h[4] %% %(models)s,
+       'pooled', 300, 100, 100, 1, 62000, 'answered', 'settled', at, at, at
   FROM generate_series(%(from)s, %(to)s) n,
-       LATERAL (SELECT %(first)s::date + (n::bigint * 7919 %% %(days)s) * interval '1 day' + interval '12 h') t (at)
+       LATERAL (SELECT ARRAY(SELECT hashint8extended(n, s) & 1048575 FROM generate_series(1, 5) s)) a (h),
+       LATERAL (SELECT %(first)s::date + (h[5] %% %(days)s) * interval '1 day' + interval '12 h') t (at)
 """
 _SUMS = """
 INSERT INTO usage_by_day
@@ -60,6 +63,9 @@ SELECT tenant_id, (started_at AT TIME ZONE 'UTC')::date, route, model, price_ver
 INSERT INTO usage_by_user
 SELECT tenant_id, (started_at AT TIME ZONE 'UTC')::date, user_id, route, model, count(*), sum(prompt_tokens),
        sum(cached_tokens), sum(completion_tokens), sum(cost_nano_usd) FROM usage_events GROUP BY 1, 2, 3, 4, 5;
+INSERT INTO usage_by_user_month
+SELECT tenant_id, date_trunc('month', day)::date, user_id, route, model, sum(requests), sum(prompt_tokens),
+       sum(cached_tokens), sum(completion_tokens), sum(cost_nano_usd) FROM usage_by_user GROUP BY 1, 2, 3, 4, 5;
 """
 
 _SHAPE = {"tenants": TENANTS, "users": USERS, "routes": ROUTES, "models": MODELS, "days": DAYS, "first": FIRST}
@@ -211,7 +217,7 @@ async def measure(server: Postgres, rows: int) -> None:
         table.add_row(*await renewing(server, ledger, tenants))
         _console.print(table)
         with psycopg.connect(server.owner_url, autocommit=True) as owner:
-            owner.execute("TRUNCATE usage_events, usage_by_day, usage_by_user")
+            owner.execute("TRUNCATE usage_events, usage_by_day, usage_by_user, usage_by_user_month")
         began = time.perf_counter()
         fill(server, rows)
         with psycopg.connect(server.owner_url) as owner:

@@ -74,6 +74,21 @@ CREATE TABLE usage_by_user (
 ) WITH (fillfactor = 70);
 COMMENT ON TABLE usage_by_user IS 'The same sums by user: apart, so that what does not ask for users reads few rows.';
 
+CREATE TABLE usage_by_user_month (
+  tenant_id         text NOT NULL,
+  month             date NOT NULL CHECK (extract(day FROM month) = 1),
+  user_id           text NOT NULL,
+  route             text NOT NULL,
+  model             text NOT NULL,
+  requests          bigint NOT NULL,
+  prompt_tokens     bigint NOT NULL,
+  cached_tokens     bigint NOT NULL,
+  completion_tokens bigint NOT NULL,
+  cost_nano_usd     bigint NOT NULL,
+  PRIMARY KEY (tenant_id, month, user_id, route, model)
+) WITH (fillfactor = 70);
+COMMENT ON TABLE usage_by_user_month IS 'Whole months of usage_by_user, by their first day: for long spans.';
+
 CREATE TABLE prices (
   version    integer NOT NULL CHECK (version > 0),
   model      text NOT NULL,
@@ -132,6 +147,18 @@ CREATE FUNCTION add_usage(added usage_events[], removed usage_events[]) RETURNS 
       FROM (SELECT 1 AS sign, a.* FROM unnest(added) a UNION ALL SELECT -1, r.* FROM unnest(removed) r) e
      GROUP BY 1, 2, 3, 4, 5 ORDER BY 1, 2, 3, 4, 5
     ON CONFLICT (tenant_id, day, user_id, route, model) DO UPDATE SET
+      requests = s.requests + excluded.requests,
+      prompt_tokens = s.prompt_tokens + excluded.prompt_tokens,
+      cached_tokens = s.cached_tokens + excluded.cached_tokens,
+      completion_tokens = s.completion_tokens + excluded.completion_tokens,
+      cost_nano_usd = s.cost_nano_usd + excluded.cost_nano_usd;
+    INSERT INTO usage_by_user_month AS s
+    SELECT e.tenant_id, date_trunc('month', e.started_at AT TIME ZONE 'UTC')::date, e.user_id, e.route, e.model,
+           sum(e.sign), sum(e.sign * e.prompt_tokens), sum(e.sign * e.cached_tokens),
+           sum(e.sign * e.completion_tokens), sum(e.sign * e.cost_nano_usd)
+      FROM (SELECT 1 AS sign, a.* FROM unnest(added) a UNION ALL SELECT -1, r.* FROM unnest(removed) r) e
+     GROUP BY 1, 2, 3, 4, 5 ORDER BY 1, 2, 3, 4, 5
+    ON CONFLICT (tenant_id, month, user_id, route, model) DO UPDATE SET
       requests = s.requests + excluded.requests,
       prompt_tokens = s.prompt_tokens + excluded.prompt_tokens,
       cached_tokens = s.cached_tokens + excluded.cached_tokens,
@@ -245,12 +272,12 @@ CREATE OR REPLACE FUNCTION purge_tenant(at_most integer)
   END $$;
 """
 _BEFORE = ("chunks", "documents", "api_keys", "tenant_configs", "audit_heads", "audit_events")
-_LEDGER = ("usage_events", "usage_by_day", "usage_by_user")
+_LEDGER = ("usage_events", "usage_by_day", "usage_by_user", "usage_by_user_month")
 
 _DOWN = """
 DROP FUNCTION record_usage, close_orphans, add_usage;
 DROP POLICY locked_by_functions ON tenants;
-DROP TABLE usage_events, usage_by_day, usage_by_user, prices;
+DROP TABLE usage_events, usage_by_day, usage_by_user, usage_by_user_month, prices;
 """
 
 

@@ -42,6 +42,15 @@ _EVENT = (
 )
 _COLUMNS = {GroupBy.DAY: "day", GroupBy.ROUTE: "route", GroupBy.MODEL: "model", GroupBy.USER: "user_id"}
 
+_BY_DAY = "SELECT * FROM usage_by_day WHERE day >= :first AND day < :end"
+_BY_USER = "SELECT * FROM usage_by_user WHERE day >= :first AND day < :end"
+_KEPT = "tenant_id, user_id, route, model, requests, prompt_tokens, cached_tokens, completion_tokens, cost_nano_usd"
+_BY_USER_MONTHS = (  # whole months, and the days before and behind them
+    f"SELECT {_KEPT} FROM usage_by_user_month WHERE month >= :month AND month < :month_end"
+    f" UNION ALL SELECT {_KEPT} FROM usage_by_user WHERE day >= :first AND day < :month"
+    f" UNION ALL SELECT {_KEPT} FROM usage_by_user WHERE day >= :month_end AND day < :end"
+)
+
 _WRITE = text("SELECT record_usage(CAST(:events AS jsonb))")
 _CLOSE = text("SELECT close_orphans(:older_than, :at_most)")
 _SPEND = text(
@@ -111,12 +120,15 @@ class PostgresLedger:
         self, tenant_id: TenantId, first: date, end: date, group_by: Sequence[GroupBy], *, limit: int
     ) -> list[UsageRow]:
         columns = ", ".join(_COLUMNS[name] for name in group_by)
-        table = "usage_by_user" if GroupBy.USER in group_by else "usage_by_day"
+        source = _BY_DAY
+        if GroupBy.USER in group_by:
+            source = _BY_USER if GroupBy.DAY in group_by else _BY_USER_MONTHS
         statement = text(
-            f"SELECT {columns}, {_SUMS} FROM {table} WHERE tenant_id = :tenant AND day >= :first AND day < :end"
+            f"SELECT {columns}, {_SUMS} FROM ({source}) AS kept WHERE tenant_id = :tenant"
             f" GROUP BY {columns} HAVING sum(requests) > 0 ORDER BY {columns} LIMIT :limit"
         )
         values = {"tenant": str(tenant_id), "first": first, "end": end, "limit": limit}
+        values |= _whole_months(first, end)
         async with self._database.tenant(tenant_id) as connection:
             found = (await connection.execute(statement, values)).all()
         return [UsageRow(tuple(str(value) for value in row[: len(group_by)]), _counts(row)) for row in found]
@@ -126,6 +138,13 @@ class PostgresLedger:
         values = {"tenant": str(tenant_id), "after": after, "limit": limit}
         async with self._database.tenant(tenant_id) as connection:
             return [_ledger_row(tenant_id, row) for row in await connection.execute(_ROWS, values)]
+
+
+def _whole_months(first: date, end: date) -> dict[str, date]:
+    """The first days of the months that lie in the span entirely, and of the month after; `end` twice for none."""
+    month = first if first.day == 1 else (first.replace(day=28) + timedelta(days=4)).replace(day=1)
+    month_end = end.replace(day=1)
+    return {"month": month, "month_end": month_end} if month < month_end else {"month": end, "month_end": end}
 
 
 def _written(event: UsageEvent) -> dict[str, Any]:

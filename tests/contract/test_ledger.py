@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 import secrets
+from collections import Counter
 from collections.abc import AsyncIterator, Sequence
 from datetime import UTC, date, datetime, timedelta
 from typing import NamedTuple
@@ -300,6 +301,24 @@ async def test_a_request_belongs_to_the_utc_day_on_which_it_started(world: World
         await world.ledger.month_spend(tenant, "2026-13")
 
 
+async def test_by_user_whole_months_and_the_days_around_them_are_the_span(world: World) -> None:
+    tenant = await world.tenant()
+    chosen = random.Random(7)
+    began = datetime(2025, 11, 20, tzinfo=UTC)
+    days = [began + timedelta(days=chosen.randrange(150), hours=chosen.randrange(24)) for _ in range(200)]
+    await world.ledger.write(
+        [an_event(tenant, started_at=day, user_id=f"u{number % 3}") for number, day in enumerate(days)]
+    )
+    firsts = [date(2025, 11, 1), date(2025, 12, 1), date(2026, 2, 2)]
+    spans = [(first, first + timedelta(days=length)) for first in firsts for length in (1, 27, 30, 31, 62, 90, 200)]
+    spans += [(date(2025, 12, 31), date(2026, 1, 1)), (date(2026, 1, 31), date(2026, 3, 1)), (firsts[2], firsts[2])]
+    for first, end in spans:
+        meant = [number for number, day in enumerate(days) if first <= day.date() < end]
+        found = await world.ledger.totals(tenant, first, end, [GroupBy.USER], limit=99)
+        told = {row.group[0]: row.counts.requests for row in found}
+        assert told == Counter(f"u{number % 3}" for number in meant), (first, end)
+
+
 async def test_rows_are_read_page_by_page(world: World) -> None:
     tenant = await world.tenant()
     events = sorted((an_event(tenant) for _ in range(7)), key=lambda event: event.event_id)
@@ -431,10 +450,10 @@ async def test_an_owner_of_the_schema_who_is_no_superuser_is_enough(postgres: Ad
 
 _KEPT_AND_COUNTED = """
 WITH kept AS (
-  SELECT tenant_id, day, {dimensions}, requests, prompt_tokens, cached_tokens, completion_tokens, cost_nano_usd
+  SELECT tenant_id, {at}, {dimensions}, requests, prompt_tokens, cached_tokens, completion_tokens, cost_nano_usd
     FROM {table} WHERE requests <> 0),
 counted AS (
-  SELECT tenant_id, (started_at AT TIME ZONE 'UTC')::date, {dimensions}, count(*), sum(prompt_tokens),
+  SELECT tenant_id, date_trunc('{at}', started_at AT TIME ZONE 'UTC')::date, {dimensions}, count(*), sum(prompt_tokens),
          sum(cached_tokens), sum(completion_tokens), sum(cost_nano_usd)
     FROM usage_events WHERE state = 'settled' GROUP BY 1, 2, {dimensions})
 SELECT (SELECT count(*) FROM (TABLE kept EXCEPT TABLE counted) AS a),
@@ -443,12 +462,16 @@ SELECT (SELECT count(*) FROM (TABLE kept EXCEPT TABLE counted) AS a),
 
 
 @pytest.mark.parametrize(
-    ("table", "dimensions"),
-    [("usage_by_day", "route, model, price_version"), ("usage_by_user", "user_id, route, model")],
+    ("table", "at", "dimensions"),
+    [
+        ("usage_by_day", "day", "route, model, price_version"),
+        ("usage_by_user", "day", "user_id, route, model"),
+        ("usage_by_user_month", "month", "user_id, route, model"),
+    ],
 )
-async def test_the_sums_kept_are_those_of_the_events(postgres: Addresses, table: str, dimensions: str) -> None:
+async def test_the_sums_kept_are_those_of_the_events(postgres: Addresses, table: str, at: str, dimensions: str) -> None:
     """Over whatever the tests above have left."""
-    statement = _KEPT_AND_COUNTED.format(table=table, dimensions=dimensions)
+    statement = _KEPT_AND_COUNTED.format(table=table, at=at, dimensions=dimensions)
     with psycopg.connect(postgres.owner_url) as owner:
         row = owner.execute(statement.encode()).fetchone()
     assert row is not None

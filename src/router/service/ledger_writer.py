@@ -31,7 +31,7 @@ DRAIN_S = 10.0
 FIRST_PAUSE_S, LAST_PAUSE_S = 0.1, 2.0
 EVERY_S = 0.005
 """Between the beginnings of two batches. The first event after a rest waits for nothing; under load the cost of a
-transaction (near a millisecond of CPU, however few its rows) is paid at most so often."""
+transaction, near a millisecond of CPU however few its rows, is paid at most so often."""
 
 Key = tuple[TenantId, str]
 
