@@ -55,6 +55,10 @@ bench: $(VENV)/.installed ## CPU per request and per streamed token of every hop
 	@$(PY) -m benchmarks.hops
 	@PYTHONPATH=tests $(PY) -m benchmarks.identity
 
+.PHONY: bench-fairness
+bench-fairness: $(VENV)/.installed ## a victim behind a flood: FIFO, priority alone, Atrium (ENGINE=vllm: on the real engine)
+	@PYTHONPATH=tests $(PY) -m benchmarks.fairness --engine $(or $(ENGINE),imitation)
+
 .PHONY: lock
 lock: $(VENV)/.installed ## compile requirements/*.in to *.txt with hashes
 	$(LOCK) requirements/app.in -o requirements/app.txt

@@ -36,6 +36,7 @@ from contracts.tenant import TenantId
 from observability.metrics import NullMetrics
 from router.service.engine_places import EnginePlaces, Place
 from support.engine_model import jain
+from tenancy.config import TenantConfig
 
 SEQUENCES = 16
 STREAMS = 120
@@ -43,7 +44,12 @@ ANSWER = 64
 SHORT = 8
 FLOOD = "Write a long story about a lighthouse keeper, a storm and a lost dog. tokens:64"
 VICTIM = "What is the capital of France? tokens:8"
-GENEROUS = {"rate_limit_per_minute": 1_000_000, "rate_limit_per_hour": 10_000_000}
+GENEROUS = {
+    "rate_limit_per_minute": 1_000_000,
+    "rate_limit_per_hour": 10_000_000,
+    "tokens_per_minute": None,
+    "max_concurrent_requests": None,
+}
 
 
 @dataclass
@@ -287,7 +293,14 @@ def engine_of(options: argparse.Namespace) -> Iterator[tuple[str, str, Bench | N
         if options.engine == "vllm":
             settings = {"ENGINE_MAX_SEQS": str(SEQUENCES)}
             server = EngineServer.of(EngineEnvironment.of(Engine.CPU, settings), settings)
-            url, process = stack.enter_context(running_server(server.command, server.variables(), within_s=300))
+            # What waits first in, first out, waits in the engine: it must take the whole flood.
+            url, process = stack.enter_context(
+                running_server(
+                    lambda port: [*server.command(port), f"--max-num-queued-reqs={2 * STREAMS}"],
+                    server.variables(),
+                    within_s=300,
+                )
+            )
             model = server.name
         else:
             speed = (f"--max-seqs={SEQUENCES}", "--tokens-per-second=340", "--interval-ms=23")
@@ -303,7 +316,9 @@ def engine_of(options: argparse.Namespace) -> Iterator[tuple[str, str, Bench | N
             }
             bench = stack.enter_context(running_stack(url, process, settings))
             for tenant, weight in {"victim": 1.0, **{name: load[1] for name, load in (EQUAL | DOUBLE).items()}}.items():
-                bench.call("POST", "/tenants", {"tenant_id": tenant, "config": {**GENEROUS, "weight": weight}})
+                wanted = {**GENEROUS, "weight": weight}
+                config = {name: value for name, value in wanted.items() if name in TenantConfig.model_fields}
+                bench.call("POST", "/tenants", {"tenant_id": tenant, "config": config})
         yield url, model, bench
 
 

@@ -219,6 +219,13 @@ def test_the_pools_are_told_without_a_token(orchestrator: Orchestrator) -> None:
     assert pool["replicas"] == 1
 
 
+async def test_the_router_reads_the_pools(orchestrator: Orchestrator) -> None:
+    async with open_session() as session:
+        client = ServiceClient(session, orchestrator.url, service="orchestrator")
+        states = await HttpOrchestrator(client, orchestrator.signer).pools()
+    assert states["pooled"].sequences == 64
+
+
 def test_two_tenants_asking_the_same_get_their_own_passages(orchestrator: Orchestrator) -> None:
     for tenant, chunk in ((T1, "c1"), (T2, "of-t2")):
         events = orchestrator.events("protein of lentils", a_context(tenant))

@@ -55,7 +55,7 @@ class Ticket:
     expected_tokens: int
     state: Literal["waiting", "running", "gone"] = "waiting"
     started_at: float = 0.0
-    used: int = 0
+    used: int | None = None
     forecast: int = 0
 
     @property
@@ -103,6 +103,7 @@ class FairQueue:
         self._idle: list[_Entry] = []
         self._numbers = 0
         self._floor = 0.0
+        self._highest = 0.0
         self._active_units = 0
         self._waiting_tenants = 0
         self._mean_s: float | None = None
@@ -155,20 +156,21 @@ class FairQueue:
         self.in_flight += 1
         tenant.running += 1
         ticket.state, ticket.started_at = "running", now
-        mean = tenant.mean_tokens
-        ticket.forecast = ticket.expected_tokens if mean is None else round(mean)
+        ticket.forecast = max(ticket.expected_tokens, round(tenant.mean_tokens or 0))
         tenant.to_come += ticket.forecast * _UNITS / ticket.units
-        self._charge(ticket, ticket.expected_tokens)
         self._after_waiting(tenant)
         return ticket
 
     def charge(self, ticket: Ticket, tokens: int) -> None:
-        """What a running request has used so far, in all: prompt and completion."""
+        """What a running request has used so far, in all: prompt and completion. It never becomes less."""
         if ticket.state == "running":
-            self._charge(ticket, tokens)
+            self._charge(ticket, max(tokens, ticket.used or 0))
 
     def leave(self, ticket: Ticket, now: float) -> None:
-        """Done, given up or broken, waiting or running: its place is free, its charge stays. Again changes nothing."""
+        """Done, given up or broken, waiting or running: its place is free, its charge stays. Again changes nothing.
+
+        Where nothing was ever said of what it used, it is charged what was expected.
+        """
         tenant, state = ticket.tenant, ticket.state
         ticket.state = "gone"
         if state == "waiting":
@@ -178,7 +180,9 @@ class FairQueue:
         elif state == "running":
             self.in_flight -= 1
             tenant.running -= 1
-            tenant.mean_tokens = _mean(tenant.mean_tokens, ticket.used)
+            if ticket.used is None:
+                self._charge(ticket, ticket.expected_tokens)
+            tenant.mean_tokens = _mean(tenant.mean_tokens, ticket.used or 0)
             self._forget_forecast(ticket)
             self._mean_s = _mean(self._mean_s, max(0.0, now - ticket.started_at))
         if state != "gone" and not tenant.active:
@@ -275,23 +279,20 @@ class FairQueue:
 
     def _charge(self, ticket: Ticket, tokens: int) -> None:
         """As much less is to come, down to nothing."""
-        tenant, before = ticket.tenant, ticket.used
+        tenant, before = ticket.tenant, ticket.used or 0
         ticket.used = tokens
         tenant.counter += (tokens - before) * _UNITS / ticket.units
         covered = min(tokens, ticket.forecast) - min(before, ticket.forecast)
         tenant.to_come -= covered * _UNITS / ticket.units
-        if tokens < before and tenant.waiting:
-            self._enter_order(tenant)  # the heap must learn of a key that falls
+        self._highest = max(self._highest, tenant.counter)
 
     def _forget_forecast(self, ticket: Ticket) -> None:
+        """What was expected of it and has not come, comes no more."""
         tenant = ticket.tenant
-        left = ticket.forecast - min(ticket.used, ticket.forecast)
-        if not tenant.running:
-            tenant.to_come = 0.0  # what rounding has left of it
-        elif left:
-            tenant.to_come -= left * _UNITS / ticket.units
+        left = max(0, ticket.forecast - (ticket.used or 0))
+        tenant.to_come = tenant.to_come - left * _UNITS / ticket.units if tenant.running else 0.0
         if left and tenant.waiting:
-            self._enter_order(tenant)
+            self._enter_order(tenant)  # the heap must learn of a key that falls
 
     def _raise_floor(self, counter: float) -> None:
         self._floor = max(self._floor, counter)
@@ -301,20 +302,22 @@ class FairQueue:
                 del self._tenants[tenant.tenant_id]
 
     def _after_waiting(self, tenant: _Tenant) -> None:
-        """One of its requests waits no longer."""
+        """One of its requests waits no longer. When none does, whatever was used has taken nothing from anybody: all
+        debts are forgiven."""
         if not tenant.waiting:
             self._waiting_tenants -= 1
             tenant.entry = 0
+            if not self.waiting:
+                self._raise_floor(self._highest)
 
     def _retire(self, tenant: _Tenant) -> None:
-        """Nothing of it waits or runs. A counter above the floor is a debt, and kept until the floor has come up to it,
-        or nobody is left to whom it could matter."""
+        """Nothing of it waits or runs. A counter above the floor is a debt, and kept until the floor has come up."""
         self._active_units -= tenant.units
         if not self._active_units:
             self._tenants.clear()
             self._order.clear()
             self._idle.clear()
-            self._floor = 0.0
+            self._floor = self._highest = 0.0
         elif tenant.counter <= self._floor:
             del self._tenants[tenant.tenant_id]
         else:
