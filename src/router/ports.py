@@ -22,18 +22,11 @@ from contracts.retrieval import (
 )
 from contracts.tenant import TenantId
 from router.domain.admission import Admission, Ask, Limits, LimitState, Refusal, Used
-from router.domain.limits import Decision, Window
 from router.domain.pool_share import Demand
 from router.domain.pricing import Price, PriceList
 from router.domain.recent_request import RecentRequest
 from router.domain.signing_keys import KeySet
 from tenancy.audit import Actor
-
-
-class RateLimiter(Protocol):
-    async def take(self, tenant_id: TenantId, windows: Sequence[Window]) -> Decision:
-        """Count one request in every window, or in none if one is full. Raises DependencyDownError."""
-        ...
 
 
 class Admissions(Protocol):

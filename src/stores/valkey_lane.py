@@ -20,7 +20,7 @@ PATIENCE_S = 0.04
 PING_EVERY_S = 0.1
 IN_FLIGHT = 32
 """Commands that Valkey has and has not answered: it answers when it has run all that it has, so few at a time."""
-CROWDED = 3
+CROWDED = 10
 _CROWDED_S = 0.001
 """So much waiting for a processor in a silence, and the machine has too few."""
 _TICK_S = 0.005

@@ -38,6 +38,7 @@ MAY = {
     "POST /tenant/{tenant_id}/keys": ADMINS,
     "POST /tenant/{tenant_id}/keys/{key_id}/rotate": ADMINS,
     "DELETE /tenant/{tenant_id}/keys/{key_id}": ADMINS,
+    "GET /tenant/{tenant_id}/limits": MEMBERS,
     "GET /tenant/{tenant_id}/audit": ADMINS,
     "GET /tenant/{tenant_id}/export": ADMINS,
     "GET /tenant/{tenant_id}/usage": ADMINS,

@@ -1,4 +1,4 @@
-"""Counting by the rule of `sliding_windows.lua`, in values alone: for the limiter in memory, and for a dry run."""
+"""Requests counted in sliding windows, in values alone: for a dry run, by the rule of `adapters/admission.lua`."""
 
 from __future__ import annotations
 
