@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import secrets
+from collections.abc import Coroutine
+from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 
@@ -11,7 +14,7 @@ from contracts.context import Role
 from contracts.errors import ConflictError, IdempotencyMismatchError, NotFoundError, PreconditionFailedError
 from contracts.tenant import TenantId
 from support.tenants import ALICE, TenantStores, fresh_tenant
-from tenancy.audit import Actor, digest, find_breach
+from tenancy.audit import Actor, Deed, digest, find_breach
 from tenancy.config import TenantConfig, Tier
 from tenancy.keys import new_key
 from tenancy.ports import Onboarding, Revision, TenantRecord, TenantState
@@ -229,9 +232,7 @@ async def test_a_request_of_an_earlier_tenant_reads_and_writes_nothing_of_the_la
             stores.audit.head(tenant, born=born),
             stores.keys.add(tenant, new_key(), **held),  # type: ignore[arg-type]
             stores.keys.list(tenant, born=born),
-            stores.keys.rotate(
-                tenant, key.key_id, new_key(), old_until=until, expires_at=None, by=ALICE, born=born
-            ),
+            stores.keys.rotate(tenant, key.key_id, new_key(), old_until=until, expires_at=None, by=ALICE, born=born),
             stores.keys.revoke(tenant, key.key_id, by=ALICE, born=born),
             stores.tenants.write_config(tenant, TenantConfig(), by=ALICE, born=born),
             stores.tenants.versions(tenant, before=None, limit=9, born=born),

@@ -9,7 +9,7 @@ import json
 import random
 import tracemalloc
 import uuid
-from collections.abc import AsyncIterator, Iterable, Mapping
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
 from datetime import UTC, date, datetime, timedelta, timezone
 from decimal import Decimal
 from typing import Any
@@ -19,6 +19,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from contracts.errors import NotFoundError
 from contracts.tenant import TenantId
 from router.service.export import TenantExport
 from router.service.zip_stream import CHUNK_BYTES
@@ -240,14 +241,16 @@ def test_rows_come_back_as_they_were(rows: list[Row]) -> None:
 
 async def test_who_loses_the_right_meanwhile_gets_no_archive_that_opens() -> None:
     """The right is asked for between the sources, within a long one, and before the end."""
-    sources = [Source("first", noise(450, 5)), Source("second", noise(1, 5))]
     asked = 0
+
+    def sources() -> list[Source]:
+        return [Source("first", noise(450, 5)), Source("second", noise(1, 5))]
 
     async def count() -> None:
         nonlocal asked
         asked += 1
 
-    _ = [piece async for piece in export(*sources).stream(T, NOW, count)]
+    _ = [piece async for piece in export(*sources()).stream(T, NOW, count)]
     assert asked == 5
     for allowed in range(5):
         left = iter(range(allowed))
@@ -257,8 +260,9 @@ async def test_who_loses_the_right_meanwhile_gets_no_archive_that_opens() -> Non
                 raise NotFoundError("no such tenant")
 
         sent: list[bytes] = []
+        read = sources()
         with pytest.raises(NotFoundError):
-            await receive(export(*sources).stream(T, NOW, lost), sent)
+            await receive(export(*read).stream(T, NOW, lost), sent)
         with pytest.raises(BadZipFile):
             ZipFile(io.BytesIO(b"".join(sent)))
-        assert [source.open for source in sources] == [0, 0]
+        assert [source.open for source in read] == [0, 0]
