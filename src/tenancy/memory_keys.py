@@ -64,14 +64,17 @@ class MemoryKeyStore:
         role: Role,
         expires_at: datetime | None,
         by: Actor,
+        born: datetime | None = None,
     ) -> KeyInfo:
+        self.audit.require(tenant_id, born)
         if tenant_id is not None and self.tenants is not None and tenant_id not in self.tenants:
             raise NotFoundError("no such tenant")
         info = self.put(key, tenant_id, role, label=label, created_by=by.name, expires_at=expires_at)
         self._note(tenant_id, by, "key.create", info.key_id)
         return info
 
-    async def list(self, tenant_id: TenantId | None) -> list[KeyInfo]:
+    async def list(self, tenant_id: TenantId | None, *, born: datetime | None = None) -> list[KeyInfo]:
+        self.audit.require(tenant_id, born)
         return [row.info for row in self._rows.values() if row.tenant_id == tenant_id]
 
     async def rotate(
@@ -83,7 +86,9 @@ class MemoryKeyStore:
         old_until: datetime,
         expires_at: datetime | None,
         by: Actor,
+        born: datetime | None = None,
     ) -> KeyInfo:
+        self.audit.require(tenant_id, born)
         if tenant_id is None and self._is_last_lasting(key_id) and expires_at is not None:
             raise ConflictError("the platform's last lasting key cannot be replaced by one that expires")
         old = self._row(tenant_id, key_id)
@@ -97,7 +102,8 @@ class MemoryKeyStore:
         self._note(tenant_id, by, "key.rotate", info.key_id)
         return info
 
-    async def revoke(self, tenant_id: TenantId | None, key_id: str, *, by: Actor) -> None:
+    async def revoke(self, tenant_id: TenantId | None, key_id: str, *, by: Actor, born: datetime | None = None) -> None:
+        self.audit.require(tenant_id, born)
         if tenant_id is None and self._is_last_lasting(key_id):
             raise ConflictError("the platform's last lasting key cannot be revoked: create another one first")
         self._row(tenant_id, key_id)

@@ -37,6 +37,7 @@ class MemoryTenantStore:
         self._audit = keys.audit
         self._tenants: dict[TenantId, _Tenant] = {}
         keys.tenants = self._tenants
+        self._audit.born_of = self._born
 
     async def create(
         self,
@@ -84,7 +85,9 @@ class MemoryTenantStore:
         by: Actor,
         comment: str = "",
         expected: frozenset[int] | None = None,
+        born: datetime | None = None,
     ) -> int:
+        self._audit.require(tenant_id, born)
         tenant = self._tenant(tenant_id)
         current = len(tenant.configs)
         if expected is not None and current not in expected:
@@ -102,13 +105,16 @@ class MemoryTenantStore:
         self._audit.write(tenant_id, deed)
         return tenant.add(config, by, comment)
 
-    async def versions(self, tenant_id: TenantId, *, before: int | None, limit: int) -> Sequence[ConfigEntry]:
+    async def versions(
+        self, tenant_id: TenantId, *, before: int | None, limit: int, born: datetime | None = None
+    ) -> Sequence[ConfigEntry]:
+        self._audit.require(tenant_id, born)
         tenant = self._tenants.get(tenant_id)
         entries = tenant.entries if tenant else []
         return [entry for entry in reversed(entries) if before is None or entry.version < before][:limit]
 
-    async def version(self, tenant_id: TenantId, version: int) -> ConfigEntry:
-        for entry in await self.versions(tenant_id, before=version + 1, limit=1):
+    async def version(self, tenant_id: TenantId, version: int, *, born: datetime | None = None) -> ConfigEntry:
+        for entry in await self.versions(tenant_id, before=version + 1, limit=1, born=born):
             if entry.version == version:
                 return entry
         raise NotFoundError("no such version")
@@ -124,6 +130,10 @@ class MemoryTenantStore:
     def _tell_both(self, tenant_id: TenantId, deed: Deed) -> None:
         self._audit.write(tenant_id, deed)
         self._audit.write(None, deed)
+
+    def _born(self, tenant_id: TenantId) -> datetime | None:
+        tenant = self._tenants.get(tenant_id)
+        return None if tenant is None or tenant.state is TenantState.DELETING else tenant.born
 
     def _tenant(self, tenant_id: TenantId) -> _Tenant:
         tenant = self._tenants.get(tenant_id)

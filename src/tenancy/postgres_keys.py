@@ -95,9 +95,10 @@ class PostgresKeyStore:
         role: Role,
         expires_at: datetime | None,
         by: Actor,
+        born: datetime | None = None,
     ) -> KeyInfo:
         try:
-            async with self._database.scope(tenant_id) as connection:
+            async with self._database.scope(tenant_id, born=born) as connection:
                 info = await insert_key(
                     connection, tenant_id, key, label=label, role=role, expires_at=expires_at, by=by
                 )
@@ -107,8 +108,8 @@ class PostgresKeyStore:
         return info
 
     @bounded(CALL_S, "postgres")
-    async def list(self, tenant_id: TenantId | None) -> list[KeyInfo]:
-        async with self._database.scope(tenant_id) as connection:
+    async def list(self, tenant_id: TenantId | None, *, born: datetime | None = None) -> list[KeyInfo]:
+        async with self._database.scope(tenant_id, born=born) as connection:
             return [_info(row) for row in await connection.execute(_LIST, {"tenant": _text(tenant_id)})]
 
     @bounded(CALL_S, "postgres")
@@ -121,9 +122,10 @@ class PostgresKeyStore:
         old_until: datetime,
         expires_at: datetime | None,
         by: Actor,
+        born: datetime | None = None,
     ) -> KeyInfo:
         named = {"tenant": _text(tenant_id), "id": key_id}
-        async with self._database.scope(tenant_id) as connection:
+        async with self._database.scope(tenant_id, born=born) as connection:
             if tenant_id is None and await _is_last_lasting(connection, key_id) and expires_at is not None:
                 raise ConflictError("the platform's last lasting key cannot be replaced by one that expires")
             old = (await connection.execute(_LOCK, {**named, "expired_too": False})).one_or_none()
@@ -139,9 +141,9 @@ class PostgresKeyStore:
         return info
 
     @bounded(CALL_S, "postgres")
-    async def revoke(self, tenant_id: TenantId | None, key_id: str, *, by: Actor) -> None:
+    async def revoke(self, tenant_id: TenantId | None, key_id: str, *, by: Actor, born: datetime | None = None) -> None:
         named = {"tenant": _text(tenant_id), "id": key_id}
-        async with self._database.scope(tenant_id) as connection:
+        async with self._database.scope(tenant_id, born=born) as connection:
             if tenant_id is None and await _is_last_lasting(connection, key_id):
                 raise ConflictError("the platform's last lasting key cannot be revoked: create another one first")
             found = (await connection.execute(_LOCK, {**named, "expired_too": True})).one_or_none()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Row, text
@@ -150,8 +151,9 @@ class PostgresTenantStore:
         by: Actor,
         comment: str = "",
         expected: frozenset[int] | None = None,
+        born: datetime | None = None,
     ) -> int:
-        async with self._database.tenant(tenant_id) as connection:
+        async with self._database.tenant(tenant_id, born=born) as connection:
             current = await _lock(connection, tenant_id)
             if expected is not None and current.config_version not in expected:
                 raise PreconditionFailedError(
@@ -176,14 +178,16 @@ class PostgresTenantStore:
         return version
 
     @bounded(CALL_S, "postgres")
-    async def versions(self, tenant_id: TenantId, *, before: int | None, limit: int) -> Sequence[ConfigEntry]:
+    async def versions(
+        self, tenant_id: TenantId, *, before: int | None, limit: int, born: datetime | None = None
+    ) -> Sequence[ConfigEntry]:
         values = {"tenant": str(tenant_id), "before": _ABOVE_ALL if before is None else before, "limit": limit}
-        async with self._database.tenant(tenant_id) as connection:
+        async with self._database.tenant(tenant_id, born=born) as connection:
             return [ConfigEntry(*row) for row in await connection.execute(_VERSIONS, values)]
 
     @bounded(CALL_S, "postgres")
-    async def version(self, tenant_id: TenantId, version: int) -> ConfigEntry:
-        async with self._database.tenant(tenant_id) as connection:
+    async def version(self, tenant_id: TenantId, version: int, *, born: datetime | None = None) -> ConfigEntry:
+        async with self._database.tenant(tenant_id, born=born) as connection:
             found = await connection.execute(_VERSION, {"tenant": str(tenant_id), "version": version})
             row = found.one_or_none()
         if row is None:

@@ -95,7 +95,7 @@ class StoredVersion(BaseModel):
 
 @api.get("", response_model_exclude={"warnings"})
 async def read(caller: CallerDep, found: ServicesDep, response: Response) -> ConfigBody:
-    current = await found.configs.current(caller.tenant_id)
+    current = await found.configs.current(caller)
     response.headers["etag"] = entity_tag(current.revision.version)
     return ConfigBody(tenant_id=caller.tenant_id, **_fields(current.config))
 
@@ -148,7 +148,7 @@ async def versions(
     limit: Annotated[int, Query(ge=1, le=100)] = 20,
 ) -> VersionPage:
     """Who changed what, when and why."""
-    history = await found.configs.history(caller.tenant_id, before=before, limit=limit)
+    history = await found.configs.history(caller, before=before, limit=limit)
     items = [
         VersionItem(
             version=item.entry.version,
@@ -168,7 +168,7 @@ async def versions(
 
 @api.get("/versions/{version}")
 async def version(caller: CallerDep, version: Version, found: ServicesDep) -> StoredVersion:
-    return _stored(await found.configs.version(caller.tenant_id, version))
+    return _stored(await found.configs.version(caller, version))
 
 
 @api.post("/rollback")

@@ -7,7 +7,7 @@ from typing import Annotated
 
 from fastapi import Depends, Path, Request
 
-from contracts.errors import ForbiddenError, InvalidRequestError
+from contracts.errors import ForbiddenError, InvalidRequestError, NotFoundError
 from contracts.tenant import TENANT_ID_PATTERN, TenantId
 from observability.record import record_of
 from router.domain.access import OF_PLATFORM, ROUTES, Permission, Principal
@@ -97,6 +97,17 @@ async def admit(
     )
     # Not before: a stranger's attempts are not to stand in the tenant's metrics.
     record.tenant_id, record.config_version = str(tenant_id), caller.policy.version
+    return caller
+
+
+async def admit_again(request: Request, found: Services, earlier: Caller) -> Caller:
+    """For a request that lasts: its credential may have been revoked meanwhile, its tenant suspended, or deleted and
+    made again. Raises what the gate raises."""
+    permission = ROUTES[request.method, request.scope["route"].path]
+    who = await _identify(request, found)
+    caller = await admit(request, found, who, earlier.tenant_id, permission)
+    if caller.born != earlier.born:
+        raise NotFoundError("no such tenant")
     return caller
 
 

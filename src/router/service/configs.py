@@ -12,7 +12,6 @@ from pydantic import TypeAdapter
 
 from contracts.context import Role
 from contracts.errors import AtriumError, ForbiddenError, NotFoundError, PreconditionFailedError
-from contracts.tenant import TenantId
 from router.domain.caller import Caller
 from router.domain.policy import Policy, compile_policy
 from router.ports import RecentRequests
@@ -51,10 +50,10 @@ class ConfigService:
         self._live = live
         self._feed = feed
 
-    async def current(self, tenant_id: TenantId) -> TenantRecord:
+    async def current(self, caller: Caller) -> TenantRecord:
         """Read from the store, not from the cache: an admin sees what was last written, wherever it was written."""
-        found = await self._store.read(tenant_id)
-        if found is None:
+        found = await self._store.read(caller.tenant_id)
+        if found is None or found.revision.born != caller.born:
             raise NotFoundError("no such tenant")
         return found
 
@@ -73,7 +72,7 @@ class ConfigService:
 
     async def rollback(self, caller: Caller, version: int, *, expected: frozenset[int] | None, comment: str) -> Written:
         """What `version` said becomes a new version; the tier stays as it is."""
-        old = await self._store.version(caller.tenant_id, version)
+        old = await self._store.version(caller.tenant_id, version, born=caller.born)
         said = {name: value for name, value in old.config.items() if name != "tier"}
         return await self._write(
             caller, lambda _current: said, expected=expected, comment=comment or f"rolled back to version {version}"
@@ -89,17 +88,17 @@ class ConfigService:
     async def patched_candidate(self, caller: Caller, patch: Mapping[str, Any]) -> Policy:
         return await self.candidate(caller, _merged(caller.policy.config, patch))
 
-    async def history(self, tenant_id: TenantId, *, before: int | None, limit: int) -> list[HistoryItem]:
+    async def history(self, caller: Caller, *, before: int | None, limit: int) -> list[HistoryItem]:
         """Newest first."""
-        entries = await self._store.versions(tenant_id, before=before, limit=limit + 1)
+        entries = await self._store.versions(caller.tenant_id, before=before, limit=limit + 1, born=caller.born)
         older: list[ConfigEntry | None] = [*entries[1:], None]
         return [
             HistoryItem(entry, changes(previous.config if previous else {}, entry.config) if previous else [])
             for entry, previous in zip(entries[:limit], older, strict=False)
         ]
 
-    async def version(self, tenant_id: TenantId, version: int) -> ConfigEntry:
-        return await self._store.version(tenant_id, version)
+    async def version(self, caller: Caller, version: int) -> ConfigEntry:
+        return await self._store.version(caller.tenant_id, version, born=caller.born)
 
     async def _write(
         self,
@@ -110,7 +109,7 @@ class ConfigService:
         comment: str,
     ) -> Written:
         for attempt in range(1, _TRIES + 1):
-            current = await self.current(caller.tenant_id)
+            current = await self.current(caller)
             if expected is not None and current.revision.version not in expected:
                 raise PreconditionFailedError(
                     f"the config is at version {current.revision.version}: read it again",
@@ -125,6 +124,7 @@ class ConfigService:
                     by=caller.actor(),
                     comment=comment,
                     expected=frozenset({current.revision.version}),
+                    born=caller.born,
                 )
             except PreconditionFailedError:
                 if expected is not None or attempt == _TRIES:
