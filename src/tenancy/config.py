@@ -22,9 +22,7 @@ def _not_blank(pattern: str) -> str:
     return pattern
 
 
-LiteralPattern = Annotated[
-    str, StringConstraints(min_length=1, max_length=1_000), Storable, AfterValidator(_not_blank)
-]
+LiteralPattern = Annotated[str, StringConstraints(min_length=1, max_length=1_000), Storable, AfterValidator(_not_blank)]
 Pattern = Annotated[str, StringConstraints(min_length=1, max_length=2_000), Storable]
 Reason = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=300), Storable]
 

@@ -210,3 +210,14 @@ async def test_tenants_are_listed_in_order_page_by_page(stores: TenantStores) ->
     assert [row.tenant_id for row in (*first, *rest)] == names
     assert [row.state for row in first] == [TenantState.ACTIVE, TenantState.SUSPENDED]
     assert (rest[0].display_name, rest[0].tier, rest[0].config_version) == (NEWER.display_name, Tier.PRO, 1)
+
+
+async def test_a_page_of_large_versions_ends_early_and_holds_two_at_least(stores: TenantStores) -> None:
+    large = TenantConfig(sensitive_prompt_patterns=tuple(f"{number:04d}" + "x" * 900 for number in range(500)))
+    tenant = await stores.add(config=large)
+    for minute in range(1, 5):
+        await stores.tenants.write_config(tenant, large.model_copy(update={"rate_limit_per_minute": minute}), by=ALICE)
+    page = await stores.tenants.versions(tenant, before=None, limit=99)
+    assert [entry.version for entry in page] == [5, 4, 3]
+    assert [entry.version for entry in await stores.tenants.versions(tenant, before=3, limit=1)] == [2]
+    assert [entry.version for entry in await stores.tenants.versions(tenant, before=3, limit=9)] == [2, 1]

@@ -15,7 +15,6 @@ from router.service.access import require_same
 from servicekit.problems import OPENAPI_ERRORS
 from tenancy.config import Tier
 from tenancy.ports import TenantState, TenantSummary
-from tenancy.tiers import complete
 
 api = APIRouter(tags=["tenants"], responses=OPENAPI_ERRORS)
 
@@ -69,7 +68,8 @@ async def create(
     `Idempotency-Key`, again."""
     require_same(body.tenant_id, body.config.tenant_id)
     try:
-        config = complete(body.config.said(), body.tier or body.config.tier or Tier.BASIC)
+        tier = body.tier or body.config.tier or Tier.BASIC
+        config = await found.configs.first(body.tenant_id, body.config.said(), tier)
     except ValidationError as error:
         raise invalid_config(error) from error
     onboarded = await found.tenants.create(

@@ -52,6 +52,17 @@ WHILE_SUSPENDED = frozenset(
 )
 """A suspended tenant may look at what it has and take it away. It may use and change nothing."""
 
+ADMINISTRATIVE = frozenset(
+    {
+        Permission.CONFIG_READ,
+        Permission.CONFIG_WRITE,
+        Permission.KEYS,
+        Permission.AUDIT_READ,
+        Permission.EXPORT,
+    }
+)
+"""Of a tenant, only a few are done at once: they hold connections and threads that serve all tenants."""
+
 ROUTES: Mapping[tuple[str, str], Permission] = {
     ("GET", "/healthz"): Permission.OPEN,
     ("GET", "/readyz"): Permission.OPEN,

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from contracts.chat import Refusal
+from contracts.errors import PromptTooLongError
 from tenancy.config import TenantConfig
 from tenancy.patterns import Matcher, canonical
 from tenancy.rules import CompiledRules
@@ -17,6 +18,9 @@ SENSITIVE_MESSAGE = "I can't help with requests about sensitive information such
 LONG_WORK = 1_000_000
 """Characters times the rules' weight: some milliseconds at worst. A hundred literals for a prompt of 10,000 characters
 are still judged at once."""
+
+MAX_CANONICAL_CHARS = 131_072
+"""Four times the longest prompt: there are characters that the canonical form writes out as eighteen."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,13 +77,16 @@ class Judgement:
         """Of the first rule that matched, once `go_on` has said that this is the end."""
 
     def go_on(self) -> bool:
-        """Asks the next rule, and says whether there is nothing more to ask."""
+        """Asks the next rule, and says whether there is nothing more to ask. Raises PromptTooLongError."""
         rule = next(self._rules, None)
         if rule is None:
             return True
         if not self._forms:
             # As written too: an expression may name what the canonical form has folded away.
-            self._forms = tuple(dict.fromkeys((canonical(self._prompt), self._prompt)))
+            form = canonical(self._prompt)
+            if len(form) > MAX_CANONICAL_CHARS:
+                raise PromptTooLongError("written out, the ligatures of the question are too long")
+            self._forms = tuple(dict.fromkeys((form, self._prompt)))
         if not any(rule.matches(form) for form in self._forms):
             return False
         self.refusal = Refusal(reason=rule.reason, rule_id=rule.rule_id, stage="input", message=rule.message)

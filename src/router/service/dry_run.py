@@ -75,7 +75,8 @@ class DryRunService:
     ) -> DryRunReport:
         """Today is the policy that governs the caller. Without limits every prompt reaches the rules.
 
-        Raises InvalidRequestError (too many prompts), OverloadedError, UpstreamTimeoutError, and what the orchestrator raised.
+        Raises InvalidRequestError (too many prompts), OverloadedError, UpstreamTimeoutError, and what the orchestrator
+        raised.
         """
         if len(prompts) > MAX_QUERIES:
             raise InvalidRequestError(f"a dry run takes at most {MAX_QUERIES} prompts")

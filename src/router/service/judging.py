@@ -11,7 +11,6 @@ from router.domain.refusal import Judgement, RefusalRules
 from servicekit.cpu_pool import CpuPool
 from servicekit.tenant_slots import TenantSlots
 
-THREADS = 2
 MAX_WAITING = 32
 """Of a tenant's prompts whose judging is long work. One is judged at a time."""
 SLICE_S = 0.05
