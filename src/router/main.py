@@ -29,9 +29,9 @@ from router.api import keys as keys_api
 from router.api.dependencies import Services, gate
 from router.api.description import described
 from router.domain.claims import ClaimRules
-from router.domain.policy import compile_policy
 from router.domain.pricing import Price
 from router.service.access import Access
+from router.service.admin_turns import AdminTurns
 from router.service.audit import AuditService
 from router.service.audit_archive import AuditArchive
 from router.service.chat import ChatService
@@ -46,12 +46,15 @@ from router.service.housekeeping import Housekeeping, Job
 from router.service.identity import Identity
 from router.service.index_traces import IndexTraces
 from router.service.json_web_tokens import Expected, JsonWebTokens
+from router.service.judging import Judge
 from router.service.key_uses import KeyUses
 from router.service.keys import KeyService
+from router.service.policies import Policies
 from router.service.recent import RecentNotes
 from router.service.tenants import TenantService
 from router.settings import AuthMode, Settings
 from servicekit.client import ServiceClient, open_session
+from servicekit.cpu_pool import CpuPool
 from servicekit.edge import dress
 from servicekit.health import Check
 from servicekit.server import serve
@@ -73,6 +76,8 @@ from tenancy.postgres_tenants import PostgresTenantStore
 MAX_UPLOAD_BYTES = 6 * MAX_DOCUMENT_BYTES + 64 * 1024
 # The framework reads these before it asks who sent them: small enough to be parsed without holding up others.
 MAX_BODY_BYTES = 2 * 1024 * 1024
+CONFIG_THREADS, JUDGING_THREADS = 2, 2
+"""Of their own: neither waits for the other, nor for what uses asyncio's threads, such as an export's compression."""
 KEY_USES_S, DELETIONS_S, ARCHIVE_S = 15.0, 60.0, 600.0
 
 _logger = logging.getLogger("atrium.router")
@@ -126,7 +131,11 @@ async def _open(
     feed = ChangeFeed(PostgresChangeLog(database), ValkeyAnnouncements(valkey), metrics)
     await stack.enter_async_context(feed.running())
     store, audit = PostgresTenantStore(database), PostgresAuditLog(database)
-    tenants = LiveTenants(store, compile_policy, feed=feed)
+    work, judging = CpuPool("configs", CONFIG_THREADS), CpuPool("judging", JUDGING_THREADS)
+    stack.callback(work.close)
+    stack.callback(judging.close)
+    compiled, judge = Policies(work), Judge(judging)
+    tenants = LiveTenants(store, compiled.of, feed=feed)
 
     key = settings.signing_key()
     signer = TokenSigner(key)
@@ -161,11 +170,12 @@ async def _open(
             tokens=_tokens(settings, session, metrics, stack) if AuthMode.JWT in settings.auth_mode else None,
         ),
         access=Access(tenants),
-        chat=ChatService(ValkeyLimiter(valkey), turns, contexts, notes, metrics, timeout=timeout),
+        admin_turns=AdminTurns(metrics),
+        chat=ChatService(ValkeyLimiter(valkey), turns, contexts, notes, judge, metrics, timeout=timeout),
         tenants=TenantService(store, keys, tenants, feed, key_secret=_derived(key, b"atrium first admin keys")),
         deletion=deletion,
-        configs=ConfigService(store, tenants, feed, recent),
-        dry_run=DryRunService(turns, recent, contexts, timeout=timeout, now=utc_now),
+        configs=ConfigService(store, tenants, feed, recent, compiled),
+        dry_run=DryRunService(turns, recent, contexts, judge, timeout=timeout, now=utc_now),
         keys=KeyService(keys, feed),
         audit=AuditService(audit),
         export=TenantExport(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -13,7 +14,7 @@ from tenancy.audit import Actor, Deed, digest
 from tenancy.config import TenantConfig
 from tenancy.keys import NewKey
 from tenancy.memory_keys import MemoryKeyStore
-from tenancy.ports import ConfigEntry, Onboarding, Revision, TenantRecord, TenantState, TenantSummary
+from tenancy.ports import PAGE_BYTES, ConfigEntry, Onboarding, Revision, TenantRecord, TenantState, TenantSummary
 
 
 @dataclass(slots=True)
@@ -111,7 +112,15 @@ class MemoryTenantStore:
         self._audit.require(tenant_id, born)
         tenant = self._tenants.get(tenant_id)
         entries = tenant.entries if tenant else []
-        return [entry for entry in reversed(entries) if before is None or entry.version < before][:limit]
+        page: list[ConfigEntry] = []
+        size = 0
+        for entry in reversed(entries):
+            if len(page) == limit or (len(page) >= 2 and size >= PAGE_BYTES):
+                break
+            if before is None or entry.version < before:
+                page.append(entry)
+                size += len(json.dumps(entry.config))
+        return page
 
     async def version(self, tenant_id: TenantId, version: int, *, born: datetime | None = None) -> ConfigEntry:
         for entry in await self.versions(tenant_id, before=version + 1, limit=1, born=born):

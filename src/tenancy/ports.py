@@ -19,6 +19,10 @@ from tenancy.audit import Actor, AuditEvent, Deed, Head
 from tenancy.config import TenantConfig, Tier
 from tenancy.keys import KeyHolder, KeyInfo, NewKey
 
+FIRST_VERSION = 1
+PAGE_BYTES = 1 << 20
+"""Of the configs on a page of the history, as JSON: what goes beyond it is the page's last."""
+
 
 class TenantState(StrEnum):
     ACTIVE = "active"
@@ -136,7 +140,8 @@ class TenantStore(Protocol):
     async def versions(
         self, tenant_id: TenantId, *, before: int | None, limit: int, born: datetime | None = None
     ) -> Sequence[ConfigEntry]:
-        """The history, newest first, of the versions below `before`."""
+        """The history, newest first, of the versions below `before`: `limit` of them, or as many as together have
+        PAGE_BYTES, and two at least, so that each can be compared with the one before it."""
         ...
 
     async def version(self, tenant_id: TenantId, version: int, *, born: datetime | None = None) -> ConfigEntry:

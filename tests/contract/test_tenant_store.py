@@ -246,3 +246,14 @@ async def test_a_request_of_an_earlier_tenant_reads_and_writes_nothing_of_the_la
     assert [item.key_id for item in await stores.keys.list(tenant)] == [key.key_id]
     for call in calls(born):
         await call
+
+
+async def test_a_page_of_large_versions_ends_early_and_holds_two_at_least(stores: TenantStores) -> None:
+    large = TenantConfig(sensitive_prompt_patterns=tuple(f"{number:04d}" + "x" * 900 for number in range(500)))
+    tenant = await stores.add(config=large)
+    for minute in range(1, 5):
+        await stores.tenants.write_config(tenant, large.model_copy(update={"rate_limit_per_minute": minute}), by=ALICE)
+    page = await stores.tenants.versions(tenant, before=None, limit=99)
+    assert [entry.version for entry in page] == [5, 4, 3]
+    assert [entry.version for entry in await stores.tenants.versions(tenant, before=3, limit=1)] == [2]
+    assert [entry.version for entry in await stores.tenants.versions(tenant, before=3, limit=9)] == [2, 1]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from typing import Annotated
 
@@ -15,6 +17,7 @@ from router.domain.caller import Caller, actor_of
 from router.domain.client_address import Network, client_address
 from router.domain.pricing import Price
 from router.service.access import Access, require, require_same
+from router.service.admin_turns import AdminTurns
 from router.service.audit import AuditService
 from router.service.chat import ChatService
 from router.service.configs import ConfigService
@@ -35,6 +38,7 @@ PROXY_HEADERS = ("forwarded", "x-forwarded-for", "x-forwarded-host", "via")
 class Services:
     identity: Identity
     access: Access
+    admin_turns: AdminTurns
     chat: ChatService
     tenants: TenantService
     deletion: DeletionService
@@ -65,8 +69,14 @@ class Passage:
     caller: Caller | None
 
 
-async def gate(request: Request) -> Passage:
-    """A dependency of the whole app: runs before every operation, also one whose author did not think of it."""
+async def gate(request: Request) -> AsyncIterator[Passage]:
+    """A dependency of the whole app: runs before every operation, also one whose author did not think of it. Stays
+    until the answer has been sent."""
+    async with AsyncExitStack() as held:
+        yield await _let_through(request, held)
+
+
+async def _let_through(request: Request, held: AsyncExitStack) -> Passage:
     operation = request.scope["route"].path
     permission = ROUTES.get((request.method, operation))
     if permission is None:
@@ -85,7 +95,9 @@ async def gate(request: Request) -> Passage:
         require_same(tenant_id, who.tenant_id)
         record_of(request.scope).tenant_id = str(tenant_id)
         return Passage(who, None)
-    return Passage(who, await admit(request, found, who, tenant_id, permission))
+    caller = await admit(request, found, who, tenant_id, permission)
+    await held.enter_async_context(found.admin_turns.held(tenant_id, permission))
+    return Passage(who, caller)
 
 
 async def admit(

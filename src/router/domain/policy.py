@@ -10,6 +10,7 @@ from router.domain.limits import Window
 from router.domain.refusal import RefusalRules
 from tenancy.config import TenantConfig
 from tenancy.ports import Revision, TenantRecord, TenantState
+from tenancy.rules import compile_rules
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,9 +36,15 @@ class Policy:
 
 
 def compile_policy(record: TenantRecord) -> Policy:
+    """Of a record as it is stored. Not for an event loop: a thousand regular expressions take their time."""
+    return policy_with(record, RefusalRules(record.config, compile_rules(record.config, stored=True)))
+
+
+def policy_with(record: TenantRecord, rules: RefusalRules) -> Policy:
+    """`rules` are those of the record's config."""
     config = record.config
     windows = (
         Window("requests_per_minute", config.rate_limit_per_minute, 60),
         Window("requests_per_hour", config.rate_limit_per_hour, 3_600),
     )
-    return Policy(record.tenant_id, record.revision, config, RefusalRules(config), windows, config.all_routes())
+    return Policy(record.tenant_id, record.revision, config, rules, windows, config.all_routes())

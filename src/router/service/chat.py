@@ -3,23 +3,24 @@
 from __future__ import annotations
 
 import asyncio
+import time
 import uuid
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 
-from contracts.chat import ChatRequest, MetaEvent, Refusal, RefusalEvent, TurnEvent, TurnRequest
-from contracts.errors import RateLimitedError
+from contracts.chat import ChatRequest, MetaEvent, RefusalEvent, TurnEvent, TurnRequest
+from contracts.errors import RateLimitedError, UpstreamTimeoutError
 from contracts.tenant import TenantId
 from observability import names
 from observability.metrics import Metrics
 from router.domain.caller import Caller
 from router.domain.limits import Decision
 from router.domain.recent_request import RecentRequest
-from router.domain.refusal import RefusalRules
 from router.ports import Orchestrator, RateLimiter
 from router.service.contexts import Asker, ContextFactory
+from router.service.judging import Judge
 from router.service.recent import RecentNotes
 from servicekit.tokens import utc_now
 
@@ -46,6 +47,7 @@ class ChatService:
         orchestrator: Orchestrator,
         contexts: ContextFactory,
         notes: RecentNotes,
+        judge: Judge,
         metrics: Metrics,
         *,
         timeout: timedelta,
@@ -54,6 +56,7 @@ class ChatService:
         self._orchestrator = orchestrator
         self._contexts = contexts
         self._notes = notes
+        self._judge = judge
         self._metrics = metrics
         self._timeout = timeout
 
@@ -61,7 +64,8 @@ class ChatService:
     async def open(self, caller: Caller, request: ChatRequest) -> AsyncIterator[Turn]:
         """Admit a request and begin its turn; leaving the context early stops the work behind it.
 
-        Raises RateLimitedError, or what the orchestrator raised before it began.
+        Raises RateLimitedError, OverloadedError (too many of the tenant's prompts wait for its slow rules),
+        UpstreamTimeoutError, or what the orchestrator raised before it began.
         """
         policy = caller.policy
         decision = await self._limiter.take(policy.tenant_id, policy.windows)
@@ -84,7 +88,12 @@ class ChatService:
         self, caller: Caller, request: ChatRequest, asker: Asker
     ) -> AsyncIterator[AsyncIterator[TurnEvent]]:
         policy = caller.policy
-        refusal = await _judge(policy.rules, request.query)
+        began = time.monotonic()
+        try:
+            async with asyncio.timeout(self._timeout.total_seconds()):
+                refusal = await self._judge.refusal(policy.tenant_id, policy.rules, request.query)
+        except TimeoutError as error:
+            raise UpstreamTimeoutError("the tenant's rules were not through with the prompt in time") from error
         if refusal is not None:
             yield _just(MetaEvent(route="", route_score=0.0, model=""), RefusalEvent(refusal=refusal))
             return
@@ -94,7 +103,8 @@ class ChatService:
             routes=policy.routes,
             blocked_tools=policy.config.blocked_tools,
         )
-        context = self._contexts.build(caller, asker, self._timeout)
+        left = max(timedelta(0), self._timeout - timedelta(seconds=time.monotonic() - began))
+        context = self._contexts.build(caller, asker, left)
         async with self._orchestrator.turn(context, turn) as events:
             yield events
 
@@ -113,13 +123,6 @@ class ChatService:
             details={"limit": window.name, "value": window.limit, "headers": dict(decision.headers())},
             retry_after_s=decision.retry_after_s,
         )
-
-
-async def _judge(rules: RefusalRules, prompt: str) -> Refusal | None:
-    """In a thread where it may take long, so that one tenant's rules do not hold up the others' requests."""
-    if rules.is_long_work(prompt):
-        return await asyncio.to_thread(rules.judge, prompt)
-    return rules.judge(prompt)
 
 
 async def _just(*events: TurnEvent) -> AsyncIterator[TurnEvent]:
