@@ -282,10 +282,9 @@ def test_a_config_grows_to_a_mebibyte_also_bit_by_bit(stack: Stack) -> None:
         assert admin.get(path).headers["etag"] == '"2"'
         admin.patch(path, json={"refusal_rules": rules[:-1]}).raise_for_status()
         admin.patch(path, json={"refusal_rules": rules[1:]}).raise_for_status()
-        pages, before = [], None
-        while before is None or pages[-1]["next"]:
-            pages.append(admin.get(f"{path}/versions", params={"before": before} if before else {}).json())
-            before = pages[-1]["next"]
+        pages = [admin.get(f"{path}/versions").json()]
+        while (before := pages[-1]["next"]) is not None:
+            pages.append(admin.get(f"{path}/versions", params={"before": before}).json())
         assert [item["version"] for page in pages for item in page["items"]] == [4, 3, 2, 1]
         assert len(pages) > 1
 
