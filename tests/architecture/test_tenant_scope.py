@@ -27,6 +27,7 @@ OWN_TENANT = {"purge_tenant", "remove_purged_tenant"}
 OUTSIDE_TENANTS = {
     "SELECT 1",
     "SELECT rolsuper OR rolbypassrls FROM pg_roles",
+    "SELECT last_change() AS counter, c.subject FROM (SELECT) one LEFT JOIN changes_after(:seq)",
     "SELECT tenant_id, requested_by, request_id, started_at, removed FROM deletions",
 }
 """The checks, and the platform's list of deletions under way, behind a policy of its own."""
