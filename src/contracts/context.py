@@ -29,6 +29,10 @@ class TenantContext(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     tenant_id: TenantId
+    tenant_born: AwareDatetime | None = Field(
+        default=None,
+        description="when the tenant was made, which tells it from others of its id; null: whichever has it",
+    )
     user_id: str
     roles: tuple[Role, ...]
     session_id: str

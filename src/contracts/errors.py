@@ -5,6 +5,7 @@ AtriumError
 │   ├── PromptTooLongError     prompt_too_long        422  the prompt does not fit the model's context
 │   └── IdempotencyMismatchError idempotency_mismatch 422  the Idempotency-Key belongs to another request
 ├── BodyTooLargeError          body_too_large         413
+├── RequestTimeoutError        request_timeout        408  the body did not arrive in time
 ├── UnauthenticatedError       unauthenticated        401  no usable credential
 ├── ForbiddenError             forbidden              403  the role may not do this
 │   └── TenantSuspendedError   tenant_suspended       403  the platform has suspended the tenant
@@ -70,6 +71,10 @@ class IdempotencyMismatchError(InvalidRequestError):
 
 class BodyTooLargeError(AtriumError):
     code = "body_too_large"
+
+
+class RequestTimeoutError(AtriumError):
+    code = "request_timeout"
 
 
 class UnauthenticatedError(AtriumError):

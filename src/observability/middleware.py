@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import re
 import time
@@ -11,7 +12,7 @@ import orjson
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from contracts.errors import AtriumError, BodyTooLargeError
+from contracts.errors import AtriumError, BodyTooLargeError, RequestTimeoutError
 from observability import names
 from observability.logging import REQUEST_LOGGER, log
 from observability.metrics import Metrics
@@ -22,6 +23,9 @@ MAX_TENANT_LABELS = 1_000
 """Tenants with a metric dimension value of their own; the others share `other`."""
 MAX_ROUTE_LABELS = 100
 """The same for the intents of chats: tenants name routes of their own."""
+
+BODY_WITHIN_S = 120.0
+"""For the whole of a body, counted from the request: 2 MiB at 17 KiB/s."""
 
 _QUIET = frozenset({"/healthz", "/readyz", "/metrics"})
 _logger = logging.getLogger(REQUEST_LOGGER)
@@ -36,17 +40,49 @@ class _ClientLeftError(Exception):
     """Nobody reads the answer any more."""
 
 
+class _BoundedBody:
+    """A request's `receive`, which bounds its body: raises BodyTooLargeError, RequestTimeoutError."""
+
+    def __init__(self, receive: Receive, limit: int, within_s: float) -> None:
+        self._receive = receive
+        self._limit = limit
+        self._within_s = within_s
+        self._until: float | None = asyncio.get_running_loop().time() + within_s
+        self._received = 0
+
+    async def __call__(self) -> Message:
+        try:
+            async with asyncio.timeout_at(self._until):
+                message = await self._receive()
+        except TimeoutError as error:
+            raise RequestTimeoutError(f"the body did not arrive within {self._within_s:g} seconds") from error
+        if not message.get("more_body", False):
+            self._until = None  # what comes now is the client's leaving, for which a long answer may wait
+        if message["type"] == "http.request":
+            self._received += len(message.get("body", b""))
+            if self._received > self._limit:
+                raise BodyTooLargeError(f"the body is larger than {self._limit} bytes")
+        return message
+
+
 class RequestMiddleware:
     """Wraps a service. `max_body_bytes` bounds what is read of a body, declared or chunked; `max_upload_bytes`, of one
-    that is sent to a path ending in `/documents`."""
+    that is sent to a path ending in `/documents`; `body_within_s`, how long may pass until it has arrived."""
 
     def __init__(
-        self, app: ASGIApp, *, metrics: Metrics, max_body_bytes: int, max_upload_bytes: int | None = None
+        self,
+        app: ASGIApp,
+        *,
+        metrics: Metrics,
+        max_body_bytes: int,
+        max_upload_bytes: int | None = None,
+        body_within_s: float = BODY_WITHIN_S,
     ) -> None:
         self._app = app
         self._metrics = metrics
         self._max_body_bytes = max_body_bytes
         self._max_upload_bytes = max_upload_bytes or max_body_bytes
+        self._body_within_s = body_within_s
         self._tenants: set[str] = set()
         self._routes: set[str] = set()
 
@@ -58,17 +94,7 @@ class RequestMiddleware:
         record = RequestRecord(safe_request_id(headers.get("x-request-id")), scope["method"], scope["path"])
         attach_record(scope, record)
         started = time.perf_counter()
-        received = 0
         limit = self._max_upload_bytes if scope["path"].endswith("/documents") else self._max_body_bytes
-
-        async def limited_receive() -> Message:
-            nonlocal received
-            message = await receive()
-            if message["type"] == "http.request":
-                received += len(message.get("body", b""))
-                if received > limit:
-                    raise BodyTooLargeError(f"the body is larger than {limit} bytes")
-            return message
 
         async def observed_send(message: Message) -> None:
             if message["type"] == "http.response.start":
@@ -93,7 +119,7 @@ class RequestMiddleware:
                 message = f"the body is larger than {limit} bytes"
                 await _answer(observed_send, record, 413, BodyTooLargeError.code, message)
             else:
-                await self._app(scope, limited_receive, observed_send)
+                await self._app(scope, _BoundedBody(receive, limit, self._body_within_s), observed_send)
         except _ClientLeftError:
             pass
         except Exception:  # the outermost boundary: a bug becomes one log record and one envelope, never a raw page

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import datetime
 from typing import Protocol
 
 from contracts.retrieval import DocumentInfo, StoredPassage
@@ -39,9 +40,13 @@ class Embedder(Protocol):
 
 
 class ChunkStore(Protocol):
-    """Documents and the chunk log. All methods raise DependencyDownError when the store is out of reach."""
+    """Documents and the chunk log. All methods raise DependencyDownError when the store is out of reach.
 
-    async def version(self, tenant_id: TenantId) -> CorpusVersion:
+    With `born` they are about the tenant that was made at that moment, and raise NotFoundError where it has not the id
+    any more. `load` tells whose corpus it found: it is shared by all who wait for it.
+    """
+
+    async def version(self, tenant_id: TenantId, *, born: datetime | None = None) -> CorpusVersion:
         """The last committed version. Raises NotFoundError for an unknown tenant."""
         ...
 
@@ -49,10 +54,19 @@ class ChunkStore(Protocol):
         """Every chunk embedded with `model`, in the order of document and place. Raises NotFoundError."""
         ...
 
-    async def standing(self, tenant_id: TenantId, document_id: str) -> Standing | None: ...
+    async def standing(
+        self, tenant_id: TenantId, document_id: str, *, born: datetime | None = None
+    ) -> Standing | None: ...
 
     async def put(
-        self, tenant_id: TenantId, document: Document, chunks: Sequence[Chunk], vectors: HalfMatrix, model: str
+        self,
+        tenant_id: TenantId,
+        document: Document,
+        chunks: Sequence[Chunk],
+        vectors: HalfMatrix,
+        model: str,
+        *,
+        born: datetime | None = None,
     ) -> int:
         """Keep a document, in the place of one with the same id, and return its sequence: all committed, or nothing.
 
@@ -60,17 +74,23 @@ class ChunkStore(Protocol):
         """
         ...
 
-    async def delete(self, tenant_id: TenantId, document_id: str) -> bool:
+    async def delete(self, tenant_id: TenantId, document_id: str, *, born: datetime | None = None) -> bool:
         """False if there is no such document; then the sequence stays. Raises NotFoundError for an unknown tenant."""
         ...
 
-    async def document(self, tenant_id: TenantId, document_id: str) -> DocumentInfo | None: ...
+    async def document(
+        self, tenant_id: TenantId, document_id: str, *, born: datetime | None = None
+    ) -> DocumentInfo | None: ...
 
-    async def passages(self, tenant_id: TenantId, document_id: str) -> list[StoredPassage]:
+    async def passages(
+        self, tenant_id: TenantId, document_id: str, *, born: datetime | None = None
+    ) -> list[StoredPassage]:
         """A document's chunks in order; none for an unknown one."""
         ...
 
-    async def documents(self, tenant_id: TenantId, *, after: str, limit: int) -> list[DocumentInfo]:
+    async def documents(
+        self, tenant_id: TenantId, *, after: str, limit: int, born: datetime | None = None
+    ) -> list[DocumentInfo]:
         """In the order of their ids, those behind `after` (`""`: from the first)."""
         ...
 

@@ -6,6 +6,7 @@ import asyncio
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 
 from contracts.errors import InvalidRequestError, NotFoundError
 from contracts.retrieval import (
@@ -40,7 +41,18 @@ class Embedded:
     rows: Matrix
 
 
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """A document that is cut and embedded, and kept nowhere yet."""
+
+    document: Document
+    chunks: Sequence[Chunk]
+    rows: Matrix
+
+
 class RagService:
+    """`born` says which tenant of those that bore the id: NotFoundError where it has the id no more."""
+
     def __init__(self, embedder: Embedder, store: ChunkStore, retriever: TenantRetriever, metrics: Metrics) -> None:
         self._embedder = embedder
         self._store = store
@@ -52,49 +64,64 @@ class RagService:
     async def embed(self, texts: Sequence[str]) -> Embedded:
         return Embedded(self._embedder.model, await self._embedder.embed(texts))
 
-    async def search(self, tenant_id: TenantId, request: SearchRequest) -> list[Passage]:
+    async def search(
+        self, tenant_id: TenantId, request: SearchRequest, *, born: datetime | None = None
+    ) -> list[Passage]:
         """The tenant's min(k, n) nearest chunks, best first, of everything committed so far.
 
         Raises InvalidRequestError for an unusable vector, NotFoundError for an unknown tenant,
         PreconditionFailedError when `min_seq` lies ahead of the log.
         """
         query = await self._query_vector(request)
-        found = await self._retriever.search(tenant_id, query, k=request.k, min_seq=request.min_seq)
+        found = await self._retriever.search(tenant_id, query, k=request.k, min_seq=request.min_seq, born=born)
         return [_passage(item) for item in found]
 
-    async def ingest(self, tenant_id: TenantId, request: IngestRequest) -> DocumentReceipt:
-        """Keep a document in the place of any with the same id. Committed when this returns.
+    async def prepare(
+        self, tenant_id: TenantId, request: IngestRequest, *, born: datetime | None = None
+    ) -> DocumentReceipt | Prepared:
+        """The long part of an upload, which may be cancelled. The same upload again has nothing to keep, and gets the
+        receipt of the first.
 
-        The same upload again changes nothing and gets the receipt of the first.
         Raises InvalidRequestError or BodyTooLargeError with the reason, NotFoundError for an unknown tenant.
         """
         document = _document(tenant_id, request)
-        standing = await self._store.standing(tenant_id, document.document_id)
+        standing = await self._store.standing(tenant_id, document.document_id, born=born)
         if standing is not None and standing.answers(document, self._embedder.model):
             return DocumentReceipt(document_id=document.document_id, chunks=standing.chunks, seq=standing.seq)
-        await self._store.version(tenant_id)  # an unknown tenant is told so before the work, not after
+        await self._store.version(tenant_id, born=born)  # an unknown tenant is told so before the work, not after
         async with self._parse_slots:
             chunks = await asyncio.to_thread(self._chunks, tenant_id, document, request.content)
-        rows = await self._embedder.embed([chunk.text for chunk in chunks])
-        seq = await self._store.put(tenant_id, document, chunks, to_half(rows), self._embedder.model)
+        return Prepared(document, chunks, await self._embedder.embed([chunk.text for chunk in chunks]))
+
+    async def keep(self, tenant_id: TenantId, prepared: Prepared, *, born: datetime | None = None) -> DocumentReceipt:
+        """In the place of any document with the same id. Committed when this returns; not to be cancelled, as nobody
+        would know then whether it was. Bounded by the store. Raises NotFoundError for an unknown tenant."""
+        document, chunks = prepared.document, prepared.chunks
+        seq = await self._store.put(
+            tenant_id, document, chunks, to_half(prepared.rows), self._embedder.model, born=born
+        )
         self._metrics.count(names.CHUNKS_INGESTED, len(chunks), tenant=str(tenant_id))
         return DocumentReceipt(document_id=document.document_id, chunks=len(chunks), seq=seq)
 
-    async def documents(self, tenant_id: TenantId, *, after: str, limit: int) -> DocumentPage:
+    async def documents(
+        self, tenant_id: TenantId, *, after: str, limit: int, born: datetime | None = None
+    ) -> DocumentPage:
         """`limit` documents behind `after`, by id."""
-        found = await self._store.documents(tenant_id, after=after, limit=limit + 1)
+        found = await self._store.documents(tenant_id, after=after, limit=limit + 1, born=born)
         items = found[:limit]
         return DocumentPage(items=items, next=items[-1].document_id if len(found) > limit else None)
 
-    async def document(self, tenant_id: TenantId, document_id: str) -> DocumentInfo:
+    async def document(self, tenant_id: TenantId, document_id: str, *, born: datetime | None = None) -> DocumentInfo:
         """Raises NotFoundError."""
-        found = await self._store.document(tenant_id, document_id)
+        found = await self._store.document(tenant_id, document_id, born=born)
         if found is None:
             raise _no_document()
         return found
 
-    async def passages(self, tenant_id: TenantId, document_id: str) -> list[StoredPassage]:
-        return await self._store.passages(tenant_id, document_id)
+    async def passages(
+        self, tenant_id: TenantId, document_id: str, *, born: datetime | None = None
+    ) -> list[StoredPassage]:
+        return await self._store.passages(tenant_id, document_id, born=born)
 
     def vectors_loaded(self, tenant_id: TenantId) -> int:
         return self._retriever.vectors_loaded(tenant_id)
@@ -103,9 +130,9 @@ class RagService:
         """Drop the tenant's index from memory; returns how many vectors it held."""
         return await self._retriever.unload(tenant_id)
 
-    async def delete(self, tenant_id: TenantId, document_id: str) -> None:
+    async def delete(self, tenant_id: TenantId, document_id: str, *, born: datetime | None = None) -> None:
         """When this returns no search finds the document any more, on any replica. Raises NotFoundError."""
-        if not await self._store.delete(tenant_id, document_id):
+        if not await self._store.delete(tenant_id, document_id, born=born):
             raise _no_document()
 
     async def _query_vector(self, request: SearchRequest) -> Vector:

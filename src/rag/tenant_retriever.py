@@ -12,6 +12,7 @@ import logging
 import time
 from collections import OrderedDict
 from dataclasses import dataclass
+from datetime import datetime
 
 from contracts.errors import NotFoundError, PreconditionFailedError
 from contracts.tenant import TenantId
@@ -68,12 +69,15 @@ class TenantRetriever:
         """The tenants whose view is in memory, the one to go first in front."""
         return tuple(self._views)
 
-    async def search(self, tenant_id: TenantId, query: Vector, *, k: int, min_seq: int = 0) -> tuple[Found, ...]:
+    async def search(
+        self, tenant_id: TenantId, query: Vector, *, k: int, min_seq: int = 0, born: datetime | None = None
+    ) -> tuple[Found, ...]:
         """The min(k, n) chunks nearest to `query` (L2-normalised), best first, of everything committed so far.
 
-        Raises NotFoundError for an unknown tenant, PreconditionFailedError when the log has not reached `min_seq`.
+        Raises NotFoundError for an unknown tenant and where another than the one made at `born` has the id;
+        PreconditionFailedError when the log has not reached `min_seq`.
         """
-        view = await self._current_view(tenant_id, min_seq)
+        view = await self._current_view(tenant_id, min_seq, born)
         ranking = await self._ranking(tenant_id, view, query, k)
         if ranking.foreign:
             self._report_foreign(tenant_id, ranking)
@@ -101,11 +105,11 @@ class TenantRetriever:
             load.cancel()
         await asyncio.gather(*loads, return_exceptions=True)
 
-    async def _current_view(self, tenant_id: TenantId, min_seq: int) -> View:
+    async def _current_view(self, tenant_id: TenantId, min_seq: int, born: datetime | None) -> View:
         try:
-            version = await self._store.version(tenant_id)
+            version = await self._store.version(tenant_id, born=born)
         except NotFoundError:
-            self._views.pop(tenant_id, None)
+            self._drop(tenant_id, born)
             raise
         if version.seq < min_seq:
             raise PreconditionFailedError(
@@ -121,9 +125,17 @@ class TenantRetriever:
         if not view.corpus.version.covers(version):
             # We joined a load that had begun before our look at the log. One begun now cannot be too old.
             view = await self._load(tenant_id)
+        if view.corpus.version.born != version.born:
+            raise NotFoundError("there is no such tenant")  # it was deleted since our look, and made again
         if tenant_id in self._views:
             self._views.move_to_end(tenant_id)
         return view
+
+    def _drop(self, tenant_id: TenantId, born: datetime | None) -> None:
+        """The view of a tenant that is gone; not that of a later one with the same id."""
+        view = self._views.get(tenant_id)
+        if view is not None and born in {None, view.corpus.version.born}:
+            del self._views[tenant_id]
 
     async def _load(self, tenant_id: TenantId) -> View:
         """Build the view, or wait for the one being built. Who stops waiting does not stop it for the others."""

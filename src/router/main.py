@@ -35,11 +35,11 @@ from router.api import usage as usage_api
 from router.api.dependencies import Services, gate
 from router.api.description import described
 from router.domain.claims import ClaimRules
-from router.domain.policy import compile_policy
 from router.domain.pricing import ANY_MODEL, Price, nano_per_token
 from router.domain.worst_case import WorstCase
 from router.service.access import Access
 from router.service.accounts import Accounts
+from router.service.admin_turns import AdminTurns
 from router.service.admission_gate import AdmissionGate
 from router.service.audit import AuditService
 from router.service.audit_archive import AuditArchive
@@ -56,12 +56,14 @@ from router.service.housekeeping import Housekeeping, Job
 from router.service.identity import Identity
 from router.service.index_traces import IndexTraces
 from router.service.json_web_tokens import Expected, JsonWebTokens
+from router.service.judging import Judge
 from router.service.key_uses import KeyUses
 from router.service.keys import KeyService
 from router.service.ledger_writer import LedgerWriter
 from router.service.limits import LimitService
 from router.service.local_admissions import LocalAdmissions
 from router.service.orphans import ORPHANS_S, Orphans
+from router.service.policies import Policies
 from router.service.pool_share import PoolShare
 from router.service.prices import REFRESH_S, Prices
 from router.service.recent import RecentNotes
@@ -69,6 +71,7 @@ from router.service.tenants import TenantService
 from router.service.usage import UsageService
 from router.settings import AuthMode, Settings
 from servicekit.client import ServiceClient, open_session
+from servicekit.cpu_pool import CpuPool
 from servicekit.edge import dress
 from servicekit.health import Check
 from servicekit.server import serve
@@ -92,6 +95,8 @@ from tenancy.postgres_tenants import PostgresTenantStore
 MAX_UPLOAD_BYTES = 6 * MAX_DOCUMENT_BYTES + 64 * 1024
 # The framework reads these before it asks who sent them: small enough to be parsed without holding up others.
 MAX_BODY_BYTES = 2 * 1024 * 1024
+CONFIG_THREADS, JUDGING_THREADS = 2, 2
+"""Of their own: neither waits for the other, nor for what uses asyncio's threads, such as an export's compression."""
 KEY_USES_S, DELETIONS_S, ARCHIVE_S, POOLS_S = 15.0, 60.0, 600.0, 0.5
 
 _logger = logging.getLogger("atrium.router")
@@ -157,7 +162,11 @@ async def _open(
     feed = ChangeFeed(PostgresChangeLog(database), ValkeyAnnouncements(valkey), metrics)
     await stack.enter_async_context(feed.running())
     store, audit = PostgresTenantStore(database), PostgresAuditLog(database)
-    tenants = LiveTenants(store, compile_policy, feed=feed)
+    work, judging = CpuPool("configs", CONFIG_THREADS), CpuPool("judging", JUDGING_THREADS)
+    stack.callback(work.close)
+    stack.callback(judging.close)
+    compiled, judge = Policies(work), Judge(judging)
+    tenants = LiveTenants(store, compiled.of, feed=feed)
 
     key = settings.signing_key()
     signer = TokenSigner(key)
@@ -167,9 +176,7 @@ async def _open(
     recent = ValkeyRecentRequests(valkey)
     notes = RecentNotes(recent, metrics)
     stack.push_async_callback(notes.close)
-    ledger, prices = PostgresLedger(database), Prices(PostgresPriceStore(database), {ANY_MODEL: _first_price(settings)})
-    with suppress(AtriumError):  # the store is out of reach: read as soon as it is there
-        await prices.refresh()
+    ledger, prices = PostgresLedger(database), await _open_prices(settings, database)
     places = EnginePlaces(metrics)
     share = PoolShare(uuid.uuid4().hex, places, turns, ValkeyHeartbeats(valkey), metrics)
     stack.push_async_callback(share.leave)
@@ -213,14 +220,16 @@ async def _open(
             turns,
             contexts,
             notes,
+            judge,
             WorstCase(settings.engine_context_tokens, settings.max_answer_tokens, settings.max_passages_bytes),
             timeout=timeout,
         ),
         limits=LimitService(admissions, ledger, now=utc_now),
+        admin_turns=AdminTurns(metrics),
         tenants=TenantService(store, keys, tenants, feed, key_secret=_derived(key, b"atrium first admin keys")),
         deletion=deletion,
-        configs=ConfigService(store, tenants, feed, recent),
-        dry_run=DryRunService(turns, recent, contexts, timeout=timeout, now=utc_now),
+        configs=ConfigService(store, tenants, feed, recent, compiled),
+        dry_run=DryRunService(turns, recent, contexts, judge, timeout=timeout, now=utc_now),
         keys=KeyService(keys, feed),
         audit=AuditService(audit),
         export=TenantExport(
@@ -256,6 +265,13 @@ async def _open_admissions(
     stack.push_async_callback(admissions.close)
     await stack.enter_async_context(link)
     return admissions
+
+
+async def _open_prices(settings: Settings, database: Database) -> Prices:
+    prices = Prices(PostgresPriceStore(database), {ANY_MODEL: _first_price(settings)})
+    with suppress(AtriumError):  # the store is out of reach: read as soon as it is there
+        await prices.refresh()
+    return prices
 
 
 def _first_price(settings: Settings) -> Price:

@@ -22,6 +22,7 @@ STATUS: Mapping[str, int] = {
     errors.PromptTooLongError.code: 422,
     errors.IdempotencyMismatchError.code: 422,
     errors.BodyTooLargeError.code: 413,
+    errors.RequestTimeoutError.code: 408,
     errors.UnauthenticatedError.code: 401,
     errors.ForbiddenError.code: 403,
     errors.TenantSuspendedError.code: 403,
@@ -83,6 +84,8 @@ def error_response(request: Request, error: AtriumError) -> JSONResponse:
         record_of(request.scope).dependency_down = str(error.details.get("dependency", ""))
     if error.code == errors.UnauthenticatedError.code:
         headers["www-authenticate"] = "Bearer"
+    if error.code == errors.RequestTimeoutError.code:
+        headers["connection"] = "close"  # RFC 9110, 15.5.9: the rest of the body is not waited for
     extra = error.details.get("headers")
     if isinstance(extra, dict):
         headers.update(extra)

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from datetime import datetime
 
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
-from contracts.errors import DependencyDownError
+from contracts.errors import DependencyDownError, NotFoundError
 from contracts.tenant import TenantId
 from stores.patience import bounded
 
@@ -23,6 +24,7 @@ CALL_S = 6.0
 _SET_SCOPE = text("SELECT set_config('app.tenant_id', :tenant, true), set_config('app.platform', :platform, true)")
 _IS_UNBOUND = text("SELECT rolsuper OR rolbypassrls FROM pg_roles WHERE rolname = current_user")
 _NO_TENANT = ""
+_STANDS = text("SELECT FROM tenants WHERE tenant_id = :tenant AND created_at = :born AND state <> 'deleting'")
 
 
 def driver_url(database_url: str) -> str:
@@ -55,13 +57,21 @@ class Database:
         )
 
     @asynccontextmanager
-    async def tenant(self, tenant_id: TenantId) -> AsyncIterator[AsyncConnection]:
+    async def tenant(self, tenant_id: TenantId, *, born: datetime | None = None) -> AsyncIterator[AsyncConnection]:
         """One transaction that sees and writes rows of `tenant_id` only; committed at the end, else rolled back.
 
-        Raises DependencyDownError when PostgreSQL is out of reach.
+        With `born` it ends in NotFoundError unless the tenant that was made at that moment still has the id: work that
+        was begun for an earlier tenant neither sees a later one's rows nor writes beside them. None is for whoever
+        means the id itself. Raises DependencyDownError when PostgreSQL is out of reach.
         """
         async with self._transaction(str(tenant_id), platform=False) as connection:
             yield connection
+            # Last, so that it speaks for every statement before it: a tenant that is gone does not come back.
+            if (
+                born is not None
+                and (await connection.execute(_STANDS, {"tenant": str(tenant_id), "born": born})).one_or_none() is None
+            ):
+                raise NotFoundError("no such tenant")
 
     @asynccontextmanager
     async def platform(self) -> AsyncIterator[AsyncConnection]:
@@ -75,9 +85,11 @@ class Database:
         async with self._transaction(str(tenant_id), platform=True) as connection:
             yield connection
 
-    def scope(self, tenant_id: TenantId | None) -> AbstractAsyncContextManager[AsyncConnection]:
+    def scope(
+        self, tenant_id: TenantId | None, *, born: datetime | None = None
+    ) -> AbstractAsyncContextManager[AsyncConnection]:
         """The tenant's transaction; the platform's where there is no tenant."""
-        return self.tenant(tenant_id) if tenant_id is not None else self.platform()
+        return self.tenant(tenant_id, born=born) if tenant_id is not None else self.platform()
 
     @asynccontextmanager
     async def no_tenant(self) -> AsyncIterator[AsyncConnection]:

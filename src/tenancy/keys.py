@@ -10,10 +10,13 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from contracts.context import Role
+from contracts.errors import ConflictError
 from contracts.tenant import TenantId
 
 PREFIX = "atr_"
 MAX_KEY_CHARS = 512
+MAX_KEYS = 1_000
+"""Of a tenant, those that have expired and were not revoked included."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +67,10 @@ def derived_key(secret: bytes, nonce: bytes) -> NewKey:
     """
     bits = hmac.new(secret, b"first admin key\x00" + nonce, hashlib.sha256).digest()
     return keyed(PREFIX + base64.urlsafe_b64encode(bits).decode().rstrip("="))
+
+
+def too_many_keys() -> ConflictError:
+    return ConflictError(f"the tenant has {MAX_KEYS} keys already: revoke those that are not used any more")
 
 
 def hash_key(text: str) -> bytes:

@@ -182,7 +182,7 @@ class LiveTenants(Generic[T]):
     def __init__(
         self,
         store: TenantStore,
-        compile_policy: Callable[[TenantRecord], T],
+        compile_policy: Callable[[TenantRecord], Awaitable[T]],
         *,
         feed: Hearing | None = None,
         clock: Callable[[], float] = time.monotonic,
@@ -204,7 +204,7 @@ class LiveTenants(Generic[T]):
     async def _read(self, tenant_id: TenantId, remembered: _Known[T] | None) -> _Known[T] | None:
         found = await self._store.read_unless(tenant_id, remembered.revision if remembered else None)
         if isinstance(found, TenantRecord):
-            return _Known(tenant_id, found.revision, self._compile(found))
+            return _Known(tenant_id, found.revision, await self._compile(found))
         return remembered if found is not None else None
 
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Callable
 from datetime import UTC, datetime
 
+from contracts.errors import NotFoundError
 from contracts.tenant import TenantId
 from tenancy.audit import AuditEvent, Deed, Head, link
 
@@ -12,23 +14,37 @@ from tenancy.audit import AuditEvent, Deed, Head, link
 class MemoryAuditLog:
     def __init__(self) -> None:
         self.chains: defaultdict[TenantId | None, list[AuditEvent]] = defaultdict(list)
+        self.born_of: Callable[[TenantId], datetime | None] | None = None
+        """When the tenant that has an id was made; None: nobody asks."""
+
+    def require(self, tenant_id: TenantId | None, born: datetime | None) -> None:
+        if born is not None and tenant_id is not None and self.born_of is not None and self.born_of(tenant_id) != born:
+            raise NotFoundError("no such tenant")
 
     def write(self, tenant_id: TenantId | None, deed: Deed) -> AuditEvent:
         chain = self.chains[tenant_id]
         chain.append(link(tenant_id, self._head(tenant_id), deed, datetime.now(UTC)))
         return chain[-1]
 
-    async def append(self, tenant_id: TenantId | None, deed: Deed) -> AuditEvent:
+    async def append(self, tenant_id: TenantId | None, deed: Deed, *, born: datetime | None = None) -> AuditEvent:
+        self.require(tenant_id, born)
         return self.write(tenant_id, deed)
 
-    async def page(self, tenant_id: TenantId | None, *, after: int, limit: int) -> list[AuditEvent]:
+    async def page(
+        self, tenant_id: TenantId | None, *, after: int, limit: int, born: datetime | None = None
+    ) -> list[AuditEvent]:
+        self.require(tenant_id, born)
         return [event for event in self.chains[tenant_id] if event.seq > after][:limit]
 
-    async def recent(self, tenant_id: TenantId | None, *, before: int | None, limit: int) -> list[AuditEvent]:
+    async def recent(
+        self, tenant_id: TenantId | None, *, before: int | None, limit: int, born: datetime | None = None
+    ) -> list[AuditEvent]:
+        self.require(tenant_id, born)
         found = [event for event in self.chains[tenant_id] if before is None or event.seq < before]
         return found[::-1][:limit]
 
-    async def head(self, tenant_id: TenantId | None) -> Head:
+    async def head(self, tenant_id: TenantId | None, *, born: datetime | None = None) -> Head:
+        self.require(tenant_id, born)
         return self._head(tenant_id)
 
     def _head(self, tenant_id: TenantId | None) -> Head:

@@ -10,7 +10,7 @@ from contracts.context import Role
 from contracts.errors import ConflictError, NotFoundError
 from contracts.tenant import TenantId
 from tenancy.audit import Actor, Deed
-from tenancy.keys import KeyHolder, KeyInfo, NewKey
+from tenancy.keys import MAX_KEYS, KeyHolder, KeyInfo, NewKey, too_many_keys
 from tenancy.memory_audit import MemoryAuditLog
 
 
@@ -64,14 +64,18 @@ class MemoryKeyStore:
         role: Role,
         expires_at: datetime | None,
         by: Actor,
+        born: datetime | None = None,
     ) -> KeyInfo:
+        self.audit.require(tenant_id, born)
         if tenant_id is not None and self.tenants is not None and tenant_id not in self.tenants:
             raise NotFoundError("no such tenant")
+        self._has_room(tenant_id)
         info = self.put(key, tenant_id, role, label=label, created_by=by.name, expires_at=expires_at)
         self._note(tenant_id, by, "key.create", info.key_id)
         return info
 
-    async def list(self, tenant_id: TenantId | None) -> list[KeyInfo]:
+    async def list(self, tenant_id: TenantId | None, *, born: datetime | None = None) -> list[KeyInfo]:
+        self.audit.require(tenant_id, born)
         return [row.info for row in self._rows.values() if row.tenant_id == tenant_id]
 
     async def rotate(
@@ -83,9 +87,12 @@ class MemoryKeyStore:
         old_until: datetime,
         expires_at: datetime | None,
         by: Actor,
+        born: datetime | None = None,
     ) -> KeyInfo:
+        self.audit.require(tenant_id, born)
         if tenant_id is None and self._is_last_lasting(key_id) and expires_at is not None:
             raise ConflictError("the platform's last lasting key cannot be replaced by one that expires")
+        self._has_room(tenant_id)
         old = self._row(tenant_id, key_id)
         if old.info.expires_at is not None and old.info.expires_at <= datetime.now(UTC):
             raise NotFoundError("no such key")
@@ -97,7 +104,8 @@ class MemoryKeyStore:
         self._note(tenant_id, by, "key.rotate", info.key_id)
         return info
 
-    async def revoke(self, tenant_id: TenantId | None, key_id: str, *, by: Actor) -> None:
+    async def revoke(self, tenant_id: TenantId | None, key_id: str, *, by: Actor, born: datetime | None = None) -> None:
+        self.audit.require(tenant_id, born)
         if tenant_id is None and self._is_last_lasting(key_id):
             raise ConflictError("the platform's last lasting key cannot be revoked: create another one first")
         self._row(tenant_id, key_id)
@@ -108,6 +116,10 @@ class MemoryKeyStore:
         for key_id, at in used.items():
             if row := self._rows.get(key_id):
                 row.info = replace(row.info, last_used_at=max(at, row.info.last_used_at or at))
+
+    def _has_room(self, tenant_id: TenantId | None) -> None:
+        if tenant_id is not None and sum(row.tenant_id == tenant_id for row in self._rows.values()) >= MAX_KEYS:
+            raise too_many_keys()
 
     def _is_last_lasting(self, key_id: str) -> bool:
         keys = [row.info for row in self._rows.values() if row.tenant_id is None]

@@ -80,7 +80,9 @@ class MemoryLedger:
                 found[tuple(_value(row.event, name) for name in group_by)] += counts_of(row.event)
         return [UsageRow(group, found[group]) for group in sorted(found)][:limit]
 
-    async def rows(self, tenant_id: TenantId, *, after: str, limit: int) -> list[LedgerRow]:
+    async def rows(
+        self, tenant_id: TenantId, *, after: str, limit: int, born: datetime | None = None
+    ) -> list[LedgerRow]:
         found = sorted(event_id for owner, event_id in self._rows if owner == tenant_id and event_id > after)
         return [self._rows[tenant_id, event_id] for event_id in found[:limit]]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -13,7 +14,7 @@ from tenancy.audit import Actor, Deed, digest
 from tenancy.config import TenantConfig
 from tenancy.keys import NewKey
 from tenancy.memory_keys import MemoryKeyStore
-from tenancy.ports import ConfigEntry, Onboarding, Revision, TenantRecord, TenantState, TenantSummary
+from tenancy.ports import PAGE_BYTES, ConfigEntry, Onboarding, Revision, TenantRecord, TenantState, TenantSummary
 
 
 @dataclass(slots=True)
@@ -37,6 +38,7 @@ class MemoryTenantStore:
         self._audit = keys.audit
         self._tenants: dict[TenantId, _Tenant] = {}
         keys.tenants = self._tenants
+        self._audit.born_of = self._born
 
     async def create(
         self,
@@ -84,7 +86,9 @@ class MemoryTenantStore:
         by: Actor,
         comment: str = "",
         expected: frozenset[int] | None = None,
+        born: datetime | None = None,
     ) -> int:
+        self._audit.require(tenant_id, born)
         tenant = self._tenant(tenant_id)
         current = len(tenant.configs)
         if expected is not None and current not in expected:
@@ -102,13 +106,24 @@ class MemoryTenantStore:
         self._audit.write(tenant_id, deed)
         return tenant.add(config, by, comment)
 
-    async def versions(self, tenant_id: TenantId, *, before: int | None, limit: int) -> Sequence[ConfigEntry]:
+    async def versions(
+        self, tenant_id: TenantId, *, before: int | None, limit: int, born: datetime | None = None
+    ) -> Sequence[ConfigEntry]:
+        self._audit.require(tenant_id, born)
         tenant = self._tenants.get(tenant_id)
         entries = tenant.entries if tenant else []
-        return [entry for entry in reversed(entries) if before is None or entry.version < before][:limit]
+        page: list[ConfigEntry] = []
+        size = 0
+        for entry in reversed(entries):
+            if len(page) == limit or (len(page) >= 2 and size >= PAGE_BYTES):
+                break
+            if before is None or entry.version < before:
+                page.append(entry)
+                size += len(json.dumps(entry.config))
+        return page
 
-    async def version(self, tenant_id: TenantId, version: int) -> ConfigEntry:
-        for entry in await self.versions(tenant_id, before=version + 1, limit=1):
+    async def version(self, tenant_id: TenantId, version: int, *, born: datetime | None = None) -> ConfigEntry:
+        for entry in await self.versions(tenant_id, before=version + 1, limit=1, born=born):
             if entry.version == version:
                 return entry
         raise NotFoundError("no such version")
@@ -124,6 +139,10 @@ class MemoryTenantStore:
     def _tell_both(self, tenant_id: TenantId, deed: Deed) -> None:
         self._audit.write(tenant_id, deed)
         self._audit.write(None, deed)
+
+    def _born(self, tenant_id: TenantId) -> datetime | None:
+        tenant = self._tenants.get(tenant_id)
+        return None if tenant is None or tenant.state is TenantState.DELETING else tenant.born
 
     def _tenant(self, tenant_id: TenantId) -> _Tenant:
         tenant = self._tenants.get(tenant_id)

@@ -1,6 +1,8 @@
 """Where tenants, keys and the audit log are kept. Every method raises DependencyDownError when the store is out of
 reach. Writing raises NotFoundError for a tenant that does not exist or is being deleted; reading finds nothing of one
-that does not exist."""
+that does not exist. With `born`, which tells a tenant from an earlier one of its id, both raise NotFoundError unless
+the tenant that was made then has the id, and is not being deleted: a request of an earlier tenant reads and writes
+nothing of a later one's."""
 
 from __future__ import annotations
 
@@ -16,6 +18,10 @@ from contracts.tenant import TenantId
 from tenancy.audit import Actor, AuditEvent, Deed, Head
 from tenancy.config import TenantConfig, Tier
 from tenancy.keys import KeyHolder, KeyInfo, NewKey
+
+FIRST_VERSION = 1
+PAGE_BYTES = 1 << 20
+"""Of the configs on a page of the history, as JSON: what goes beyond it is the page's last."""
 
 
 class TenantState(StrEnum):
@@ -123,6 +129,7 @@ class TenantStore(Protocol):
         by: Actor,
         comment: str = "",
         expected: frozenset[int] | None = None,
+        born: datetime | None = None,
     ) -> int:
         """Add a version and make it current; returns its number.
 
@@ -130,11 +137,14 @@ class TenantStore(Protocol):
         """
         ...
 
-    async def versions(self, tenant_id: TenantId, *, before: int | None, limit: int) -> Sequence[ConfigEntry]:
-        """The history, newest first, of the versions below `before`."""
+    async def versions(
+        self, tenant_id: TenantId, *, before: int | None, limit: int, born: datetime | None = None
+    ) -> Sequence[ConfigEntry]:
+        """The history, newest first, of the versions below `before`: `limit` of them, or as many as together have
+        PAGE_BYTES, and two at least, so that each can be compared with the one before it."""
         ...
 
-    async def version(self, tenant_id: TenantId, version: int) -> ConfigEntry:
+    async def version(self, tenant_id: TenantId, version: int, *, born: datetime | None = None) -> ConfigEntry:
         """Raises NotFoundError."""
         ...
 
@@ -195,9 +205,10 @@ class KeyStore(Protocol):
         role: Role,
         expires_at: datetime | None,
         by: Actor,
+        born: datetime | None = None,
     ) -> KeyInfo: ...
 
-    async def list(self, tenant_id: TenantId | None) -> list[KeyInfo]:
+    async def list(self, tenant_id: TenantId | None, *, born: datetime | None = None) -> list[KeyInfo]:
         """Oldest first, those that have expired too."""
         ...
 
@@ -210,6 +221,7 @@ class KeyStore(Protocol):
         old_until: datetime,
         expires_at: datetime | None,
         by: Actor,
+        born: datetime | None = None,
     ) -> KeyInfo:
         """A new key with the old one's label and role; the old one ends at `old_until` at the latest. Without
         `expires_at` the new one lives as long as the old one was made to.
@@ -219,7 +231,7 @@ class KeyStore(Protocol):
         """
         ...
 
-    async def revoke(self, tenant_id: TenantId | None, key_id: str, *, by: Actor) -> None:
+    async def revoke(self, tenant_id: TenantId | None, key_id: str, *, by: Actor, born: datetime | None = None) -> None:
         """Raises NotFoundError; ConflictError for the platform's last key that does not expire."""
         ...
 
@@ -231,19 +243,23 @@ class KeyStore(Protocol):
 class AuditLog(Protocol):
     """Append-only. The chain of a tenant, or the platform's own where `tenant_id` is None."""
 
-    async def append(self, tenant_id: TenantId | None, deed: Deed) -> AuditEvent:
+    async def append(self, tenant_id: TenantId | None, deed: Deed, *, born: datetime | None = None) -> AuditEvent:
         """For a deed whose work another store committed; a store's own changes write theirs in one transaction."""
         ...
 
-    async def page(self, tenant_id: TenantId | None, *, after: int, limit: int) -> list[AuditEvent]:
+    async def page(
+        self, tenant_id: TenantId | None, *, after: int, limit: int, born: datetime | None = None
+    ) -> list[AuditEvent]:
         """In order, those behind `after`."""
         ...
 
-    async def recent(self, tenant_id: TenantId | None, *, before: int | None, limit: int) -> list[AuditEvent]:
+    async def recent(
+        self, tenant_id: TenantId | None, *, before: int | None, limit: int, born: datetime | None = None
+    ) -> list[AuditEvent]:
         """Newest first, those below `before`."""
         ...
 
-    async def head(self, tenant_id: TenantId | None) -> Head: ...
+    async def head(self, tenant_id: TenantId | None, *, born: datetime | None = None) -> Head: ...
 
 
 class ChangeLog(Protocol):

@@ -60,28 +60,32 @@ class PostgresAuditLog:
         self._database = database
 
     @bounded(CALL_S, "postgres")
-    async def append(self, tenant_id: TenantId | None, deed: Deed) -> AuditEvent:
-        async with self._database.scope(tenant_id) as connection:
+    async def append(self, tenant_id: TenantId | None, deed: Deed, *, born: datetime | None = None) -> AuditEvent:
+        async with self._database.scope(tenant_id, born=born) as connection:
             return await append_event(connection, tenant_id, deed)
 
     @bounded(CALL_S, "postgres")
-    async def page(self, tenant_id: TenantId | None, *, after: int, limit: int) -> list[AuditEvent]:
-        async with self._database.scope(tenant_id) as connection:
+    async def page(
+        self, tenant_id: TenantId | None, *, after: int, limit: int, born: datetime | None = None
+    ) -> list[AuditEvent]:
+        async with self._database.scope(tenant_id, born=born) as connection:
             found = await connection.execute(_PAGE, {"tenant": _text(tenant_id), "after": after, "limit": limit})
             return [_event(tenant_id, row) for row in found]
 
     @bounded(CALL_S, "postgres")
-    async def recent(self, tenant_id: TenantId | None, *, before: int | None, limit: int) -> list[AuditEvent]:
+    async def recent(
+        self, tenant_id: TenantId | None, *, before: int | None, limit: int, born: datetime | None = None
+    ) -> list[AuditEvent]:
         named = {"tenant": _text(tenant_id)}
-        async with self._database.scope(tenant_id) as connection:
+        async with self._database.scope(tenant_id, born=born) as connection:
             head = (await connection.execute(_HEAD, named)).one_or_none()
             above_all = head.seq + 1 if head else 1
             values = {**named, "before": above_all if before is None else min(before, above_all), "limit": limit}
             return [_event(tenant_id, row) for row in await connection.execute(_RECENT, values)]
 
     @bounded(CALL_S, "postgres")
-    async def head(self, tenant_id: TenantId | None) -> Head:
-        async with self._database.scope(tenant_id) as connection:
+    async def head(self, tenant_id: TenantId | None, *, born: datetime | None = None) -> Head:
+        async with self._database.scope(tenant_id, born=born) as connection:
             row = (await connection.execute(_HEAD, {"tenant": _text(tenant_id)})).one_or_none()
         return Head(row.seq, row.hash) if row else Head()
 

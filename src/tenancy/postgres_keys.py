@@ -16,7 +16,7 @@ from contracts.tenant import TenantId
 from stores.patience import bounded
 from stores.postgres import CALL_S, Database
 from tenancy.audit import Actor, Deed
-from tenancy.keys import KeyHolder, KeyInfo, NewKey
+from tenancy.keys import MAX_KEYS, KeyHolder, KeyInfo, NewKey, too_many_keys
 from tenancy.postgres_audit import append_event
 
 _INFO = "key_id, label, role, created_by, created_at, expires_at, last_used_at"
@@ -38,6 +38,9 @@ _LASTING = text(
     " ORDER BY key_id FOR UPDATE"
 )
 _DELETE = text("DELETE FROM api_keys WHERE tenant_id IS NOT DISTINCT FROM :tenant AND key_id = :id")
+# Writers of a tenant's keys take their turns: none counts past another's.
+_LOCK_TENANT = text("SELECT state FROM tenants WHERE tenant_id = :tenant FOR NO KEY UPDATE")
+_COUNT = text("SELECT count(*) FROM api_keys WHERE tenant_id = :tenant")
 _FIND = text("SELECT key_id, tenant_id, role, expires_at FROM find_api_key(:hash)")
 _FIRST = text("SELECT add_first_platform_key(:id, :hash, :label)")
 _TOUCH = text("SELECT touch_api_keys(:ids, :times)")
@@ -95,9 +98,11 @@ class PostgresKeyStore:
         role: Role,
         expires_at: datetime | None,
         by: Actor,
+        born: datetime | None = None,
     ) -> KeyInfo:
         try:
-            async with self._database.scope(tenant_id) as connection:
+            async with self._database.scope(tenant_id, born=born) as connection:
+                await _has_room(connection, tenant_id)
                 info = await insert_key(
                     connection, tenant_id, key, label=label, role=role, expires_at=expires_at, by=by
                 )
@@ -107,8 +112,8 @@ class PostgresKeyStore:
         return info
 
     @bounded(CALL_S, "postgres")
-    async def list(self, tenant_id: TenantId | None) -> list[KeyInfo]:
-        async with self._database.scope(tenant_id) as connection:
+    async def list(self, tenant_id: TenantId | None, *, born: datetime | None = None) -> list[KeyInfo]:
+        async with self._database.scope(tenant_id, born=born) as connection:
             return [_info(row) for row in await connection.execute(_LIST, {"tenant": _text(tenant_id)})]
 
     @bounded(CALL_S, "postgres")
@@ -121,9 +126,11 @@ class PostgresKeyStore:
         old_until: datetime,
         expires_at: datetime | None,
         by: Actor,
+        born: datetime | None = None,
     ) -> KeyInfo:
         named = {"tenant": _text(tenant_id), "id": key_id}
-        async with self._database.scope(tenant_id) as connection:
+        async with self._database.scope(tenant_id, born=born) as connection:
+            await _has_room(connection, tenant_id)
             if tenant_id is None and await _is_last_lasting(connection, key_id) and expires_at is not None:
                 raise ConflictError("the platform's last lasting key cannot be replaced by one that expires")
             old = (await connection.execute(_LOCK, {**named, "expired_too": False})).one_or_none()
@@ -139,9 +146,9 @@ class PostgresKeyStore:
         return info
 
     @bounded(CALL_S, "postgres")
-    async def revoke(self, tenant_id: TenantId | None, key_id: str, *, by: Actor) -> None:
+    async def revoke(self, tenant_id: TenantId | None, key_id: str, *, by: Actor, born: datetime | None = None) -> None:
         named = {"tenant": _text(tenant_id), "id": key_id}
-        async with self._database.scope(tenant_id) as connection:
+        async with self._database.scope(tenant_id, born=born) as connection:
             if tenant_id is None and await _is_last_lasting(connection, key_id):
                 raise ConflictError("the platform's last lasting key cannot be revoked: create another one first")
             found = (await connection.execute(_LOCK, {**named, "expired_too": True})).one_or_none()
@@ -159,6 +166,15 @@ class PostgresKeyStore:
 async def _is_last_lasting(connection: AsyncConnection, key_id: str) -> bool:
     """Locks all of the platform's lasting keys, so that two who end one at once cannot each rely on the other's."""
     return [row.key_id for row in await connection.execute(_LASTING, {"tenant": None})] == [key_id]
+
+
+async def _has_room(connection: AsyncConnection, tenant_id: TenantId | None) -> None:
+    """Raises ConflictError for a tenant that has as many keys as it may have."""
+    if tenant_id is None:
+        return
+    await connection.execute(_LOCK_TENANT, {"tenant": str(tenant_id)})
+    if int((await connection.execute(_COUNT, {"tenant": str(tenant_id)})).scalar_one()) >= MAX_KEYS:
+        raise too_many_keys()
 
 
 def _text(tenant_id: TenantId | None) -> str | None:

@@ -4,7 +4,7 @@ the service role itself may read its tenant's rows, and write none."""
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
 from typing import Any
 
 import orjson
@@ -134,9 +134,11 @@ class PostgresLedger:
         return [UsageRow(tuple(str(value) for value in row[: len(group_by)]), _counts(row)) for row in found]
 
     @bounded(CALL_S, "postgres")
-    async def rows(self, tenant_id: TenantId, *, after: str, limit: int) -> list[LedgerRow]:
+    async def rows(
+        self, tenant_id: TenantId, *, after: str, limit: int, born: datetime | None = None
+    ) -> list[LedgerRow]:
         values = {"tenant": str(tenant_id), "after": after, "limit": limit}
-        async with self._database.tenant(tenant_id) as connection:
+        async with self._database.tenant(tenant_id, born=born) as connection:
             return [_ledger_row(tenant_id, row) for row in await connection.execute(_ROWS, values)]
 
 

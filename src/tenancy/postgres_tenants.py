@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Row, text
@@ -17,7 +18,16 @@ from stores.postgres import CALL_S, Database
 from tenancy.audit import Actor, Deed, digest
 from tenancy.config import TenantConfig, Tier
 from tenancy.keys import NewKey
-from tenancy.ports import ConfigEntry, Onboarding, Revision, TenantRecord, TenantState, TenantSummary
+from tenancy.ports import (
+    FIRST_VERSION,
+    PAGE_BYTES,
+    ConfigEntry,
+    Onboarding,
+    Revision,
+    TenantRecord,
+    TenantState,
+    TenantSummary,
+)
 from tenancy.postgres_audit import append_event
 from tenancy.postgres_keys import insert_key
 
@@ -51,12 +61,11 @@ _ADVANCE = text(
 )
 _SET_STATE = text(f"UPDATE tenants SET state = :state WHERE tenant_id = :tenant RETURNING {_SUMMARY}")
 _VERSIONS = text(
-    f"SELECT {_ENTRY} FROM tenant_configs WHERE tenant_id = :tenant AND version < :before"
-    " ORDER BY version DESC LIMIT :limit"
+    f"SELECT {_ENTRY}, octet_length(config::text) AS bytes FROM tenant_configs"
+    " WHERE tenant_id = :tenant AND version < :before ORDER BY version DESC LIMIT :limit"
 )
 _VERSION = text(f"SELECT {_ENTRY} FROM tenant_configs WHERE tenant_id = :tenant AND version = :version")
 
-_FIRST_VERSION = 1
 _ABOVE_ALL = 2**31 - 1
 
 
@@ -85,7 +94,7 @@ class PostgresTenantStore:
         try:
             async with self._database.tenant_as_platform(tenant_id) as connection:
                 await connection.execute(_INSERT_TENANT, values)
-                await _insert_config(connection, tenant_id, _FIRST_VERSION, config, by, "created")
+                await _insert_config(connection, tenant_id, FIRST_VERSION, config, by, "created")
                 key = await insert_key(
                     connection,
                     tenant_id,
@@ -150,8 +159,9 @@ class PostgresTenantStore:
         by: Actor,
         comment: str = "",
         expected: frozenset[int] | None = None,
+        born: datetime | None = None,
     ) -> int:
-        async with self._database.tenant(tenant_id) as connection:
+        async with self._database.tenant(tenant_id, born=born) as connection:
             current = await _lock(connection, tenant_id)
             if expected is not None and current.config_version not in expected:
                 raise PreconditionFailedError(
@@ -176,14 +186,28 @@ class PostgresTenantStore:
         return version
 
     @bounded(CALL_S, "postgres")
-    async def versions(self, tenant_id: TenantId, *, before: int | None, limit: int) -> Sequence[ConfigEntry]:
-        values = {"tenant": str(tenant_id), "before": _ABOVE_ALL if before is None else before, "limit": limit}
-        async with self._database.tenant(tenant_id) as connection:
-            return [ConfigEntry(*row) for row in await connection.execute(_VERSIONS, values)]
+    async def versions(
+        self, tenant_id: TenantId, *, before: int | None, limit: int, born: datetime | None = None
+    ) -> Sequence[ConfigEntry]:
+        below = _ABOVE_ALL if before is None else before
+        page: list[ConfigEntry] = []
+        size, wanted = 0, min(limit, 2)
+        async with self._database.tenant(tenant_id, born=born) as connection:
+            while wanted:
+                values = {"tenant": str(tenant_id), "before": below, "limit": wanted}
+                rows = (await connection.execute(_VERSIONS, values)).all()
+                page += [ConfigEntry(*row[:-1]) for row in rows]
+                size += sum(row.bytes for row in rows)
+                if len(rows) < wanted or size >= PAGE_BYTES:
+                    break
+                below = page[-1].version
+                # As many as will fit if they are as large as these: more than fit are never read at once.
+                wanted = min(limit - len(page), max(1, (PAGE_BYTES - size) * len(page) // size))
+        return page
 
     @bounded(CALL_S, "postgres")
-    async def version(self, tenant_id: TenantId, version: int) -> ConfigEntry:
-        async with self._database.tenant(tenant_id) as connection:
+    async def version(self, tenant_id: TenantId, version: int, *, born: datetime | None = None) -> ConfigEntry:
+        async with self._database.tenant(tenant_id, born=born) as connection:
             found = await connection.execute(_VERSION, {"tenant": str(tenant_id), "version": version})
             row = found.one_or_none()
         if row is None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import date
+from datetime import date, datetime
 from typing import Protocol
 
 from contracts.tenant import TenantId
@@ -40,6 +40,8 @@ class Ledger(Protocol):
         """
         ...
 
-    async def rows(self, tenant_id: TenantId, *, after: str, limit: int) -> list[LedgerRow]:
-        """In order of event id, those greater than `after`."""
+    async def rows(
+        self, tenant_id: TenantId, *, after: str, limit: int, born: datetime | None = None
+    ) -> list[LedgerRow]:
+        """In order of event id, those greater than `after`. Raises NotFoundError where `born` is another tenant's."""
         ...

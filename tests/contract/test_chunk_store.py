@@ -14,14 +14,18 @@ from contracts.errors import NotFoundError
 from contracts.tenant import TenantId
 from rag.adapters.memory_chunks import MemoryChunkStore
 from rag.adapters.postgres_chunks import ROWS_AT_ONCE, PostgresChunkStore
-from rag.domain.corpus import Chunk, Document, Standing
+from rag.domain.corpus import Chunk, CorpusVersion, Document, Standing
 from rag.domain.vectors import HalfMatrix
 from rag.ports import ChunkStore
 from stores.postgres import Database
 
 MODEL, DIMENSION = "model", 4
 _ADD_TENANT = text("INSERT INTO tenants (tenant_id, tier, config_version) VALUES (:tenant, 'basic', 1)")
-_DROP_TENANT = text("DELETE FROM tenants WHERE tenant_id = :tenant")
+_DROP_TENANT = (
+    text("UPDATE tenants SET state = 'deleting' WHERE tenant_id = :tenant"),
+    text("SELECT purge_tenant(1000), :tenant"),
+    text("SELECT remove_purged_tenant(), :tenant"),
+)
 
 
 def fresh_id() -> TenantId:
@@ -51,7 +55,8 @@ class Stored:
     async def _execute(self, tenant_id: TenantId, *, drop: bool) -> None:
         assert self._database is not None
         async with self._database.tenant(tenant_id) as connection:
-            await connection.execute(_DROP_TENANT if drop else _ADD_TENANT, {"tenant": str(tenant_id)})
+            for statement in _DROP_TENANT if drop else (_ADD_TENANT,):
+                await connection.execute(statement, {"tenant": str(tenant_id)})
 
 
 @pytest.fixture(params=["memory", "postgres"])
@@ -253,3 +258,27 @@ async def test_a_tenant_made_again_has_another_version_at_the_same_sequence(stor
     assert after.seq == before.seq
     assert not before.covers(after)
     assert not after.covers(before)
+
+
+async def test_work_that_began_under_an_earlier_tenant_finds_and_keeps_nothing(stored: Stored) -> None:
+    tenant, store = await stored.add(), stored.store
+    earlier = (await store.version(tenant)).born
+    await stored.add_again(tenant)
+    await put(store, tenant, "d", "the later one's")
+    later = (await store.version(tenant)).born
+    rows = chunks(tenant, "d", "poison")
+    for call in (
+        store.version(tenant, born=earlier),
+        store.standing(tenant, "d", born=earlier),
+        store.put(tenant, document("d"), rows, vectors(1), MODEL, born=earlier),
+        store.delete(tenant, "d", born=earlier),
+        store.document(tenant, "d", born=earlier),
+        store.passages(tenant, "d", born=earlier),
+        store.documents(tenant, after="", limit=9, born=earlier),
+    ):
+        with pytest.raises(NotFoundError):
+            await call
+    assert [passage.text for passage in await store.passages(tenant, "d", born=later)] == ["the later one's"]
+    assert await store.version(tenant, born=later) == CorpusVersion(later, 1)
+    assert [item.document_id for item in await store.documents(tenant, after="", limit=9, born=later)] == ["d"]
+    assert await store.delete(tenant, "d", born=later)

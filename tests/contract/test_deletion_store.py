@@ -19,11 +19,11 @@ from contracts.tenant import TenantId
 from observability.metrics import NullMetrics
 from rag.adapters.postgres_chunks import PostgresChunkStore
 from rag.domain.corpus import Chunk, Document
-from router.domain.policy import compile_policy
 from router.service.deletion import DeletionService
 from stores.postgres import Database
 from support.announcements import NoAnnouncements
 from support.catalog import tables_with_a_tenant, waits_for_a_lock
+from support.policies import compiled
 from support.postgres import Addresses
 from support.tenants import ALICE, TenantStores, fresh_tenant, opened, postgres_stores
 from support.usage import an_event
@@ -371,7 +371,7 @@ class GatedTraces:
 
 def service(world: World, traces: GatedTraces) -> DeletionService:
     feed = ChangeFeed(PostgresChangeLog(world.database), NoAnnouncements(), NullMetrics())
-    live = LiveTenants(world.stores.tenants, compile_policy)
+    live = LiveTenants(world.stores.tenants, compiled)
     return DeletionService(world.deletions, (traces,), live, feed, settle_s=0)
 
 

@@ -246,3 +246,18 @@ async def test_a_rotation_and_a_revocation_at_once_leave_the_platform_a_lasting_
         )
         assert [type(outcome) for outcome in outcomes if isinstance(outcome, Exception)] == [ConflictError]
         assert len([key for key in await own_stores.keys.list(None) if key.expires_at is None]) == 1
+
+
+async def test_a_tenant_has_so_many_keys_and_no_more(stores: TenantStores, monkeypatch: pytest.MonkeyPatch) -> None:
+    for store in ("memory_keys", "postgres_keys"):
+        monkeypatch.setattr(f"tenancy.{store}.MAX_KEYS", 4)
+    tenant, other = await stores.add(), await stores.add()
+    made = await asyncio.gather(*(a_key(stores, tenant) for _ in range(6)), return_exceptions=True)
+    assert [type(key) for key in made if not isinstance(key, KeyInfo)] == [ConflictError] * 3
+    keys = await stores.keys.list(tenant)
+    assert len(keys) == 4
+    with pytest.raises(ConflictError, match="revoke"):
+        await rotated(stores, tenant, keys[-1].key_id)
+    await a_key(stores, other)
+    await stores.keys.revoke(tenant, keys[0].key_id, by=ALICE)
+    await a_key(stores, tenant)

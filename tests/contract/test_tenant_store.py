@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import secrets
+from collections.abc import Coroutine
+from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 
@@ -11,7 +14,7 @@ from contracts.context import Role
 from contracts.errors import ConflictError, IdempotencyMismatchError, NotFoundError, PreconditionFailedError
 from contracts.tenant import TenantId
 from support.tenants import ALICE, TenantStores, fresh_tenant
-from tenancy.audit import Actor, digest, find_breach
+from tenancy.audit import Actor, Deed, digest, find_breach
 from tenancy.config import TenantConfig, Tier
 from tenancy.keys import new_key
 from tenancy.ports import Onboarding, Revision, TenantRecord, TenantState
@@ -210,3 +213,47 @@ async def test_tenants_are_listed_in_order_page_by_page(stores: TenantStores) ->
     assert [row.tenant_id for row in (*first, *rest)] == names
     assert [row.state for row in first] == [TenantState.ACTIVE, TenantState.SUSPENDED]
     assert (rest[0].display_name, rest[0].tier, rest[0].config_version) == (NEWER.display_name, Tier.PRO, 1)
+
+
+async def test_a_request_of_an_earlier_tenant_reads_and_writes_nothing_of_the_later_one(stores: TenantStores) -> None:
+    tenant, key = await stores.add_with_key()
+    found = await stores.tenants.read(tenant)
+    assert found is not None
+    born, earlier = found.revision.born, found.revision.born - timedelta(seconds=3)
+    deed = Deed(ALICE, "tenant.export", f"tenant/{tenant}")
+
+    def calls(born: datetime) -> list[Coroutine[Any, Any, object]]:
+        held = {"label": "k", "role": Role.SERVICE, "expires_at": None, "by": ALICE, "born": born}
+        until = datetime.now(UTC) + timedelta(hours=1)
+        return [
+            stores.audit.append(tenant, deed, born=born),
+            stores.audit.page(tenant, after=0, limit=9, born=born),
+            stores.audit.recent(tenant, before=None, limit=9, born=born),
+            stores.audit.head(tenant, born=born),
+            stores.keys.add(tenant, new_key(), **held),  # type: ignore[arg-type]
+            stores.keys.list(tenant, born=born),
+            stores.keys.rotate(tenant, key.key_id, new_key(), old_until=until, expires_at=None, by=ALICE, born=born),
+            stores.keys.revoke(tenant, key.key_id, by=ALICE, born=born),
+            stores.tenants.write_config(tenant, TenantConfig(), by=ALICE, born=born),
+            stores.tenants.versions(tenant, before=None, limit=9, born=born),
+            stores.tenants.version(tenant, 1, born=born),
+        ]
+
+    for call in calls(earlier):
+        with pytest.raises(NotFoundError):
+            await call
+    assert (await stores.audit.head(tenant)).seq == 1
+    assert [item.key_id for item in await stores.keys.list(tenant)] == [key.key_id]
+    for call in calls(born):
+        await call
+
+
+async def test_a_page_of_large_versions_ends_early_and_holds_two_at_least(stores: TenantStores) -> None:
+    large = TenantConfig(sensitive_prompt_patterns=tuple(f"{number:04d}" + "x" * 900 for number in range(500)))
+    tenant = await stores.add(config=large)
+    for minute in range(1, 5):
+        await stores.tenants.write_config(tenant, large.model_copy(update={"rate_limit_per_minute": minute}), by=ALICE)
+    page = await stores.tenants.versions(tenant, before=None, limit=99)
+    assert [entry.version for entry in page] == [5, 4, 3]
+    assert [entry.version for entry in await stores.tenants.versions(tenant, before=3, limit=1)] == [2]
+    assert [entry.version for entry in await stores.tenants.versions(tenant, before=3, limit=9)] == [2, 1]

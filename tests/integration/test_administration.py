@@ -8,6 +8,7 @@ import json
 import secrets
 import time
 import zipfile
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -241,6 +242,63 @@ def test_what_was_answered_can_be_sent_back(stack: Stack) -> None:
         written = admin.put(path, json=admin.get(path).json())
         assert written.status_code == 200
         assert admin.put(path, json=written.json()).status_code == 200
+        assert admin.patch(path, json=written.json()).headers["etag"] == written.headers["etag"]
+
+
+def test_a_write_that_changes_nothing_makes_no_version_and_is_no_event(stack: Stack) -> None:
+    tenant = stack.new_tenant("conf")
+    path = f"/tenant/{tenant}/config"
+    with stack.client(tenant) as admin:
+        events = len(admin.get(f"/tenant/{tenant}/audit").json()["items"])
+        for again in (admin.patch(path, json={}), admin.put(path, json=admin.get(path).json()),
+                      admin.post(f"{path}/rollback", json={"version": 1})):  # fmt: skip
+            assert (again.status_code, again.headers["etag"]) == (200, '"1"')
+        assert len(admin.get(f"{path}/versions").json()["items"]) == 1
+        assert len(admin.get(f"/tenant/{tenant}/audit").json()["items"]) == events
+
+
+def test_limits_that_the_tier_gave_follow_it(stack: Stack) -> None:
+    tenant = name()
+    path = f"/tenant/{tenant}/config"
+    with stack.platform() as platform:
+        body = {"tenant_id": tenant, "config": {"rate_limit_per_hour": 7}}
+        platform.post("/tenants", json=body).raise_for_status()
+        raised = platform.patch(path, json={"tier": "pro"}).json()
+        assert (raised["rate_limit_per_minute"], raised["rate_limit_per_hour"]) == (300, 7)
+        said = platform.patch(path, json={"tier": "enterprise", "rate_limit_per_minute": 300}).json()
+        assert (said["tier"], said["rate_limit_per_minute"]) == ("enterprise", 300)
+
+
+def test_a_config_grows_to_a_mebibyte_also_bit_by_bit(stack: Stack) -> None:
+    tenant = stack.new_tenant("conf")
+    path = f"/tenant/{tenant}/config"
+    rules = [{"type": "contains", "pattern": f"{n:04d}" + "x" * 600, "reason": "r"} for n in range(1_000)]
+    patterns = [f"{n:04d}" + "y" * 600 for n in range(1_000)]
+    with stack.client(tenant) as admin:
+        admin.patch(path, json={"refusal_rules": rules}).raise_for_status()
+        grown = admin.patch(path, json={"sensitive_prompt_patterns": patterns})
+        assert (grown.status_code, grown.json()["error"]["code"]) == (413, "body_too_large")
+        assert grown.json()["error"]["details"]["limit"] == 1 << 20
+        assert admin.get(path).headers["etag"] == '"2"'
+        admin.patch(path, json={"refusal_rules": rules[:-1]}).raise_for_status()
+        admin.patch(path, json={"refusal_rules": rules[1:]}).raise_for_status()
+        pages = [admin.get(f"{path}/versions").json()]
+        while (before := pages[-1]["next"]) is not None:
+            pages.append(admin.get(f"{path}/versions", params={"before": before}).json())
+        assert [item["version"] for page in pages for item in page["items"]] == [4, 3, 2, 1]
+        assert len(pages) > 1
+
+
+def test_who_sends_no_if_match_is_never_told_that_somebody_was_faster(stack: Stack) -> None:
+    tenant = stack.new_tenant("conf")
+    path = f"/tenant/{tenant}/config"
+    values = {"display_name": "a", "locale": "de-DE", "retention_days": 9, "rate_limit_per_minute": 8,
+              "rate_limit_per_hour": 80, "blocked_tools": ["x"]}  # fmt: skip
+    with stack.client(tenant) as admin, ThreadPoolExecutor(6) as several:
+        found = list(several.map(lambda item: admin.patch(path, json=dict([item])).status_code, values.items()))
+        assert found == [200] * 6
+        now = admin.get(path).json()
+        assert {field: now[field] for field in values} == values
 
 
 def test_if_match_takes_a_list_and_says_when_somebody_was_faster(stack: Stack) -> None:
@@ -252,8 +310,9 @@ def test_if_match_takes_a_list_and_says_when_somebody_was_faster(stack: Stack) -
             assert call(path, json={}, headers={"if-match": "not a tag"}).status_code == 422
         assert admin.post(f"{path}/rollback", json={"version": 1}, headers={"if-match": '"9"'}).status_code == 412
         assert admin.get(path).headers["etag"] == '"1"'
-        assert admin.patch(path, json={}, headers={"if-match": '"7", "1"'}).headers["etag"] == '"2"'
-        assert admin.patch(path, json={}, headers={"if-match": "*"}).headers["etag"] == '"3"'
+        for number, match in enumerate(('"7", "1"', "*"), start=2):
+            written = admin.patch(path, json={"rate_limit_per_hour": number}, headers={"if-match": match})
+            assert written.headers["etag"] == f'"{number}"'
 
 
 @pytest.mark.parametrize(
@@ -264,7 +323,9 @@ def test_if_match_takes_a_list_and_says_when_somebody_was_faster(stack: Stack) -
         ({"refusal_rules": [{"type": "regex", "pattern": r"(a)\1", "reason": "x"}]}, "refusal_rules[0]"),
         ({"routes": [{"name": "lower"}]}, "routes[0].name"),
         ({"nothing_of_ours": 1}, "nothing_of_ours"),
-        ({"tier": "gold"}, ""),
+        ({"nothing_of_ours": None}, "nothing_of_ours"),
+        ({"tier": "gold"}, "tier"),
+        ({"tier": ["pro"]}, "tier"),
     ],
 )
 def test_a_bad_change_is_told_place_and_reason_and_changes_nothing(

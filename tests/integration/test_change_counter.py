@@ -26,7 +26,7 @@ from tenancy.config import TenantConfig
 from tenancy.feed import ChangeFeed
 from tenancy.keys import NewKey, new_key
 from tenancy.live import LiveKeys, LiveTenants
-from tenancy.ports import TenantState
+from tenancy.ports import TenantRecord, TenantState
 from tenancy.postgres_changes import PostgresChangeLog
 from tenancy.postgres_deletions import PostgresDeletionStore
 
@@ -222,7 +222,11 @@ async def test_nothing_else_is_told(subject: Subject, act: Act) -> None:
 async def test_caches_on_another_replica_see_what_the_counter_tells(subject: Subject) -> None:
     world = subject.world
     feed = ChangeFeed(world.changes, NoAnnouncements(), NullMetrics())
-    tenants = LiveTenants(world.stores.tenants, lambda found: found.revision.state, feed=feed)
+
+    async def state(found: TenantRecord) -> TenantState:
+        return found.revision.state
+
+    tenants = LiveTenants(world.stores.tenants, state, feed=feed)
     keys = LiveKeys(world.stores.keys, feed=feed)
     await feed.ask()
     assert await tenants.get(subject.tenant) is TenantState.ACTIVE

@@ -23,6 +23,11 @@ def a_policy(tenant: str = "t1", *, version: int = 1, **config: Any) -> Policy:
     return compile_policy(TenantRecord(TenantId(tenant), revision, TenantConfig.model_validate(GENEROUS | config)))
 
 
+async def compiled(record: TenantRecord) -> Policy:
+    """On the loop: for tests whose rules are few."""
+    return compile_policy(record)
+
+
 def a_caller(policy: Policy, role: Role = Role.TENANT_ADMIN) -> Caller:
     return Caller(Principal(policy.tenant_id, role, "key:admin"), policy, "r1", "127.0.0.1")
 

@@ -39,13 +39,13 @@ class MemoryChunkStore:
     def add_tenant(self, tenant_id: TenantId) -> None:
         self._tenants[tenant_id] = _Tenant(datetime.now(UTC))
 
-    async def version(self, tenant_id: TenantId) -> CorpusVersion:
-        tenant = self._tenant(tenant_id)
+    async def version(self, tenant_id: TenantId, *, born: datetime | None = None) -> CorpusVersion:
+        tenant = self._tenant(tenant_id, born)
         return CorpusVersion(tenant.born, tenant.seq)
 
     async def load(self, tenant_id: TenantId, model: str, dimension: int) -> Corpus:
         version = await self.version(tenant_id)
-        kept = [document for _, document in sorted(self._tenant(tenant_id).documents.items())]
+        kept = [document for _, document in sorted(self._tenant(tenant_id, None).documents.items())]
         readable = [document for document in kept if document.model == model]
         rows = [document.vectors for document in readable]
         return Corpus(
@@ -55,14 +55,21 @@ class MemoryChunkStore:
             of_other_models=sum(len(document.chunks) for document in kept if document.model != model),
         )
 
-    async def standing(self, tenant_id: TenantId, document_id: str) -> Standing | None:
-        kept = self._documents(tenant_id).get(document_id)
+    async def standing(self, tenant_id: TenantId, document_id: str, *, born: datetime | None = None) -> Standing | None:
+        kept = self._documents(tenant_id, born).get(document_id)
         return Standing(kept.document, kept.model, len(kept.chunks), kept.seq) if kept else None
 
     async def put(
-        self, tenant_id: TenantId, document: Document, chunks: Sequence[Chunk], vectors: HalfMatrix, model: str
+        self,
+        tenant_id: TenantId,
+        document: Document,
+        chunks: Sequence[Chunk],
+        vectors: HalfMatrix,
+        model: str,
+        *,
+        born: datetime | None = None,
     ) -> int:
-        tenant = self._tenant(tenant_id)
+        tenant = self._tenant(tenant_id, born)
         before = tenant.documents.get(document.document_id)
         tenant.seq += 1
         tenant.documents[document.document_id] = _Kept(
@@ -70,38 +77,45 @@ class MemoryChunkStore:
         )
         return tenant.seq
 
-    async def delete(self, tenant_id: TenantId, document_id: str) -> bool:
-        tenant = self._tenant(tenant_id)
+    async def delete(self, tenant_id: TenantId, document_id: str, *, born: datetime | None = None) -> bool:
+        tenant = self._tenant(tenant_id, born)
         if tenant.documents.pop(document_id, None) is None:
             return False
         tenant.seq += 1
         return True
 
-    async def document(self, tenant_id: TenantId, document_id: str) -> DocumentInfo | None:
-        kept = self._documents(tenant_id).get(document_id)
+    async def document(
+        self, tenant_id: TenantId, document_id: str, *, born: datetime | None = None
+    ) -> DocumentInfo | None:
+        kept = self._documents(tenant_id, born).get(document_id)
         return _info(kept) if kept else None
 
-    async def passages(self, tenant_id: TenantId, document_id: str) -> list[StoredPassage]:
-        kept = self._documents(tenant_id).get(document_id)
+    async def passages(
+        self, tenant_id: TenantId, document_id: str, *, born: datetime | None = None
+    ) -> list[StoredPassage]:
+        kept = self._documents(tenant_id, born).get(document_id)
         return [
             StoredPassage(chunk_id=chunk.chunk_id, start=chunk.start, end=chunk.end, text=chunk.text)
             for chunk in (kept.chunks if kept else ())
         ]
 
-    async def documents(self, tenant_id: TenantId, *, after: str, limit: int) -> list[DocumentInfo]:
-        documents = self._documents(tenant_id)
+    async def documents(
+        self, tenant_id: TenantId, *, after: str, limit: int, born: datetime | None = None
+    ) -> list[DocumentInfo]:
+        documents = self._documents(tenant_id, born)
         return [_info(documents[key]) for key in sorted(documents) if key > after][:limit]
 
-    def _tenant(self, tenant_id: TenantId) -> _Tenant:
-        try:
-            return self._tenants[tenant_id]
-        except KeyError:
-            raise NotFoundError("there is no such tenant") from None
-
-    def _documents(self, tenant_id: TenantId) -> dict[str, _Kept]:
-        """Reading an unknown tenant's documents finds none, as behind row-level security."""
+    def _tenant(self, tenant_id: TenantId, born: datetime | None) -> _Tenant:
         tenant = self._tenants.get(tenant_id)
-        return tenant.documents if tenant else {}
+        if tenant is None or born not in {None, tenant.born}:
+            raise NotFoundError("there is no such tenant")
+        return tenant
+
+    def _documents(self, tenant_id: TenantId, born: datetime | None) -> dict[str, _Kept]:
+        """Reading an unknown tenant's documents finds none, as behind row-level security."""
+        if born is None and tenant_id not in self._tenants:
+            return {}
+        return self._tenant(tenant_id, born).documents
 
 
 def _record(tenant_id: TenantId, kept: _Kept, chunk: Chunk) -> ChunkRecord:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Row
@@ -27,8 +28,8 @@ class PostgresChunkStore:
         self._database = database
 
     @bounded(CALL_S, "postgres")
-    async def version(self, tenant_id: TenantId) -> CorpusVersion:
-        async with self._database.tenant(tenant_id) as connection:
+    async def version(self, tenant_id: TenantId, *, born: datetime | None = None) -> CorpusVersion:
+        async with self._database.tenant(tenant_id, born=born) as connection:
             return await _version(connection, tenant_id)
 
     @bounded(STATEMENT_TIMEOUT_S, "postgres")
@@ -50,17 +51,24 @@ class PostgresChunkStore:
         return Corpus(version, tuple(records), unpack_rows(packed, dimension), of_other_models)
 
     @bounded(CALL_S, "postgres")
-    async def standing(self, tenant_id: TenantId, document_id: str) -> Standing | None:
-        async with self._database.tenant(tenant_id) as connection:
+    async def standing(self, tenant_id: TenantId, document_id: str, *, born: datetime | None = None) -> Standing | None:
+        async with self._database.tenant(tenant_id, born=born) as connection:
             found = await connection.execute(sql.STANDING, {"tenant": str(tenant_id), "document": document_id})
             row = found.one_or_none()
         return _standing(row) if row else None
 
     @bounded(STATEMENT_TIMEOUT_S, "postgres")
     async def put(
-        self, tenant_id: TenantId, document: Document, chunks: Sequence[Chunk], vectors: HalfMatrix, model: str
+        self,
+        tenant_id: TenantId,
+        document: Document,
+        chunks: Sequence[Chunk],
+        vectors: HalfMatrix,
+        model: str,
+        *,
+        born: datetime | None = None,
     ) -> int:
-        async with self._database.tenant(tenant_id) as connection:
+        async with self._database.tenant(tenant_id, born=born) as connection:
             seq = await _next_seq(connection, tenant_id)
             key = {"tenant": str(tenant_id), "document": document.document_id, "seq": seq}
             await connection.execute(sql.PUT_DOCUMENT, {**key, **_document_values(document, len(chunks))})
@@ -73,9 +81,9 @@ class PostgresChunkStore:
         return seq
 
     @bounded(CALL_S, "postgres")
-    async def delete(self, tenant_id: TenantId, document_id: str) -> bool:
+    async def delete(self, tenant_id: TenantId, document_id: str, *, born: datetime | None = None) -> bool:
         key = {"tenant": str(tenant_id), "document": document_id}
-        async with self._database.tenant(tenant_id) as connection:
+        async with self._database.tenant(tenant_id, born=born) as connection:
             # The tenant's row is locked first, as every writer does: two in another order could wait for each other.
             if (await connection.execute(sql.LOCK_TENANT, key)).one_or_none() is None:
                 raise NotFoundError("there is no such tenant")
@@ -85,15 +93,19 @@ class PostgresChunkStore:
         return deleted
 
     @bounded(CALL_S, "postgres")
-    async def document(self, tenant_id: TenantId, document_id: str) -> DocumentInfo | None:
-        async with self._database.tenant(tenant_id) as connection:
+    async def document(
+        self, tenant_id: TenantId, document_id: str, *, born: datetime | None = None
+    ) -> DocumentInfo | None:
+        async with self._database.tenant(tenant_id, born=born) as connection:
             found = await connection.execute(sql.DOCUMENT, {"tenant": str(tenant_id), "document": document_id})
             row = found.one_or_none()
         return _info(row) if row else None
 
     @bounded(STATEMENT_TIMEOUT_S, "postgres")
-    async def passages(self, tenant_id: TenantId, document_id: str) -> list[StoredPassage]:
-        async with self._database.tenant(tenant_id) as connection:
+    async def passages(
+        self, tenant_id: TenantId, document_id: str, *, born: datetime | None = None
+    ) -> list[StoredPassage]:
+        async with self._database.tenant(tenant_id, born=born) as connection:
             found = await connection.execute(sql.PASSAGES, {"tenant": str(tenant_id), "document": document_id})
             return [
                 StoredPassage(chunk_id=row.chunk_id, start=row.char_start, end=row.char_end, text=row.body)
@@ -101,9 +113,11 @@ class PostgresChunkStore:
             ]
 
     @bounded(CALL_S, "postgres")
-    async def documents(self, tenant_id: TenantId, *, after: str, limit: int) -> list[DocumentInfo]:
+    async def documents(
+        self, tenant_id: TenantId, *, after: str, limit: int, born: datetime | None = None
+    ) -> list[DocumentInfo]:
         page = {"tenant": str(tenant_id), "after": after, "limit": limit}
-        async with self._database.tenant(tenant_id) as connection:
+        async with self._database.tenant(tenant_id, born=born) as connection:
             return [_info(row) for row in await connection.execute(sql.DOCUMENTS, page)]
 
 

@@ -23,25 +23,29 @@ Limit = Annotated[int, Query(ge=1, le=MAX_PAGE)]
 @router.post("", status_code=201)
 async def ingest(body: IngestRequest, request: Request, context: Context, service: Service) -> DocumentReceipt:
     """201 means committed: text, chunks and embeddings are in PostgreSQL."""
-    return await while_awaited(request, context, service.ingest(context.tenant_id, body))
+    tenant, born = context.tenant_id, context.tenant_born
+    found = await while_awaited(request, context, service.prepare(tenant, body, born=born))
+    # Neither the caller's leaving nor its deadline comes between: it could not tell whether the document is kept.
+    return found if isinstance(found, DocumentReceipt) else await service.keep(tenant, found, born=born)
 
 
 @router.get("")
 async def list_documents(context: Context, service: Service, after: After = "", limit: Limit = 50) -> DocumentPage:
-    return await service.documents(context.tenant_id, after=after, limit=limit)
+    return await service.documents(context.tenant_id, after=after, limit=limit, born=context.tenant_born)
 
 
 @router.get("/{document_id}")
 async def document(document_id: DocumentPath, context: Context, service: Service) -> DocumentInfo:
-    return await service.document(context.tenant_id, document_id)
+    return await service.document(context.tenant_id, document_id, born=context.tenant_born)
 
 
 @router.get("/{document_id}/passages")
 async def passages(document_id: DocumentPath, context: Context, service: Service) -> StoredPassages:
     """Everything that is kept of its text."""
-    return StoredPassages(passages=await service.passages(context.tenant_id, document_id))
+    found = await service.passages(context.tenant_id, document_id, born=context.tenant_born)
+    return StoredPassages(passages=found)
 
 
 @router.delete("/{document_id}", status_code=204)
 async def delete(document_id: DocumentPath, context: Context, service: Service) -> None:
-    await service.delete(context.tenant_id, document_id)
+    await service.delete(context.tenant_id, document_id, born=context.tenant_born)

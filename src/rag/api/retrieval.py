@@ -26,7 +26,8 @@ async def embed(body: EmbedRequest, request: Request, context: Context, service:
 @router.post("/search")
 async def search(body: SearchRequest, request: Request, context: Context, service: Service) -> SearchResponse:
     """The tenant's own passages nearest to the query, best first."""
-    passages = await while_awaited(request, context, service.search(context.tenant_id, body))
+    work = service.search(context.tenant_id, body, born=context.tenant_born)
+    passages = await while_awaited(request, context, work)
     record_of(request.scope).chunk_ids = [passage.chunk_id for passage in passages]
     return SearchResponse(passages=passages)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query
@@ -57,7 +58,7 @@ async def tenant_audit(
     caller: CallerDep, found: ServicesDep, before: Before = None, after: After = None, limit: Limit = 100
 ) -> AuditPage:
     """Who changed what, when, from where: newest first, or oldest first with `after`."""
-    return await _page(found.audit, caller.tenant_id, before, after, limit)
+    return await _page(found.audit, caller.tenant_id, before, after, limit, caller.born)
 
 
 @api.get("/audit")
@@ -69,14 +70,19 @@ async def platform_audit(
 
 
 async def _page(
-    audit: AuditService, tenant_id: TenantId | None, before: int | None, after: int | None, limit: int
+    audit: AuditService,
+    tenant_id: TenantId | None,
+    before: int | None,
+    after: int | None,
+    limit: int,
+    born: datetime | None = None,
 ) -> AuditPage:
     # The head first: events that are added meanwhile are behind it, none before it can be missing.
-    head = await audit.head(tenant_id)
+    head = await audit.head(tenant_id, born=born)
     if after is not None:
-        events = await audit.page(tenant_id, after=after, limit=limit)
+        events = await audit.page(tenant_id, after=after, limit=limit, born=born)
     else:
-        events = await audit.recent(tenant_id, before=before, limit=limit)
+        events = await audit.recent(tenant_id, before=before, limit=limit, born=born)
     more = len(events) == limit and (after is not None or events[-1].seq > 1)
     return AuditPage(
         items=[AuditItem(**event.as_json()) for event in events],

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Annotated, Any
 
@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints, Validation
 from contracts.errors import InvalidRequestError
 from contracts.tenant import TenantId
 from contracts.text import Storable
-from router.api.dependencies import CallerDep, ServicesDep
+from router.api.dependencies import CallerDep, Services, ServicesDep
 from router.domain.caller import Caller
 from router.domain.config_tag import entity_tag, expected_versions
 from router.service.access import require_same
@@ -21,7 +21,6 @@ from router.service.identity import tenant_id_from
 from servicekit.problems import OPENAPI_ERRORS, malformed
 from tenancy.config import TenantConfig, Tier
 from tenancy.ports import ConfigEntry
-from tenancy.warnings import warnings as config_warnings
 
 api = APIRouter(prefix="/tenant/{tenant_id}/config", tags=["config"], responses=OPENAPI_ERRORS)
 
@@ -95,7 +94,7 @@ class StoredVersion(BaseModel):
 
 @api.get("", response_model_exclude={"warnings"})
 async def read(caller: CallerDep, found: ServicesDep, response: Response) -> ConfigBody:
-    current = await found.configs.current(caller.tenant_id)
+    current = await found.configs.current(caller)
     response.headers["etag"] = entity_tag(current.revision.version)
     return ConfigBody(tenant_id=caller.tenant_id, **_fields(current.config))
 
@@ -118,7 +117,7 @@ async def replace(
         )
     except ValidationError as error:
         raise invalid_config(error) from error
-    return await _written(caller, written, response)
+    return await _written(caller, written, found, response)
 
 
 @api.patch("")
@@ -131,13 +130,13 @@ async def patch(
     comment: Comment = "",
 ) -> ConfigBody:
     """JSON Merge Patch (RFC 7396): the fields that are given change, null takes one back to its default."""
-    named = body.pop("tenant_id", None)
-    require_same(caller.tenant_id, tenant_id_from(str(named), "tenant_id") if named is not None else None)
     try:
-        written = await found.configs.patch(caller, body, expected=expected_versions(if_match), comment=comment)
+        written = await found.configs.patch(
+            caller, said_by(caller, body), expected=expected_versions(if_match), comment=comment
+        )
     except ValidationError as error:
         raise invalid_config(error) from error
-    return await _written(caller, written, response)
+    return await _written(caller, written, found, response)
 
 
 @api.get("/versions")
@@ -147,8 +146,8 @@ async def versions(
     before: Annotated[int | None, Query(ge=1, le=2**31 - 1)] = None,
     limit: Annotated[int, Query(ge=1, le=100)] = 20,
 ) -> VersionPage:
-    """Who changed what, when and why."""
-    history = await found.configs.history(caller.tenant_id, before=before, limit=limit)
+    """Who changed what, when and why. A page is shorter than `limit` where configs are large: go on with `next`."""
+    history = await found.configs.history(caller, before=before, limit=limit)
     items = [
         VersionItem(
             version=item.entry.version,
@@ -168,7 +167,7 @@ async def versions(
 
 @api.get("/versions/{version}")
 async def version(caller: CallerDep, version: Version, found: ServicesDep) -> StoredVersion:
-    return _stored(await found.configs.version(caller.tenant_id, version))
+    return _stored(await found.configs.version(caller, version))
 
 
 @api.post("/rollback")
@@ -182,7 +181,7 @@ async def rollback(
         )
     except ValidationError as error:
         raise invalid_config(error) from error
-    return await _written(caller, written, response)
+    return await _written(caller, written, found, response)
 
 
 def invalid_config(error: ValidationError) -> InvalidRequestError:
@@ -194,15 +193,23 @@ def _fields(config: TenantConfig) -> dict[str, Any]:
     return {name: getattr(config, name) for name in TenantConfig.model_fields}
 
 
-def warning_items(config: TenantConfig) -> list[WarningItem]:
-    """May take a fifth of a second for thousands of rules."""
-    return [WarningItem(path=found.path, reason=found.reason) for found in config_warnings(config)]
+def said_by(caller: Caller, patch: Mapping[str, Any]) -> dict[str, Any]:
+    """A merge patch without what travels with a config and is no field of it; another tenant's id is refused."""
+    named = patch.get("tenant_id")
+    require_same(caller.tenant_id, tenant_id_from(str(named), "tenant_id") if named is not None else None)
+    return {name: value for name, value in patch.items() if name not in {"tenant_id", "warnings"}}
 
 
-async def _written(caller: Caller, written: Written, response: Response) -> ConfigBody:
+async def warning_items(caller: Caller, config: TenantConfig, found: Services) -> list[WarningItem]:
+    return [
+        WarningItem(path=one.path, reason=one.reason) for one in await found.configs.warnings(caller.tenant_id, config)
+    ]
+
+
+async def _written(caller: Caller, written: Written, found: Services, response: Response) -> ConfigBody:
     response.headers["etag"] = entity_tag(written.version)
-    found = await asyncio.to_thread(warning_items, written.config)
-    return ConfigBody(tenant_id=caller.tenant_id, warnings=tuple(found), **_fields(written.config))
+    told = await warning_items(caller, written.config, found)
+    return ConfigBody(tenant_id=caller.tenant_id, warnings=tuple(told), **_fields(written.config))
 
 
 def _stored(entry: ConfigEntry) -> StoredVersion:

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from typing import Annotated
 
 from fastapi import Depends, Path, Request
 
-from contracts.errors import ForbiddenError, InvalidRequestError
+from contracts.errors import ForbiddenError, InvalidRequestError, NotFoundError
 from contracts.tenant import TENANT_ID_PATTERN, TenantId
 from observability.record import record_of
 from router.domain.access import OF_PLATFORM, ROUTES, Permission, Principal
 from router.domain.caller import Caller, actor_of
 from router.domain.client_address import Network, client_address
 from router.service.access import Access, require, require_same
+from router.service.admin_turns import AdminTurns
 from router.service.audit import AuditService
 from router.service.chat import ChatService
 from router.service.configs import ConfigService
@@ -37,6 +40,7 @@ PROXY_HEADERS = ("forwarded", "x-forwarded-for", "x-forwarded-host", "via")
 class Services:
     identity: Identity
     access: Access
+    admin_turns: AdminTurns
     chat: ChatService
     limits: LimitService
     tenants: TenantService
@@ -69,8 +73,14 @@ class Passage:
     caller: Caller | None
 
 
-async def gate(request: Request) -> Passage:
-    """A dependency of the whole app: runs before every operation, also one whose author did not think of it."""
+async def gate(request: Request) -> AsyncIterator[Passage]:
+    """A dependency of the whole app: runs before every operation, also one whose author did not think of it. Stays
+    until the answer has been sent."""
+    async with AsyncExitStack() as held:
+        yield await _let_through(request, held)
+
+
+async def _let_through(request: Request, held: AsyncExitStack) -> Passage:
     operation = request.scope["route"].path
     permission = ROUTES.get((request.method, operation))
     if permission is None:
@@ -89,7 +99,9 @@ async def gate(request: Request) -> Passage:
         require_same(tenant_id, who.tenant_id)
         record_of(request.scope).tenant_id = str(tenant_id)
         return Passage(who, None)
-    return Passage(who, await admit(request, found, who, tenant_id, permission))
+    caller = await admit(request, found, who, tenant_id, permission)
+    await held.enter_async_context(found.admin_turns.held(tenant_id, permission))
+    return Passage(who, caller)
 
 
 async def admit(
@@ -101,6 +113,17 @@ async def admit(
     )
     # Not before: a stranger's attempts are not to stand in the tenant's metrics.
     record.tenant_id, record.config_version = str(tenant_id), caller.policy.version
+    return caller
+
+
+async def admit_again(request: Request, found: Services, earlier: Caller) -> Caller:
+    """For a request that lasts: its credential may have been revoked meanwhile, its tenant suspended, or deleted and
+    made again. Raises what the gate raises."""
+    permission = ROUTES[request.method, request.scope["route"].path]
+    who = await _identify(request, found)
+    caller = await admit(request, found, who, earlier.tenant_id, permission)
+    if caller.born != earlier.born:
+        raise NotFoundError("no such tenant")
     return caller
 
 

@@ -31,7 +31,7 @@ from contracts.retrieval import (
 )
 from contracts.tenant import TenantId
 from contracts.text import Storable
-from router.api.dependencies import CallerDep, ServicesDep
+from router.api.dependencies import CallerDep, ServicesDep, admit_again
 from router.domain.caller import Caller
 from router.service.access import require_same
 from router.service.identity import tenant_id_from
@@ -101,7 +101,10 @@ async def upload(request: Request, caller: CallerDep, found: ServicesDep) -> Doc
         document = _from_json(await request.body(), caller)
     else:
         raise InvalidRequestError("send application/json or multipart/form-data")
-    return await until_disconnect(request, found.documents.add(caller, document))
+    # The body may have taken its time. From here on the client's leaving stops nothing: whether the document was kept,
+    # and the audit event with it, could not be said then.
+    caller = await admit_again(request, found, caller)
+    return await found.documents.add(caller, document)
 
 
 @api.get("/documents")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from datetime import timedelta
 from typing import Annotated, Any, Self
 
@@ -12,13 +11,12 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationErro
 from contracts.chat import Query
 from contracts.classification import MAX_QUERIES
 from contracts.tenant import TenantId
-from router.api.configs import ConfigBody, WarningItem, invalid_config, warning_items
+from router.api.configs import ConfigBody, WarningItem, invalid_config, said_by, warning_items
 from router.api.dependencies import CallerDep, Services, ServicesDep
 from router.domain.caller import Caller
 from router.domain.dry_run import DryRunReport, Prompt, Verdict
 from router.domain.policy import Policy
 from router.service.access import require_same
-from router.service.identity import tenant_id_from
 from servicekit.edge import until_disconnect
 from servicekit.problems import OPENAPI_ERRORS
 
@@ -136,7 +134,7 @@ async def _dry_run(caller: Caller, body: DryRun, found: Services) -> DryRunAnswe
         today_version=caller.policy.version,
         results=_results(asked, report),
         summary=_summary(report),
-        warnings=await asyncio.to_thread(warning_items, candidate.config),
+        warnings=await warning_items(caller, candidate.config, found),
     )
 
 
@@ -145,10 +143,7 @@ async def _candidate(caller: Caller, body: DryRun, found: Services) -> Policy:
         if body.config is not None:
             require_same(caller.tenant_id, body.config.tenant_id)
             return await found.configs.candidate(caller, body.config.said())
-        patch = dict(body.patch or {})
-        named = patch.pop("tenant_id", None)
-        require_same(caller.tenant_id, tenant_id_from(str(named), "tenant_id") if named is not None else None)
-        return await found.configs.patched_candidate(caller, patch)
+        return await found.configs.patched_candidate(caller, said_by(caller, body.patch or {}))
     except ValidationError as error:
         raise invalid_config(error) from error
 

@@ -71,7 +71,7 @@ class KeyList(BaseModel):
 
 @api.get("/tenant/{tenant_id}/keys")
 async def tenant_keys(caller: CallerDep, found: ServicesDep) -> KeyList:
-    return _list(await found.keys.list(caller.tenant_id))
+    return _list(await found.keys.list(caller.tenant_id, born=caller.born))
 
 
 @api.post("/tenant/{tenant_id}/keys", status_code=201)
@@ -79,7 +79,12 @@ async def create_tenant_key(caller: CallerDep, body: NewTenantKey, found: Servic
     """A key of the roles `tenant_admin`, `tenant_user` or `service`. Its text is shown this once."""
     return _created(
         await found.keys.create(
-            caller.tenant_id, label=body.label, role=body.role, expires_at=body.expires_at, by=caller.actor()
+            caller.tenant_id,
+            label=body.label,
+            role=body.role,
+            expires_at=body.expires_at,
+            by=caller.actor(),
+            born=caller.born,
         )
     )
 
@@ -97,6 +102,7 @@ async def rotate_tenant_key(
             overlap=timedelta(seconds=asked.overlap_s),
             expires_at=asked.expires_at,
             by=caller.actor(),
+            born=caller.born,
         )
     )
 
@@ -104,7 +110,7 @@ async def rotate_tenant_key(
 @api.delete("/tenant/{tenant_id}/keys/{key_id}", status_code=204)
 async def revoke_tenant_key(caller: CallerDep, key_id: KeyId, found: ServicesDep) -> Response:
     """Refused by every router one second later at the latest."""
-    await found.keys.revoke(caller.tenant_id, key_id, by=caller.actor())
+    await found.keys.revoke(caller.tenant_id, key_id, by=caller.actor(), born=caller.born)
     return Response(status_code=204)
 
 

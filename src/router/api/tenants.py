@@ -16,7 +16,6 @@ from router.service.access import require_same
 from servicekit.problems import OPENAPI_ERRORS
 from tenancy.config import Tier
 from tenancy.ports import TenantState, TenantSummary
-from tenancy.tiers import complete
 
 api = APIRouter(tags=["tenants"], responses=OPENAPI_ERRORS)
 
@@ -72,7 +71,8 @@ async def create(
     if body.tier and body.config.tier and body.tier is not body.config.tier:
         raise InvalidRequestError("tier and config.tier disagree")
     try:
-        config = complete(body.config.said(), body.tier or body.config.tier or Tier.BASIC)
+        tier = body.tier or body.config.tier or Tier.BASIC
+        config = await found.configs.first(body.tenant_id, body.config.said(), tier)
     except ValidationError as error:
         raise invalid_config(error) from error
     onboarded = await found.tenants.create(

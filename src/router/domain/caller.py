@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import datetime
 
 from contracts.tenant import TenantId
 from router.domain.access import Principal
@@ -22,6 +23,11 @@ class Caller:
     @property
     def tenant_id(self) -> TenantId:
         return self.policy.tenant_id
+
+    @property
+    def born(self) -> datetime:
+        """When the tenant was made: said in every call for it, so that none reaches a later tenant of the same id."""
+        return self.policy.revision.born
 
     def actor(self) -> Actor:
         return actor_of(self.principal, self.request_id, self.address)

@@ -12,6 +12,7 @@ from router.domain.pricing import NANO
 from router.domain.refusal import RefusalRules
 from tenancy.config import TenantConfig
 from tenancy.ports import Revision, TenantRecord, TenantState
+from tenancy.rules import compile_rules
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +46,12 @@ class Policy:
 
 
 def compile_policy(record: TenantRecord) -> Policy:
+    """Of a record as it is stored. Not for an event loop: a thousand regular expressions take their time."""
+    return policy_with(record, RefusalRules(record.config, compile_rules(record.config, stored=True)))
+
+
+def policy_with(record: TenantRecord, rules: RefusalRules) -> Policy:
+    """`rules` are those of the record's config."""
     config = record.config
     windows = (
         Window("requests_per_minute", config.rate_limit_per_minute, 60),
@@ -60,4 +67,4 @@ def compile_policy(record: TenantRecord) -> Policy:
     )
     routes = config.all_routes()
     longest = max(len((route.system_prompt or "").encode()) for route in routes)
-    return Policy(record.tenant_id, record.revision, config, RefusalRules(config), windows, limits, routes, longest)
+    return Policy(record.tenant_id, record.revision, config, rules, windows, limits, routes, longest)

@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -122,7 +122,11 @@ class Accounts:
         prices, started_at = await self._prices(), self._now()
         worst = max(price.worst(bounds.prompt, bounds.answer) for price in prices.prices.values())
         ask = Ask(lease_id, bounds.total, worst, deadline_s)
-        admission = await self._admit(caller, ask, month_of(started_at))
+        try:
+            admission = await self._admit(caller, ask, month_of(started_at))
+        except asyncio.CancelledError:
+            self._give_back(caller, lease_id, month_of(started_at))
+            raise
         account = Account(caller, lease_id, user_id, session_id, started_at, admission, prices)
         self._open[lease_id] = account
         try:
@@ -178,6 +182,16 @@ class Accounts:
             details={"limit": name, "value": value, "headers": dict(admission.headers())},
             retry_after_s=None if admission.never else admission.retry_after_s,
         )
+
+    def _give_back(self, caller: Caller, lease_id: str, month: str) -> None:
+        """Valkey may have taken the lease before whoever asked for it went away."""
+        task = asyncio.create_task(self._return(caller, lease_id, month), name=f"give back {lease_id}")
+        self._settling.add(task)
+        task.add_done_callback(self._settling.discard)
+
+    async def _return(self, caller: Caller, lease_id: str, month: str) -> None:
+        with suppress(AtriumError):  # then the lease ends by itself
+            await self._admissions.settle(caller.tenant_id, lease_id, Used(), month)
 
     def _settle(self, account: Account) -> asyncio.Task[None]:
         """Begin to settle, once."""

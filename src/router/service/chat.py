@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 import uuid
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from contextlib import AbstractAsyncContextManager, aclosing, asynccontextmanager
@@ -23,12 +24,12 @@ from contracts.errors import AtriumError, UpstreamError, UpstreamTimeoutError
 from contracts.tenant import TenantId
 from router.domain.caller import Caller
 from router.domain.recent_request import RecentRequest
-from router.domain.refusal import RefusalRules
 from router.domain.worst_case import Bounds, WorstCase
 from router.ports import Orchestrator
 from router.service.accounts import Account, Accounts
 from router.service.contexts import Asker, ContextFactory
 from router.service.engine_places import EnginePlaces, Place
+from router.service.judging import Judge
 from router.service.recent import RecentNotes
 from servicekit.tokens import utc_now
 from tenancy.usage import Outcome
@@ -79,6 +80,7 @@ class ChatService:
         orchestrator: Orchestrator,
         contexts: ContextFactory,
         notes: RecentNotes,
+        judge: Judge,
         worst_case: WorstCase,
         *,
         timeout: timedelta,
@@ -88,6 +90,7 @@ class ChatService:
         self._orchestrator = orchestrator
         self._contexts = contexts
         self._notes = notes
+        self._judge = judge
         self._worst_case = worst_case
         self._timeout = timeout
 
@@ -96,7 +99,7 @@ class ChatService:
         """Admit a request and begin its turn; leaving the context early stops the work behind it, and settles what was
         used.
 
-        Raises RateLimitedError, OverloadedError, or what the orchestrator raised before it began.
+        Raises RateLimitedError, OverloadedError, UpstreamTimeoutError, or what the orchestrator raised before it began.
         """
         session_id = request.session_id or uuid.uuid4().hex
         bounds = self._worst_case.of(caller.policy, request.query)
@@ -110,32 +113,41 @@ class ChatService:
         ) as account:
             self._note(caller, request)
             asker = Asker(request.user_id, session_id)
-            refusal = await _judge(caller.policy.rules, request.query)
+            began = time.monotonic()
+            refusal = await self._refusal(caller, request)
             if refusal is not None:
                 events = _just(MetaEvent(route="", route_score=0.0, model=""), RefusalEvent(refusal=refusal))
                 yield Turn(account, self._metered(account, events, None))
                 return
             async with (
-                self._place(caller, bounds) as place,
-                self._events(caller, request, asker, bounds, place) as events,
+                self._place(caller, bounds, began) as place,
+                self._events(caller, request, asker, bounds, began) as events,
                 aclosing(self._metered(account, events, place)) as metered,
             ):
                 yield Turn(account, metered, queue_ms=round(place.waited_s * 1000, 3))
 
-    def _place(self, caller: Caller, bounds: Bounds) -> AbstractAsyncContextManager[Place]:
+    async def _refusal(self, caller: Caller, request: ChatRequest) -> Refusal | None:
+        policy = caller.policy
+        try:
+            async with asyncio.timeout(self._timeout.total_seconds()):
+                return await self._judge.refusal(policy.tenant_id, policy.rules, request.query)
+        except TimeoutError as error:
+            raise UpstreamTimeoutError("the tenant's rules were not through with the prompt in time") from error
+
+    def _place(self, caller: Caller, bounds: Bounds, began: float) -> AbstractAsyncContextManager[Place]:
         """Its turn among all tenants' requests. Raises OverloadedError where that would come too late."""
         policy = caller.policy
         return self._places.place(
             policy.pool,
             policy.tenant_id,
             policy.config.weight,
-            time_left_s=self._timeout.total_seconds(),
+            time_left_s=self._left(began).total_seconds(),
             expected_tokens=bounds.prompt,
         )
 
     @asynccontextmanager
     async def _events(
-        self, caller: Caller, request: ChatRequest, asker: Asker, bounds: Bounds, place: Place
+        self, caller: Caller, request: ChatRequest, asker: Asker, bounds: Bounds, began: float
     ) -> AsyncIterator[AsyncIterator[TurnEvent]]:
         policy = caller.policy
         turn = TurnRequest(
@@ -145,9 +157,12 @@ class ChatService:
             blocked_tools=policy.config.blocked_tools,
             max_tokens=bounds.answer,
         )
-        context = self._contexts.build(caller, asker, self._timeout - timedelta(seconds=place.waited_s))
+        context = self._contexts.build(caller, asker, self._left(began))
         async with self._orchestrator.turn(context, turn) as events:
             yield events
+
+    def _left(self, began: float) -> timedelta:
+        return max(timedelta(0), self._timeout - timedelta(seconds=time.monotonic() - began))
 
     async def _metered(
         self, account: Account, events: AsyncIterator[TurnEvent], place: Place | None
@@ -190,13 +205,6 @@ def _outcome(event: TurnEvent) -> Outcome | None:
 
 def _outcome_of(code: str) -> Outcome:
     return Outcome.TIMEOUT if code == UpstreamTimeoutError.code else Outcome.ERROR
-
-
-async def _judge(rules: RefusalRules, prompt: str) -> Refusal | None:
-    """In a thread where it may take long, so that one tenant's rules do not hold up the others' requests."""
-    if rules.is_long_work(prompt):
-        return await asyncio.to_thread(rules.judge, prompt)
-    return rules.judge(prompt)
 
 
 async def _just(*events: TurnEvent) -> AsyncIterator[TurnEvent]:

@@ -3,28 +3,34 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
-from pydantic import TypeAdapter
+from pydantic import BaseModel
 
 from contracts.context import Role
-from contracts.errors import AtriumError, ForbiddenError, NotFoundError, PreconditionFailedError
+from contracts.errors import AtriumError, ForbiddenError, NotFoundError, OverloadedError, PreconditionFailedError
 from contracts.tenant import TenantId
 from router.domain.caller import Caller
-from router.domain.policy import Policy, compile_policy
+from router.domain.policy import Policy
 from router.ports import RecentRequests
+from router.service.policies import Policies
+from servicekit.tenant_slots import TenantSlots
 from tenancy.config import TenantConfig, Tier
 from tenancy.diff import Change, changes
 from tenancy.feed import ChangeFeed
 from tenancy.live import LiveTenants
-from tenancy.ports import ConfigEntry, TenantRecord, TenantStore
-from tenancy.tiers import OF_THE_PLATFORM, complete
+from tenancy.ports import FIRST_VERSION, ConfigEntry, TenantRecord, TenantStore
+from tenancy.tiers import DEFAULTS, OF_THE_PLATFORM
+from tenancy.warnings import ConfigWarning
 
-_TRIES = 5
-"""Of a write without If-Match that another one overtakes between its read and its write."""
+WRITE_S = 20.0
+"""Waiting for other writers of the same config included."""
+MAX_WRITERS = 100
+"""Of one tenant's config in this process, who wait for each other."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,19 +48,36 @@ class HistoryItem:
 
 
 class ConfigService:
-    """The writing methods raise NotFoundError, PreconditionFailedError, ForbiddenError (a tier that only the platform
-    may set) and pydantic's ValidationError."""
+    """The writing methods raise NotFoundError, ForbiddenError (a tier that only the platform may set),
+    BodyTooLargeError, OverloadedError, pydantic's ValidationError, and PreconditionFailedError where versions were
+    expected. What changes nothing makes no version."""
 
-    def __init__(self, store: TenantStore, live: LiveTenants[Policy], feed: ChangeFeed, recent: RecentRequests) -> None:
+    def __init__(
+        self,
+        store: TenantStore,
+        live: LiveTenants[Policy],
+        feed: ChangeFeed,
+        recent: RecentRequests,
+        policies: Policies,
+    ) -> None:
         self._recent = recent
+        self._policies = policies
+        self._writing = TenantSlots(1, waiting=MAX_WRITERS)
         self._store = store
         self._live = live
         self._feed = feed
 
-    async def current(self, tenant_id: TenantId) -> TenantRecord:
+    async def first(self, tenant_id: TenantId, said: Mapping[str, Any], tier: Tier) -> TenantConfig:
+        """The config of a tenant that is to be. Raises ValidationError, BodyTooLargeError."""
+        return await self._policies.checked(tenant_id, said, tier)
+
+    async def warnings(self, tenant_id: TenantId, config: TenantConfig) -> Sequence[ConfigWarning]:
+        return await self._policies.warnings(tenant_id, config)
+
+    async def current(self, caller: Caller) -> TenantRecord:
         """Read from the store, not from the cache: an admin sees what was last written, wherever it was written."""
-        found = await self._store.read(tenant_id)
-        if found is None:
+        found = await self._store.read(caller.tenant_id)
+        if found is None or found.revision.born != caller.born:
             raise NotFoundError("no such tenant")
         return found
 
@@ -73,7 +96,7 @@ class ConfigService:
 
     async def rollback(self, caller: Caller, version: int, *, expected: frozenset[int] | None, comment: str) -> Written:
         """What `version` said becomes a new version; the tier stays as it is."""
-        old = await self._store.version(caller.tenant_id, version)
+        old = await self._store.version(caller.tenant_id, version, born=caller.born)
         said = {name: value for name, value in old.config.items() if name != "tier"}
         return await self._write(
             caller, lambda _current: said, expected=expected, comment=comment or f"rolled back to version {version}"
@@ -81,25 +104,21 @@ class ConfigService:
 
     async def candidate(self, caller: Caller, said: Mapping[str, Any]) -> Policy:
         """What a config that is not written would make. Raises ValidationError, ForbiddenError."""
-        current = caller.policy
-        config = _entitled(caller, said, current.config)
-        # In a thread: a thousand regular expressions take their time.
-        return await asyncio.to_thread(compile_policy, TenantRecord(current.tenant_id, current.revision, config))
+        policy = caller.policy
+        record = TenantRecord(policy.tenant_id, policy.revision, policy.config)
+        tier, entitled = _entitled(caller, said, policy.config)
+        return await self._policies.candidate(record, entitled, tier)
 
     async def patched_candidate(self, caller: Caller, patch: Mapping[str, Any]) -> Policy:
         return await self.candidate(caller, _merged(caller.policy.config, patch))
 
-    async def history(self, tenant_id: TenantId, *, before: int | None, limit: int) -> list[HistoryItem]:
-        """Newest first."""
-        entries = await self._store.versions(tenant_id, before=before, limit=limit + 1)
-        older: list[ConfigEntry | None] = [*entries[1:], None]
-        return [
-            HistoryItem(entry, changes(previous.config if previous else {}, entry.config) if previous else [])
-            for entry, previous in zip(entries[:limit], older, strict=False)
-        ]
+    async def history(self, caller: Caller, *, before: int | None, limit: int) -> list[HistoryItem]:
+        """Newest first; fewer than `limit`, but one at least, where they are large."""
+        entries = await self._store.versions(caller.tenant_id, before=before, limit=limit + 1, born=caller.born)
+        return await self._policies.run(caller.tenant_id, partial(_told, entries, limit))
 
-    async def version(self, tenant_id: TenantId, version: int) -> ConfigEntry:
-        return await self._store.version(tenant_id, version)
+    async def version(self, caller: Caller, version: int) -> ConfigEntry:
+        return await self._store.version(caller.tenant_id, version, born=caller.born)
 
     async def _write(
         self,
@@ -109,50 +128,96 @@ class ConfigService:
         expected: frozenset[int] | None,
         comment: str,
     ) -> Written:
-        for attempt in range(1, _TRIES + 1):
-            current = await self.current(caller.tenant_id)
-            if expected is not None and current.revision.version not in expected:
-                raise PreconditionFailedError(
-                    f"the config is at version {current.revision.version}: read it again",
-                    details={"current_version": current.revision.version},
-                )
-            said = make(current.config)
-            config = _entitled(caller, said, current.config)
-            try:
-                version = await self._store.write_config(
-                    caller.tenant_id,
-                    config,
-                    by=caller.actor(),
-                    comment=comment,
-                    expected=frozenset({current.revision.version}),
-                )
-            except PreconditionFailedError:
-                if expected is not None or attempt == _TRIES:
-                    raise
-                continue
-            self._live.forget(caller.tenant_id)
-            await self._feed.announce(caller.tenant_id)
-            if config.retention_days == 0:
-                with suppress(AtriumError):  # what cannot be removed now is shown to nobody, and expires
-                    await self._recent.forget(caller.tenant_id)
+        """Without `expected` what was written meanwhile, by whatever router, is merged with; nobody waits for that
+        longer than WRITE_S."""
+        try:
+            async with asyncio.timeout(WRITE_S), self._writing.held(caller.tenant_id):
+                while True:
+                    with suppress(_OvertakenError):
+                        return await self._try_to_write(caller, make, expected, comment)
+        except TimeoutError as error:
+            raise OverloadedError("others write this config all the time") from error
+
+    async def _try_to_write(
+        self,
+        caller: Caller,
+        make: Callable[[TenantConfig], Mapping[str, Any]],
+        expected: frozenset[int] | None,
+        comment: str,
+    ) -> Written:
+        """Raises _OvertakenError where somebody else wrote between the read and the write."""
+        current = await self.current(caller)
+        version = current.revision.version
+        if expected is not None and version not in expected:
+            raise PreconditionFailedError(
+                f"the config is at version {version}: read it again", details={"current_version": version}
+            )
+        said = make(current.config)
+        tier, entitled = _entitled(caller, said, current.config)
+        config = await self._policies.checked(caller.tenant_id, entitled, tier)
+        if config == current.config:
             return Written(version, config)
-        raise AssertionError("unreachable: the last try returns or raises")
+        try:
+            written = await self._store.write_config(
+                caller.tenant_id,
+                config,
+                by=caller.actor(),
+                comment=comment,
+                expected=frozenset({version}),
+                born=caller.born,
+            )
+        except PreconditionFailedError as error:
+            if expected is not None:
+                raise
+            raise _OvertakenError from error
+        self._live.forget(caller.tenant_id)
+        await self._feed.announce(caller.tenant_id)
+        if config.retention_days == 0:
+            with suppress(AtriumError):  # what cannot be removed now is shown to nobody, and expires
+                await self._recent.forget(caller.tenant_id)
+        return Written(written, config)
+
+
+class _OvertakenError(Exception):
+    """Somebody else wrote between a read and the write that was made of it."""
+
+
+class _OfTier(BaseModel):
+    """The tier alone, so that a wrong one is told with its place."""
+
+    tier: Tier
 
 
 def _merged(current: TenantConfig, patch: Mapping[str, Any]) -> Mapping[str, Any]:
-    """What the patch says null of is left out, and so takes its default; a null that stood there stays."""
-    kept = {name: value for name, value in current.model_dump(mode="json").items() if name not in patch}
-    return kept | {name: value for name, value in patch.items() if value is not None}
+    known = current.model_dump(mode="json")
+    if patch.get("tier") not in (None, known["tier"]):
+        # What the old tier gave goes with it; what was said stays.
+        gave = DEFAULTS[current.tier]
+        known = {name: value for name, value in known.items() if gave.get(name) != value}
+    # What the patch says null of takes its default; a null that stood there stays; an unknown field is for the schema.
+    kept = {name: value for name, value in known.items() if name not in patch}
+    said = {name: value for name, value in patch.items() if value is not None or name not in TenantConfig.model_fields}
+    return kept | said
 
 
-def _entitled(caller: Caller, said: Mapping[str, Any], current: TenantConfig) -> TenantConfig:
-    """The whole config that `said` makes. What the tenant is entitled to is the platform's to say: its own admin keeps
-    it as it is. Raises ForbiddenError, pydantic's ValidationError."""
-    tier = TypeAdapter(Tier).validate_python(said.get("tier") or current.tier)
-    entitlements = {"weight": current.weight} if tier is current.tier else {}
-    config = complete({**entitlements, **said}, tier)
+def _entitled(caller: Caller, said: Mapping[str, Any], current: TenantConfig) -> tuple[Tier, Mapping[str, Any]]:
+    """The tier, and what is said with what the tenant is entitled to as it is: that is the platform's to change."""
+    tier = _OfTier.model_validate({"tier": said.get("tier") or current.tier}).tier
     if caller.principal.role is not Role.PLATFORM_ADMIN:
         for name in OF_THE_PLATFORM:
-            if getattr(config, name) != getattr(current, name):
+            if said.get(name) not in (None, getattr(current, name)):
                 raise ForbiddenError(f"{name} is set by the platform")
-    return config
+    if tier is not current.tier or said.get("weight") is not None:
+        return tier, said
+    return tier, {**said, "weight": current.weight}
+
+
+def _told(entries: Sequence[ConfigEntry], limit: int) -> list[HistoryItem]:
+    """Of each version but the last, which is there for the one before it; the very first has none."""
+    older: list[ConfigEntry | None] = [*entries[1:], None]
+    whole = entries and entries[-1].version == FIRST_VERSION
+    return [
+        HistoryItem(entry, changes(previous.config, entry.config) if previous else [])
+        for entry, previous in zip(entries, older, strict=True)
+        if previous or whole
+    ][:limit]

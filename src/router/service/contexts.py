@@ -34,6 +34,7 @@ class ContextFactory:
         policy = caller.policy
         return TenantContext(
             tenant_id=policy.tenant_id,
+            tenant_born=policy.revision.born,
             user_id=asker.user_id,
             roles=(caller.principal.role,),
             session_id=asker.session_id,
@@ -44,10 +45,13 @@ class ContextFactory:
             cache_salt=self._salt(policy.tenant_id, policy.revision.born),
         )
 
-    def for_platform(self, tenant_id: TenantId, by: Actor, within: timedelta) -> TenantContext:
-        """For the platform's work on a tenant that serves no requests any more."""
+    def for_platform(
+        self, tenant_id: TenantId, by: Actor, within: timedelta, *, born: datetime | None = None
+    ) -> TenantContext:
+        """For work that is no person's request. Without `born`: on a tenant that is being deleted."""
         return TenantContext(
             tenant_id=tenant_id,
+            tenant_born=born,
             user_id=by.name,
             roles=(Role.SERVICE,),
             session_id=by.request_id,

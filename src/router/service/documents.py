@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
+from contextlib import suppress
 from datetime import timedelta
 
 from contracts.context import TenantContext
+from contracts.errors import DependencyDownError
 from contracts.retrieval import (
     DocumentInfo,
     DocumentPage,
@@ -18,6 +21,9 @@ from router.ports import Documents
 from router.service.contexts import Asker, ContextFactory
 from tenancy.audit import Deed
 from tenancy.ports import AuditLog
+
+PAUSES_S = (0.2, 1.0)
+"""Between the tries of an audit event, each of which is bounded by its store."""
 
 
 class DocumentService:
@@ -58,9 +64,15 @@ class DocumentService:
         return await self._documents.search(self._context(caller, self._timeout), request)
 
     async def _note(self, caller: Caller, action: str, document_id: str, details: dict[str, int]) -> None:
-        await self._audit.append(
-            caller.tenant_id, Deed(caller.actor(), action, f"document/{document_id}", details=details)
-        )
+        """Tried again, as what it tells of is committed. Where it fails for good the client gets the error, and the
+        same request again writes the event."""
+        deed = Deed(caller.actor(), action, f"document/{document_id}", details=details)
+        for pause in PAUSES_S:
+            with suppress(DependencyDownError):
+                await self._audit.append(caller.tenant_id, deed, born=caller.born)
+                return
+            await asyncio.sleep(pause)
+        await self._audit.append(caller.tenant_id, deed, born=caller.born)
 
     def _context(self, caller: Caller, within: timedelta) -> TenantContext:
         asker = Asker(user_id=caller.principal.name, session_id=caller.request_id)

@@ -18,6 +18,7 @@ from router.domain.policy import Policy
 from router.domain.recent_request import RecentRequest
 from router.ports import Orchestrator, RecentRequests
 from router.service.contexts import Asker, ContextFactory
+from router.service.judging import Judge
 
 _Queries = dict[str, None]
 """Each text once, in the order of the prompts."""
@@ -46,6 +47,7 @@ class DryRunService:
         orchestrator: Orchestrator,
         recent: RecentRequests,
         contexts: ContextFactory,
+        judge: Judge,
         *,
         timeout: timedelta,
         now: Callable[[], datetime],
@@ -53,6 +55,7 @@ class DryRunService:
         self._orchestrator = orchestrator
         self._recent = recent
         self._contexts = contexts
+        self._judge = judge
         self._timeout = timeout
         self._now = now
 
@@ -72,7 +75,8 @@ class DryRunService:
     ) -> DryRunReport:
         """Today is the policy that governs the caller. Without limits every prompt reaches the rules.
 
-        Raises InvalidRequestError (too many prompts), UpstreamTimeoutError, and what the orchestrator raised.
+        Raises InvalidRequestError (too many prompts), OverloadedError, UpstreamTimeoutError, and what the orchestrator
+        raised.
         """
         if len(prompts) > MAX_QUERIES:
             raise InvalidRequestError(f"a dry run takes at most {MAX_QUERIES} prompts")
@@ -95,7 +99,7 @@ class DryRunService:
     ) -> DryRunReport:
         now = self._now()
         stopped_today, stopped_then = [
-            await _stopped(policy, prompts, over_limits(prompts, policy.windows if with_limits else (), now))
+            await self._stopped(policy, prompts, over_limits(prompts, policy.windows if with_limits else (), now))
             for policy in (today, candidate)
         ]
         to_classify = stopped_today.passed(prompts)
@@ -107,6 +111,14 @@ class DryRunService:
             decided_then = await self._decide(context, candidate, stopped_then.passed(prompts))
         return compare(stopped_today.with_routes(prompts, decided), stopped_then.with_routes(prompts, decided_then))
 
+    async def _stopped(self, policy: Policy, prompts: Sequence[Prompt], limited_by: list[str | None]) -> _Stopped:
+        """Judged one after the other: no other request is held up, and a run can end between two."""
+        refusals = [
+            None if limit is not None else await self._judge.refusal(policy.tenant_id, policy.rules, prompt.query)
+            for prompt, limit in zip(prompts, limited_by, strict=True)
+        ]
+        return _Stopped(limited_by, refusals)
+
     async def _decide(self, context: TenantContext, policy: Policy, queries: _Queries) -> _Decisions:
         asked = tuple(queries)
         if not asked:
@@ -117,15 +129,6 @@ class DryRunService:
         )
         answer = await self._orchestrator.classify(context, request)
         return dict(zip(asked, answer.decisions, strict=True))
-
-
-async def _stopped(policy: Policy, prompts: Sequence[Prompt], limited_by: list[str | None]) -> _Stopped:
-    """Judged one after the other, each in a thread: no other request is held up, and a run can end between two."""
-    refusals = [
-        None if limit is not None else await asyncio.to_thread(policy.rules.judge, prompt.query)
-        for prompt, limit in zip(prompts, limited_by, strict=True)
-    ]
-    return _Stopped(limited_by, refusals)
 
 
 def _routing(policy: Policy) -> tuple[tuple[Route, ...], tuple[str, ...], tuple[str, ...]]:

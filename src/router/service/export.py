@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from typing import Any, Protocol
@@ -15,6 +15,7 @@ from router.service.zip_stream import Lines, zip_stream
 
 FORMAT = "atrium-export"
 FORMAT_VERSION = 1
+ROWS_BETWEEN_ASKING = 200
 _NAME = re.compile(r"[a-z][a-z0-9_-]*")
 _LINE = (
     orjson.OPT_SORT_KEYS
@@ -32,10 +33,11 @@ class ExportSource(Protocol):
         """The file is `<name>.jsonl`."""
         ...
 
-    def rows(self, tenant_id: TenantId) -> AsyncIterator[Mapping[str, Any]]:
+    def rows(self, tenant_id: TenantId, born: datetime) -> AsyncIterator[Mapping[str, Any]]:
         """Every row once, read page by page: whoever iterates may be slow, so no transaction waits for it.
 
-        An async generator is closed when the export ends early.
+        Raises NotFoundError once the tenant made at `born` has the id no more, or is being deleted: half of what it
+        had is no export. An async generator is closed when the export ends early.
         """
         ...
 
@@ -50,8 +52,12 @@ class TenantExport:
         self._sources = tuple(sources)
         self._now = now
 
-    def stream(self, tenant_id: TenantId) -> AsyncGenerator[bytes, None]:
+    def stream(
+        self, tenant_id: TenantId, born: datetime, still: Callable[[], Awaitable[object]]
+    ) -> AsyncGenerator[bytes, None]:
         """The bytes of the archive. Whoever stops reading calls `aclose()`.
+
+        `still` is asked again and again, for whoever reads may be slow: it raises once the reader has lost the right.
 
         Whatever a source raises is raised here too, and so is TypeError for a row that JSON cannot hold: the
         connection is then to be broken off, as what was sent is no archive.
@@ -63,16 +69,24 @@ class TenantExport:
             "tenant_id": str(tenant_id),
             "exported_at": utc_text(now),
         }
-        return zip_stream(self._files(tenant_id), header, now)
+        return zip_stream(self._files(tenant_id, born, still), header, now)
 
-    async def _files(self, tenant_id: TenantId) -> AsyncGenerator[tuple[str, Lines], None]:
+    async def _files(
+        self, tenant_id: TenantId, born: datetime, still: Callable[[], Awaitable[object]]
+    ) -> AsyncGenerator[tuple[str, Lines], None]:
         for source in self._sources:
-            yield f"{source.name}.jsonl", _lines(source.rows(tenant_id))
+            await still()
+            yield f"{source.name}.jsonl", _lines(source.rows(tenant_id, born), still)
+        await still()  # before the archive's end, without which it does not open
 
 
-async def _lines(rows: AsyncIterator[Mapping[str, Any]]) -> Lines:
+async def _lines(rows: AsyncIterator[Mapping[str, Any]], still: Callable[[], Awaitable[object]]) -> Lines:
+    read = 0
     try:
         async for row in rows:
+            read += 1
+            if read % ROWS_BETWEEN_ASKING == 0:
+                await still()
             yield orjson.dumps(row, default=_as_json, option=_LINE)
     finally:
         if isinstance(rows, AsyncGenerator):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import asdict
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from contracts.tenant import TenantId
@@ -27,9 +27,9 @@ class ConfigRows:
     def __init__(self, store: TenantStore) -> None:
         self._store = store
 
-    async def rows(self, tenant_id: TenantId) -> AsyncIterator[Mapping[str, Any]]:
+    async def rows(self, tenant_id: TenantId, born: datetime) -> AsyncIterator[Mapping[str, Any]]:
         before = None
-        while entries := await self._store.versions(tenant_id, before=before, limit=_PAGE):
+        while entries := await self._store.versions(tenant_id, before=before, limit=_PAGE, born=born):
             for entry in entries:
                 yield asdict(entry)
             before = entries[-1].version
@@ -43,8 +43,8 @@ class KeyRows:
     def __init__(self, store: KeyStore) -> None:
         self._store = store
 
-    async def rows(self, tenant_id: TenantId) -> AsyncIterator[Mapping[str, Any]]:
-        for key in await self._store.list(tenant_id):
+    async def rows(self, tenant_id: TenantId, born: datetime) -> AsyncIterator[Mapping[str, Any]]:
+        for key in await self._store.list(tenant_id, born=born):
             yield asdict(key)
 
 
@@ -57,12 +57,13 @@ class DocumentRows:
         self._documents = documents
         self._contexts = contexts
 
-    async def rows(self, tenant_id: TenantId) -> AsyncIterator[Mapping[str, Any]]:
+    async def rows(self, tenant_id: TenantId, born: datetime) -> AsyncIterator[Mapping[str, Any]]:
         after: str | None = ""
         while after is not None:
-            page = await self._documents.list(self._contexts.for_platform(tenant_id, _WHO, _PATIENCE), after, _PAGE)
+            context = self._contexts.for_platform(tenant_id, _WHO, _PATIENCE, born=born)
+            page = await self._documents.list(context, after, _PAGE)
             for document in page.items:
-                context = self._contexts.for_platform(tenant_id, _WHO, _PATIENCE)
+                context = self._contexts.for_platform(tenant_id, _WHO, _PATIENCE, born=born)
                 passages = await self._documents.passages(context, document.document_id)
                 yield {**document.model_dump(), "passages": [passage.model_dump() for passage in passages]}
             after = page.next
@@ -76,9 +77,9 @@ class AuditRows:
     def __init__(self, log: AuditLog) -> None:
         self._log = log
 
-    async def rows(self, tenant_id: TenantId) -> AsyncIterator[Mapping[str, Any]]:
+    async def rows(self, tenant_id: TenantId, born: datetime) -> AsyncIterator[Mapping[str, Any]]:
         after = 0
-        while events := await self._log.page(tenant_id, after=after, limit=_PAGE):
+        while events := await self._log.page(tenant_id, after=after, limit=_PAGE, born=born):
             for event in events:
                 yield event.as_json()
             after = events[-1].seq
@@ -92,9 +93,9 @@ class UsageRows:
     def __init__(self, ledger: Ledger) -> None:
         self._ledger = ledger
 
-    async def rows(self, tenant_id: TenantId) -> AsyncIterator[Mapping[str, Any]]:
+    async def rows(self, tenant_id: TenantId, born: datetime) -> AsyncIterator[Mapping[str, Any]]:
         after = ""
-        while page := await self._ledger.rows(tenant_id, after=after, limit=_PAGE):
+        while page := await self._ledger.rows(tenant_id, after=after, limit=_PAGE, born=born):
             for row in page:
                 event = asdict(row.event)
                 del event["tenant_born"]
@@ -113,7 +114,7 @@ class NoRows:
     def __init__(self, name: str) -> None:
         self.name = name
 
-    async def rows(self, _tenant_id: TenantId) -> AsyncIterator[Mapping[str, Any]]:
+    async def rows(self, _tenant_id: TenantId, _born: datetime) -> AsyncIterator[Mapping[str, Any]]:
         nothing: tuple[Mapping[str, Any], ...] = ()
         for row in nothing:
             yield row

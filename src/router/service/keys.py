@@ -34,7 +34,14 @@ class KeyService:
         self._feed = feed
 
     async def create(
-        self, tenant_id: TenantId | None, *, label: str, role: Role, expires_at: datetime | None, by: Actor
+        self,
+        tenant_id: TenantId | None,
+        *,
+        label: str,
+        role: Role,
+        expires_at: datetime | None,
+        by: Actor,
+        born: datetime | None = None,
     ) -> ShownKey:
         """Raises ForbiddenError for a role that does not belong there, InvalidRequestError for an end in the past."""
         if (role is Role.PLATFORM_ADMIN) != (tenant_id is None):
@@ -42,11 +49,11 @@ class KeyService:
             raise ForbiddenError(f"{place} cannot have the role {role.value}")
         _in_future(expires_at)
         key = new_key()
-        info = await self._store.add(tenant_id, key, label=label, role=role, expires_at=expires_at, by=by)
+        info = await self._store.add(tenant_id, key, label=label, role=role, expires_at=expires_at, by=by, born=born)
         return ShownKey(info, key.text)
 
-    async def list(self, tenant_id: TenantId | None) -> list[KeyInfo]:
-        return await self._store.list(tenant_id)
+    async def list(self, tenant_id: TenantId | None, *, born: datetime | None = None) -> list[KeyInfo]:
+        return await self._store.list(tenant_id, born=born)
 
     async def rotate(
         self,
@@ -56,19 +63,20 @@ class KeyService:
         overlap: timedelta,
         expires_at: datetime | None,
         by: Actor,
+        born: datetime | None = None,
     ) -> ShownKey:
         """The old key goes on for `overlap`, so that who uses it can change over. Raises NotFoundError."""
         _in_future(expires_at)
         key = new_key()
         info = await self._store.rotate(
-            tenant_id, key_id, key, old_until=utc_now() + overlap, expires_at=expires_at, by=by
+            tenant_id, key_id, key, old_until=utc_now() + overlap, expires_at=expires_at, by=by, born=born
         )
         await self._feed.announce(tenant_id)
         return ShownKey(info, key.text)
 
-    async def revoke(self, tenant_id: TenantId | None, key_id: str, *, by: Actor) -> None:
+    async def revoke(self, tenant_id: TenantId | None, key_id: str, *, by: Actor, born: datetime | None = None) -> None:
         """Refused everywhere within a second. Raises NotFoundError, ConflictError."""
-        await self._store.revoke(tenant_id, key_id, by=by)
+        await self._store.revoke(tenant_id, key_id, by=by, born=born)
         await self._feed.announce(tenant_id)
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from contracts.errors import InvalidRequestError, NotFoundError
-from contracts.retrieval import IngestRequest, SearchRequest
+from contracts.retrieval import DocumentReceipt, IngestRequest, SearchRequest
 from contracts.tenant import TenantId
 from observability.metrics import NullMetrics
 from rag.adapters.brute_force import BruteForceIndex
@@ -33,6 +33,10 @@ class World:
         )
         return RagService(self.embedder, self.store, retriever, NullMetrics())
 
+    async def ingest(self, tenant_id: TenantId, request: IngestRequest) -> DocumentReceipt:
+        found = await self.service.prepare(tenant_id, request)
+        return found if isinstance(found, DocumentReceipt) else await self.service.keep(tenant_id, found)
+
     async def texts(self, query: str, tenant_id: TenantId = T1) -> list[str]:
         passages = await self.service.search(tenant_id, SearchRequest(query=query, k=100))
         return [passage.text for passage in passages]
@@ -46,7 +50,7 @@ def upload(text: str = "Milk costs one euro.", **fields: Any) -> IngestRequest:
 async def test_what_was_uploaded_is_found_with_where_it_stands() -> None:
     world = World()
     text = "\ufeff\n  Milk costs one euro.  \n"
-    receipt = await world.service.ingest(T1, upload(text))
+    receipt = await world.ingest(T1, upload(text))
     assert (receipt.chunks, receipt.seq) == (1, 1)
     [passage] = await world.service.search(T1, SearchRequest(query="milk", min_seq=receipt.seq))
     assert (passage.title, passage.document_id) == ("Prices", receipt.document_id)
@@ -55,17 +59,17 @@ async def test_what_was_uploaded_is_found_with_where_it_stands() -> None:
 
 async def test_the_same_upload_again_gets_the_first_receipt_and_embeds_nothing() -> None:
     world = World()
-    first = await world.service.ingest(T1, upload())
+    first = await world.ingest(T1, upload())
     embedded = len(world.embedder.embedded)
-    assert await world.service.ingest(T1, upload()) == first
+    assert await world.ingest(T1, upload()) == first
     assert len(world.embedder.embedded) == embedded
 
 
 @pytest.mark.parametrize("change", [{"title": "New"}, {"metadata": {"a": 1}}, {"filename": "p.md"}])
 async def test_a_named_document_that_differs_in_anything_is_replaced(change: dict[str, Any]) -> None:
     world = World()
-    await world.service.ingest(T1, upload(document_id="d"))
-    again = await world.service.ingest(T1, upload(document_id="d", **change))
+    await world.ingest(T1, upload(document_id="d"))
+    again = await world.ingest(T1, upload(document_id="d", **change))
     assert again.seq == 2
     info = await world.service.document(T1, "d")
     assert {key: getattr(info, key) for key in change} == change
@@ -74,9 +78,9 @@ async def test_a_named_document_that_differs_in_anything_is_replaced(change: dic
 
 async def test_replacing_leaves_nothing_of_the_former_text_and_its_chunks_get_new_ids() -> None:
     world = World()
-    await world.service.ingest(T1, upload("old " * 1_000, document_id="d"))
+    await world.ingest(T1, upload("old " * 1_000, document_id="d"))
     before = {passage.chunk_id for passage in await world.service.search(T1, SearchRequest(query="old", k=100))}
-    await world.service.ingest(T1, upload("new", document_id="d"))
+    await world.ingest(T1, upload("new", document_id="d"))
     after = await world.service.search(T1, SearchRequest(query="old", k=100))
     assert [passage.text for passage in after] == ["new"]
     assert not before & {passage.chunk_id for passage in after}
@@ -85,7 +89,7 @@ async def test_replacing_leaves_nothing_of_the_former_text_and_its_chunks_get_ne
 async def test_without_an_id_the_content_and_title_name_the_document_in_each_tenant_apart() -> None:
     world = World()
     ids = [
-        (await world.service.ingest(tenant_id, upload(text, title=title))).document_id
+        (await world.ingest(tenant_id, upload(text, title=title))).document_id
         for tenant_id, text, title in [(T1, "a", "A"), (T1, "b", "A"), (T1, "a", "B"), (T2, "a", "A"), (T1, "a", "A")]
     ]
     assert len(set(ids)) == 4
@@ -96,18 +100,18 @@ async def test_two_tenants_chunks_never_share_an_id_even_for_the_same_document()
     world = World()
     found = []
     for tenant_id in (T1, T2):
-        await world.service.ingest(tenant_id, upload(document_id="d"))
+        await world.ingest(tenant_id, upload(document_id="d"))
         found += await world.service.search(tenant_id, SearchRequest(query="milk"))
     assert len({passage.chunk_id for passage in found}) == 2
 
 
 async def test_another_model_embeds_a_standing_document_again() -> None:
     world = World()
-    await world.service.ingest(T1, upload())
+    await world.ingest(T1, upload())
     world.embedder.model = "another"
     world.service = world.restarted()
     assert await world.texts("milk") == []
-    assert (await world.service.ingest(T1, upload())).seq == 2
+    assert (await world.ingest(T1, upload())).seq == 2
     assert await world.texts("milk") == ["Milk costs one euro."]
 
 
@@ -122,7 +126,7 @@ async def test_another_model_embeds_a_standing_document_again() -> None:
 async def test_what_cannot_be_kept_is_refused_and_leaves_nothing(fields: dict[str, Any], reason: str) -> None:
     world = World()
     with pytest.raises(InvalidRequestError, match=reason):
-        await world.service.ingest(T1, upload(**fields))
+        await world.ingest(T1, upload(**fields))
     assert (await world.store.version(T1)).seq == 0
     assert (await world.service.documents(T1, after="", limit=10)).items == []
 
@@ -130,13 +134,13 @@ async def test_what_cannot_be_kept_is_refused_and_leaves_nothing(fields: dict[st
 async def test_an_unknown_tenant_is_not_found_before_anything_is_embedded() -> None:
     world = World()
     with pytest.raises(NotFoundError):
-        await world.service.ingest(TenantId("nobody"), upload())
+        await world.ingest(TenantId("nobody"), upload())
     assert world.embedder.embedded == []
 
 
 async def test_the_query_is_not_embedded_when_its_vector_comes_along_and_a_wrong_one_is_refused() -> None:
     world = World()
-    await world.service.ingest(T1, upload("milk"))
+    await world.ingest(T1, upload("milk"))
     [row] = (await world.service.embed(["milk"])).rows
     world.embedder.embedded.clear()
     vector = tuple(float(value) * 2 for value in row)
@@ -151,7 +155,7 @@ async def test_documents_are_listed_in_pages_that_miss_none_and_end() -> None:
     world = World()
     ids = [f"d{number}" for number in range(5)]
     for document_id in ids:
-        await world.service.ingest(T1, upload(document_id=document_id))
+        await world.ingest(T1, upload(document_id=document_id))
     listed, after = [], ""
     for _ in range(3):
         page = await world.service.documents(T1, after=after, limit=2)
@@ -163,7 +167,7 @@ async def test_documents_are_listed_in_pages_that_miss_none_and_end() -> None:
 
 async def test_a_deleted_document_is_gone_and_cannot_be_deleted_twice() -> None:
     world = World()
-    await world.service.ingest(T1, upload(document_id="d"))
+    await world.ingest(T1, upload(document_id="d"))
     await world.service.delete(T1, "d")
     assert await world.texts("milk") == []
     for call in (world.service.delete(T1, "d"), world.service.document(T1, "d"), world.service.delete(T2, "d")):

@@ -293,3 +293,22 @@ def test_a_view_covers_what_was_committed_up_to_its_version_in_the_same_life_of_
     assert CorpusVersion(first, 4).covers(CorpusVersion(first, 3))
     assert not CorpusVersion(first, 2).covers(CorpusVersion(first, 3))
     assert not CorpusVersion(first, 9).covers(CorpusVersion(first + timedelta(seconds=1), 1))
+
+
+async def test_a_search_of_an_earlier_tenant_does_not_find_what_the_later_one_has() -> None:
+    """Neither at its look at the log nor where the tenant is made again between that look and the load."""
+    world = World()
+    await world.put(T1, "d", "old")
+    earlier = (await world.store.version(T1)).born
+    query = await world.query("milk")
+    later = World()
+    await later.put(T1, "d", "milk")
+    world.store.planted = await later.store.load(T1, world.embedder.model, world.embedder.dimension)
+    with pytest.raises(NotFoundError):
+        await world.retriever.search(T1, query, k=9, born=earlier)
+    world.store.planted = None
+    world.store.add_tenant(T1)
+    await world.put(T1, "d", "milk")
+    with pytest.raises(NotFoundError):
+        await world.retriever.search(T1, query, k=9, born=earlier)
+    assert await world.search(T1, "milk") == ["milk"]

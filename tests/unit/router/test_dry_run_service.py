@@ -21,6 +21,8 @@ from router.domain.dry_run import Count, Prompt
 from router.domain.recent_request import RecentRequest
 from router.service.contexts import ContextFactory
 from router.service.dry_run import DryRunService
+from router.service.judging import Judge
+from servicekit.cpu_pool import CpuPool
 from support.policies import a_caller, a_policy, contains
 
 T1 = TenantId("t1")
@@ -69,6 +71,7 @@ def service(
         orchestrator,
         recent or MemoryRecentRequests(),
         ContextFactory(salt_secret=b"s", now=lambda: NOW),
+        Judge(CpuPool("judging", 1)),
         timeout=timedelta(seconds=timeout_s),
         now=lambda: NOW,
     )

@@ -9,7 +9,7 @@ import json
 import random
 import tracemalloc
 import uuid
-from collections.abc import AsyncIterator, Iterable, Mapping
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
 from datetime import UTC, date, datetime, timedelta, timezone
 from decimal import Decimal
 from typing import Any
@@ -19,6 +19,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from contracts.errors import NotFoundError
 from contracts.tenant import TenantId
 from router.service.export import TenantExport
 from router.service.zip_stream import CHUNK_BYTES
@@ -41,8 +42,8 @@ class Source:
         self._failure = failure
         self._hangs = hangs
 
-    async def rows(self, tenant_id: TenantId) -> AsyncIterator[Row]:
-        assert tenant_id == T
+    async def rows(self, tenant_id: TenantId, born: datetime) -> AsyncIterator[Row]:
+        assert (tenant_id, born) == (T, NOW)
         self.open += 1
         try:
             for row in self._rows:
@@ -62,12 +63,16 @@ def noise(count: int, size: int = 100) -> Iterable[Row]:
     return ({"number": number, "text": made.randbytes(size).hex()} for number in range(count))
 
 
+async def still() -> None:
+    """The reader may go on."""
+
+
 def export(*sources: Source) -> TenantExport:
     return TenantExport(sources, lambda: NOW)
 
 
 async def archive_of(*sources: Source) -> ZipFile:
-    archive = ZipFile(io.BytesIO(b"".join([piece async for piece in export(*sources).stream(T)])))
+    archive = ZipFile(io.BytesIO(b"".join([piece async for piece in export(*sources).stream(T, NOW, still)])))
     assert archive.testzip() is None
     return archive
 
@@ -161,7 +166,7 @@ async def test_an_error_of_a_source_is_raised_and_what_was_sent_is_no_archive() 
     first, second = Source("first", noise(10)), Source("second", noise(5_000), failure=ConnectionError("gone"))
     sent: list[bytes] = []
     with pytest.raises(ConnectionError, match="gone"):
-        await receive(export(first, second).stream(T), sent)
+        await receive(export(first, second).stream(T, NOW, still), sent)
     data = b"".join(sent)
     assert len(data) > CHUNK_BYTES
     with pytest.raises(BadZipFile):
@@ -171,7 +176,7 @@ async def test_an_error_of_a_source_is_raised_and_what_was_sent_is_no_archive() 
 
 async def test_who_stops_reading_closes_the_source() -> None:
     source, never = Source("rows", noise(50_000)), Source("later", [])
-    stream = export(source, never).stream(T)
+    stream = export(source, never).stream(T, NOW, still)
     assert await anext(stream)
     assert source.open == 1
     await stream.aclose()
@@ -204,7 +209,7 @@ async def test_fifty_thousand_rows_need_no_more_memory_than_a_few_chunks() -> No
     sent = 0
     tracemalloc.start()
     try:
-        async for piece in export(Source("rows", noise(50_000))).stream(T):
+        async for piece in export(Source("rows", noise(50_000))).stream(T, NOW, still):
             sent += len(piece)
         _, peak = tracemalloc.get_traced_memory()
     finally:
@@ -232,3 +237,32 @@ def test_rows_come_back_as_they_were(rows: list[Row]) -> None:
             return rows_in(archive, "rows.jsonl")
 
     assert asyncio.run(round_trip()) == rows
+
+
+async def test_who_loses_the_right_meanwhile_gets_no_archive_that_opens() -> None:
+    """The right is asked for between the sources, within a long one, and before the end."""
+    asked = 0
+
+    def sources() -> list[Source]:
+        return [Source("first", noise(450, 5)), Source("second", noise(1, 5))]
+
+    async def count() -> None:
+        nonlocal asked
+        asked += 1
+
+    _ = [piece async for piece in export(*sources()).stream(T, NOW, count)]
+    assert asked == 5
+    for allowed in range(5):
+        left = iter(range(allowed))
+
+        async def lost(left: Iterator[int] = left) -> None:
+            if next(left, None) is None:
+                raise NotFoundError("no such tenant")
+
+        sent: list[bytes] = []
+        read = sources()
+        with pytest.raises(NotFoundError):
+            await receive(export(*read).stream(T, NOW, lost), sent)
+        with pytest.raises(BadZipFile):
+            ZipFile(io.BytesIO(b"".join(sent)))
+        assert [source.open for source in read] == [0, 0]

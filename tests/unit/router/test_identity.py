@@ -16,7 +16,6 @@ from contracts.errors import (
 from contracts.tenant import TenantId
 from router.domain.access import GRANTS, Permission, Principal
 from router.domain.claims import ClaimRules
-from router.domain.policy import compile_policy
 from router.domain.signing_keys import KeySet, read_key_set
 from router.service.access import Access, require
 from router.service.identity import Credentials, Identity, is_disguised
@@ -24,6 +23,7 @@ from router.service.json_web_tokens import Expected, JsonWebTokens
 from router.service.key_uses import KeyUses
 from router.settings import AuthMode
 from support.issuer import AUDIENCE, ED_KEY, ISSUER, jwk, key_set, token
+from support.policies import compiled
 from tenancy.audit import Actor
 from tenancy.config import TenantConfig
 from tenancy.keys import keyed, new_key
@@ -163,7 +163,7 @@ def test_every_role_has_its_grants_and_a_user_writes_nothing() -> None:
 async def test_another_tenants_resource_does_not_exist() -> None:
     store = MemoryTenantStore(MemoryKeyStore())
     await store.create(T2, TenantConfig(), new_key(), by=Actor("p", "platform_admin"))
-    access = Access(LiveTenants(store, compile_policy))
+    access = Access(LiveTenants(store, compiled))
 
     async def admit(who: Principal) -> None:
         await access.admit(who, T2, Permission.CONFIG_READ, request_id="r", address="")

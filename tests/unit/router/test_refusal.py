@@ -8,12 +8,12 @@ import pytest
 
 from router.domain.refusal import RefusalRules
 from tenancy.config import TenantConfig
+from tenancy.rules import compile_rules
 
 
 def rules(*written: dict[str, str], sensitive: tuple[str, ...] = ()) -> RefusalRules:
-    return RefusalRules(
-        TenantConfig.model_validate({"refusal_rules": list(written), "sensitive_prompt_patterns": sensitive})
-    )
+    config = TenantConfig.model_validate({"refusal_rules": list(written), "sensitive_prompt_patterns": sensitive})
+    return RefusalRules(config, compile_rules(config))
 
 
 def contains(pattern: str) -> dict[str, str]:

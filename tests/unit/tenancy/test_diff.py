@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import tenancy.diff
 from tenancy.diff import Change, changes
 
 _VALUES = st.none() | st.integers(0, 3) | st.lists(st.integers(0, 3) | st.text("ab", max_size=2))
@@ -41,6 +43,38 @@ def test_the_changes_lead_from_one_config_to_the_other(before: dict[str, Any], a
     found = changes(before, after)
     assert (found == []) == (_text(before) == _text(after))
     assert _text(_applied(before, found)) == _text(after)
+
+
+def test_a_rule_that_moved_is_removed_there_and_added_here() -> None:
+    assert changes({"a": [*"abcd"]}, {"a": [*"dabc"]}) == [
+        Change("a[0]", "added", after="d"),
+        Change("a[3]", "removed", before="d"),
+    ]
+
+
+class _Counted(str):
+    """Counts how often it is compared."""
+
+    __slots__ = ()
+    compared = 0
+    __hash__ = str.__hash__
+
+    def __eq__(self, other: object) -> bool:
+        _Counted.compared += 1
+        return str.__eq__(self, other)
+
+    def __ne__(self, other: object) -> bool:
+        _Counted.compared += 1
+        return str.__ne__(self, other)
+
+
+def test_what_repeats_costs_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    """difflib compares every repeat with every other: cubic, half a minute for these lists."""
+    monkeypatch.setattr(tenancy.diff, "_text", _Counted)
+    monkeypatch.setattr(_Counted, "compared", 0)
+    before, after = ([item for n in range(500) for item in ("x", f"{mark}{n}")] for mark in "uv")
+    assert len(changes({"tools": before}, {"tools": after})) == 500
+    assert _Counted.compared < 20_000
 
 
 def _text(config: dict[str, Any]) -> str:

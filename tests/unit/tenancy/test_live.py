@@ -293,7 +293,7 @@ async def test_a_policy_is_compiled_once_per_revision() -> None:
     store, clock, compiled = MemoryTenantStore(MemoryKeyStore()), Clock(), []
     await store.create(T1, TenantConfig(), new_key(), by=ALICE)
 
-    def compile_policy(found: TenantRecord) -> str:
+    async def compile_policy(found: TenantRecord) -> str:
         compiled.append(f"{found.revision.version} {found.revision.state}")
         return compiled[-1]
 
@@ -314,7 +314,11 @@ async def test_a_policy_is_compiled_once_per_revision() -> None:
 async def test_a_new_tenant_and_a_new_key_are_seen_within_half_a_second() -> None:
     clock, keys, key = Clock(), MemoryKeyStore(), new_key()
     store, feed = MemoryTenantStore(keys), Feed(clock)
-    tenants, holders = LiveTenants(store, lambda found: found, feed=feed, clock=clock), LiveKeys(keys, clock=clock)
+
+    async def itself(found: TenantRecord) -> TenantRecord:
+        return found
+
+    tenants, holders = LiveTenants(store, itself, feed=feed, clock=clock), LiveKeys(keys, clock=clock)
     assert await tenants.get(T2) is None
     assert await holders.holder(key.text) is None
     await store.create(T2, TenantConfig(), key, by=ALICE)

@@ -1,0 +1,42 @@
+"""Prompts before a tenant's own rules, so that slow rules hold up nobody but that tenant."""
+
+from __future__ import annotations
+
+import time
+from functools import partial
+
+from contracts.chat import Refusal
+from contracts.tenant import TenantId
+from router.domain.refusal import Judgement, RefusalRules
+from servicekit.cpu_pool import CpuPool
+from servicekit.tenant_slots import TenantSlots
+
+MAX_WAITING = 32
+"""Of a tenant's prompts whose judging is long work. One is judged at a time."""
+SLICE_S = 0.05
+"""Then the next tenant has its turn, and a request that was given up has none any more."""
+
+
+class Judge:
+    """Short work is done at once, long work in slices in threads of its own."""
+
+    def __init__(self, pool: CpuPool) -> None:
+        self._pool = pool
+        self._slots = TenantSlots(1, waiting=MAX_WAITING)
+
+    async def refusal(self, tenant_id: TenantId, rules: RefusalRules, prompt: str) -> Refusal | None:
+        """Ends, when it is cancelled, with the rule that is being asked. Raises OverloadedError."""
+        if not rules.is_long_work(prompt):
+            return rules.judge(prompt)
+        async with self._slots.held(tenant_id):
+            judgement = rules.begin(prompt)
+            while not await self._pool.run(tenant_id, partial(_slice, judgement)):
+                pass
+            return judgement.refusal
+
+
+def _slice(judgement: Judgement) -> bool:
+    ends = time.monotonic() + SLICE_S
+    while not (ended := judgement.go_on()) and time.monotonic() < ends:
+        pass
+    return ended

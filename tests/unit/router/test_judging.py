@@ -1,0 +1,111 @@
+"""A tenant's slow rules hold up that tenant alone, and nobody after the request was given up."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Iterator
+
+import pytest
+
+from contracts.chat import Refusal
+from contracts.errors import OverloadedError, PromptTooLongError, RateLimitedError
+from contracts.tenant import TenantId
+from observability.metrics import NullMetrics
+from router.domain.access import Permission
+from router.domain.refusal import LONG_WORK, Judgement, RefusalRules
+from router.service import judging
+from router.service.admin_turns import AdminTurns
+from router.service.judging import Judge
+from servicekit.cpu_pool import CpuPool
+from support.policies import a_policy, contains
+
+T1, T2 = TenantId("t1"), TenantId("t2")
+
+
+class _Slow(RefusalRules):
+    """Rules that are each asked while `open` is set, and counted."""
+
+    def __init__(self, count: int) -> None:
+        self.open, self.asked = threading.Event(), 0
+        self.count = count
+
+    def is_long_work(self, _prompt: str) -> bool:
+        return True
+
+    def begin(self, _prompt: str) -> Judgement:
+        return _Asked(self)
+
+
+class _Asked(Judgement):
+    def __init__(self, rules: _Slow) -> None:
+        self.rules = rules
+        self.refusal: Refusal | None = None
+
+    def go_on(self) -> bool:
+        self.rules.open.wait(30)
+        self.rules.asked += 1
+        return self.rules.asked >= self.rules.count
+
+
+@pytest.fixture
+def judge(monkeypatch: pytest.MonkeyPatch) -> Iterator[Judge]:
+    monkeypatch.setattr(judging, "SLICE_S", 0.0)
+    pool = CpuPool("judging", 2)
+    yield Judge(pool)
+    pool.close()
+
+
+async def test_another_tenant_is_judged_while_one_has_slow_rules(judge: Judge) -> None:
+    slow, quick = _Slow(5), _Slow(1)
+    quick.open.set()
+    waiting = [asyncio.create_task(judge.refusal(T1, slow, "x")) for _ in range(6)]
+    await asyncio.sleep(0)
+    async with asyncio.timeout(20):
+        assert await judge.refusal(T2, quick, "x") is None
+    slow.open.set()
+    await asyncio.gather(*waiting)
+
+
+async def test_a_judgement_that_was_given_up_ends_with_the_rule_being_asked(judge: Judge) -> None:
+    slow = _Slow(1_000)
+    given_up = asyncio.create_task(judge.refusal(T1, slow, "x"))
+    await asyncio.sleep(0)
+    given_up.cancel()
+    slow.open.set()
+    await asyncio.gather(given_up, return_exceptions=True)
+    assert slow.asked <= 1
+
+
+async def test_too_many_waiting_prompts_of_a_tenant_are_refused(judge: Judge) -> None:
+    slow = _Slow(1)
+    waiting = [asyncio.create_task(judge.refusal(T1, slow, "x")) for _ in range(judging.MAX_WAITING + 1)]
+    await asyncio.sleep(0)
+    with pytest.raises(OverloadedError):
+        await judge.refusal(T1, slow, "x")
+    slow.open.set()
+    await asyncio.gather(*waiting)
+
+
+def test_an_expression_counts_with_all_its_instructions() -> None:
+    rules = a_policy(refusal_rules=[{"type": "regex", "pattern": "[a-q].{500}z", "reason": "r"}]).rules
+    assert rules.is_long_work("x" * (LONG_WORK // 4_000))
+    assert not a_policy(refusal_rules=[contains("x")]).rules.is_long_work("x" * 32_768)
+
+
+def test_a_prompt_that_is_written_out_as_eighteen_times_its_length_is_too_long() -> None:
+    with pytest.raises(PromptTooLongError):
+        a_policy(refusal_rules=[contains("x")]).rules.judge("\ufdfa" * 32_768)
+
+
+async def test_a_tenant_has_so_many_administrative_operations_at_once_and_other_work_is_not_counted() -> None:
+    turns = AdminTurns(NullMetrics(), at_once=2, wait_s=0.01)
+    async with turns.held(T1, Permission.EXPORT), turns.held(T1, Permission.CONFIG_WRITE):
+        with pytest.raises(RateLimitedError) as refused:
+            async with turns.held(T1, Permission.KEYS):
+                pass
+        async with turns.held(T1, Permission.CHAT), turns.held(T2, Permission.KEYS):
+            pass
+    assert refused.value.details == {"limit": "admin_concurrency", "value": 2}
+    async with turns.held(T1, Permission.KEYS):
+        pass
