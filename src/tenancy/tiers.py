@@ -11,22 +11,22 @@ DEFAULTS: Mapping[Tier, Mapping[str, float]] = {
     Tier.BASIC: {
         "rate_limit_per_minute": 60,
         "rate_limit_per_hour": 1_000,
-        "tokens_per_minute": 100_000,
-        "max_concurrent_requests": 20,
+        "tokens_per_minute": 1_000_000,
+        "max_concurrent_requests": 250,
         "weight": 1,
     },
     Tier.PRO: {
         "rate_limit_per_minute": 300,
         "rate_limit_per_hour": 10_000,
-        "tokens_per_minute": 1_000_000,
-        "max_concurrent_requests": 100,
+        "tokens_per_minute": 10_000_000,
+        "max_concurrent_requests": 1_000,
         "weight": 2,
     },
     Tier.ENTERPRISE: {
         "rate_limit_per_minute": 1_200,
         "rate_limit_per_hour": 50_000,
-        "tokens_per_minute": 10_000_000,
-        "max_concurrent_requests": 500,
+        "tokens_per_minute": 100_000_000,
+        "max_concurrent_requests": 4_000,
         "weight": 4,
     },
 }

@@ -29,6 +29,7 @@ OWN_TENANT = {"purge_tenant", "remove_purged_tenant"}
 """Run as the owner too, on app.tenant_id alone; see tests/isolation."""
 OUTSIDE_TENANTS = {
     "SELECT 1",
+    "SELECT record_usage(CAST(:events AS jsonb))",
     "SELECT rolsuper OR rolbypassrls FROM pg_roles",
     "SELECT last_change() AS counter, c.subject FROM (SELECT) one LEFT JOIN changes_after(:seq)",
     "SELECT tenant_id, requested_by, request_id, started_at, removed FROM deletions",

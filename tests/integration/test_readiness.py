@@ -38,15 +38,24 @@ def test_what_is_down_is_named(stack: Stack, valkey_url: str, change: dict[str, 
     assert [name for name, state in answer.json()["dependencies"].items() if state == "down"] == [named]
 
 
-def test_without_valkey_nothing_is_admitted_and_the_answer_comes_soon(stack: Stack) -> None:
-    tenant = stack.new_tenant()
+def test_without_valkey_a_router_goes_on_with_its_share(stack: Stack) -> None:
+    tenant = stack.new_tenant(rate_limit_per_minute=3)
+    with served(another_router(stack, "unix:///nonexistent/valkey.sock")) as url:
+        asked = [
+            httpx.post(f"{url}/chat", json={"query": "hello"}, headers={"x-tenant-id": tenant}, timeout=5)
+            for _ in range(4)
+        ]
+        counted = httpx.get(f"{url}/metrics").text
+    assert [answer.status_code for answer in asked] == [200, 200, 200, 429]
+    assert "atrium_limiter_local 1.0" in counted
+
+
+def test_without_valkey_a_budget_that_is_not_known_is_closed(stack: Stack) -> None:
+    tenant = stack.new_tenant(monthly_budget_usd=5)
     with served(another_router(stack, "unix:///nonexistent/valkey.sock")) as url:
         answer = httpx.post(f"{url}/chat", json={"query": "hello"}, headers={"x-tenant-id": tenant}, timeout=5)
-        counted = httpx.get(f"{url}/metrics").text
     assert (answer.status_code, answer.json()["error"]["code"]) == (503, "dependency_unavailable")
-    assert answer.headers["retry-after"] == "1"
-    assert answer.json()["error"]["details"] == {"dependency": "valkey"}
-    assert 'atrium_dependency_failure_total{dependency="valkey",reason="out_of_reach"} 1.0' in counted
+    assert answer.json()["error"]["details"]["limit"] == "monthly_budget_usd"
 
 
 def test_an_orchestrator_out_of_reach_is_a_502(stack: Stack, valkey_url: str) -> None:
