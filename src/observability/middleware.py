@@ -20,6 +20,8 @@ from observability.record import RequestRecord, attach_record
 _UNSAFE = re.compile(r"[^A-Za-z0-9._-]")
 MAX_TENANT_LABELS = 1_000
 """Tenants with a metric dimension value of their own; the others share `other`."""
+MAX_ROUTE_LABELS = 100
+"""The same for the intents of chats: tenants name routes of their own."""
 
 _QUIET = frozenset({"/healthz", "/readyz", "/metrics"})
 _logger = logging.getLogger(REQUEST_LOGGER)
@@ -46,6 +48,7 @@ class RequestMiddleware:
         self._max_body_bytes = max_body_bytes
         self._max_upload_bytes = max_upload_bytes or max_body_bytes
         self._tenants: set[str] = set()
+        self._routes: set[str] = set()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -103,17 +106,11 @@ class RequestMiddleware:
             if record.path not in _QUIET:
                 self._report(scope, record)
 
-    def _label(self, tenant: str) -> str:
-        """Whoever may name tenants could otherwise fill the memory with label values."""
-        if tenant in self._tenants or len(self._tenants) < MAX_TENANT_LABELS:
-            self._tenants.add(tenant)
-            return tenant
-        return "other"
-
     def _report(self, scope: Scope, record: RequestRecord) -> None:
         matched = scope.get("route")
         record.operation = f"{record.method} {getattr(matched, 'path', 'unmatched')}"
-        tenant, route = self._label(record.tenant_id), record.route or record.operation
+        tenant = _label(record.tenant_id, self._tenants, MAX_TENANT_LABELS)
+        route = _label(record.route, self._routes, MAX_ROUTE_LABELS) if record.route else record.operation
         labels = {"tenant": tenant, "route": route}
         self._metrics.count(names.REQUEST_COUNT, status=str(record.status), **labels)
         self._metrics.observe(names.REQUEST_LATENCY, record.latency_ms / 1000, **labels)
@@ -131,6 +128,14 @@ class RequestMiddleware:
         if record.dependency_down:
             self._metrics.count(names.DEPENDENCY_FAILURE, dependency=record.dependency_down, reason="out_of_reach")
         log(_logger, logging.INFO, "request", **record.fields())
+
+
+def _label(value: str, known: set[str], at_most: int) -> str:
+    """Whoever may name tenants or routes could otherwise fill the memory with label values."""
+    if value in known or len(known) < at_most:
+        known.add(value)
+        return value
+    return "other"
 
 
 async def _answer(send: Send, record: RequestRecord, status: int, code: str, message: str) -> None:

@@ -7,6 +7,7 @@ import logging
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from datetime import timedelta
+from functools import partial
 
 import aiohttp
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -29,6 +30,7 @@ from router.api import keys as keys_api
 from router.api import prices as prices_api
 from router.api import usage as usage_api
 from router.api.dependencies import Services, gate
+from router.api.description import described
 from router.domain.claims import ClaimRules
 from router.domain.policy import compile_policy
 from router.domain.pricing import ANY_MODEL
@@ -99,6 +101,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app = FastAPI(
         title="Atrium", version="0.1.0", lifespan=lifespan, redirect_slashes=False, dependencies=[Depends(gate)]
     )
+    app.openapi = partial(described, app)  # type: ignore[method-assign]  # as FastAPI's documentation has it
     for module in (chat, documents, configs, dry_run, keys_api, audit_api, exports, usage_api, tenants, prices_api):
         app.include_router(module.api)
     dress(
@@ -124,6 +127,8 @@ async def _open(
     rag = ServiceClient(session, settings.rag_service_url, service="the RAG service")
     checks.update(postgres=database.check, valkey=valkey.check, orchestrator=orchestrator.check)
 
+    with suppress(AtriumError):  # out of reach: `/readyz` says so, and asks again
+        await database.check()
     keys = PostgresKeyStore(database)
     await _bootstrap(settings, keys)
     feed = ChangeFeed(PostgresChangeLog(database), ValkeyAnnouncements(valkey), metrics)

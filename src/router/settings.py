@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import re
 from decimal import Decimal
 from enum import StrEnum
 from typing import Annotated, Self
@@ -16,6 +17,8 @@ from contracts.context import Role
 from router.domain.pricing import Price, nano_per_token
 from servicekit.settings import ServiceSettings, refuse_placeholder
 from servicekit.tokens import load_signing_key
+
+_BOOTSTRAP_KEY = re.compile(r"[\x21-\x7e]{12,512}")
 
 
 class AuthMode(StrEnum):
@@ -99,6 +102,11 @@ class Settings(ServiceSettings):
             raise ValueError("JWT_DEFAULT_ROLE is never platform_admin: name the claim's value in JWT_ROLE_MAP")
         return value
 
+    @field_validator("atrium_bootstrap_key", mode="before")
+    @classmethod
+    def _without_its_line_end(cls, value: object) -> object:
+        return value.strip() if isinstance(value, str) else value
+
     @field_validator("header_role")
     @classmethod
     def _no_platform_by_header(cls, value: Role) -> Role:
@@ -113,7 +121,13 @@ class Settings(ServiceSettings):
         refuse_placeholder("DATABASE_URL", self.database_url.get_secret_value())
         refuse_placeholder("REDIS_URL", self.redis_url.get_secret_value())
         if self.atrium_bootstrap_key is not None:
-            refuse_placeholder("ATRIUM_BOOTSTRAP_KEY", self.atrium_bootstrap_key.get_secret_value())
+            key = self.atrium_bootstrap_key.get_secret_value()
+            refuse_placeholder("ATRIUM_BOOTSTRAP_KEY", key)
+            if not _BOOTSTRAP_KEY.fullmatch(key):
+                raise ValueError(
+                    "ATRIUM_BOOTSTRAP_KEY must have 12 to 512 printable ASCII characters and no space: "
+                    "another one could never be presented"
+                )
         return self
 
     def signing_key(self) -> Ed25519PrivateKey:

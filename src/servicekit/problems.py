@@ -42,6 +42,12 @@ _FRAMEWORK_CODES = {404: errors.NotFoundError.code, 405: "method_not_allowed"}
 _RESPONSES = {
     401: "no credential, or not a valid one",
     403: "not allowed",
+    404: "absent, or another tenant's",
+    409: "in conflict with what is there",
+    412: "changed meanwhile",
+    413: "too large",
+    429: "over a limit; Retry-After says when it fits",
+    503: "overloaded, or a store is out of reach; Retry-After says when to try again",
     422: "malformed; nothing was stored",
 }
 

@@ -21,6 +21,7 @@ CALL_S = 6.0
 """For a store's short calls (`stores.patience`): a wait for a connection, and the call itself."""
 
 _SET_SCOPE = text("SELECT set_config('app.tenant_id', :tenant, true), set_config('app.platform', :platform, true)")
+_IS_UNBOUND = text("SELECT rolsuper OR rolbypassrls FROM pg_roles WHERE rolname = current_user")
 _NO_TENANT = ""
 
 
@@ -30,6 +31,10 @@ def driver_url(database_url: str) -> str:
     if scheme not in {"postgresql", "postgres", "postgresql+psycopg"}:
         raise ValueError("DATABASE_URL must begin with postgresql://")
     return f"postgresql+psycopg://{rest}"
+
+
+class UnsafeRoleError(RuntimeError):
+    """Tenants would be kept apart by nothing."""
 
 
 class Database:
@@ -82,9 +87,11 @@ class Database:
 
     @bounded(CHECK_S, "postgres")
     async def check(self) -> None:
-        """For `/readyz`: raises when PostgreSQL does not answer."""
-        async with self._engine.connect() as connection:
-            await connection.execute(text("SELECT 1"))
+        """For `/readyz`: raises when PostgreSQL does not answer, and UnsafeRoleError for a role that row-level
+        security does not bind."""
+        async with self._transaction(_NO_TENANT, platform=False) as connection:
+            if (await connection.execute(_IS_UNBOUND)).scalar_one():
+                raise UnsafeRoleError("DATABASE_URL names a superuser, or a role with BYPASSRLS: use atrium_app")
 
     async def close(self) -> None:
         await self._engine.dispose()

@@ -20,11 +20,11 @@ TIMEOUT_S = 0.5
 """One exchange with the server."""
 CALL_TIMEOUT_S = 2.0
 """One call in all: waiting for a connection, connecting, sending a script that the server does not have yet."""
+QUIET_S = 5.0
+"""How long to wait for a message before looking whether the connection still lives."""
 
 _CHANGES = "atrium:changes"
 """A pub/sub channel, not a key: it holds nothing."""
-_TOLD_S = 5.0
-"""How long to wait for a message before looking whether the connection still lives."""
 _SCAN = 1_000
 
 
@@ -61,20 +61,25 @@ class Valkey:
             async with asyncio.timeout(TIMEOUT_S):
                 await self._client.publish(_CHANGES, text)
 
-    async def told_changes(self) -> AsyncIterator[str]:
-        """Each text as it is told, on a connection of its own, until that breaks: raises DependencyDownError."""
-        listener = Redis.from_url(
-            self._url, socket_connect_timeout=TIMEOUT_S, socket_keepalive=True, retry=Retry(NoBackoff(), 0)
-        )
+    async def told_changes(self, *, quiet_s: float = QUIET_S) -> AsyncIterator[str]:
+        """Each text as it is told, on a connection of its own, until that breaks: raises DependencyDownError.
+
+        A server that says nothing for `quiet_s`, and for as long again after it was asked, counts as broken.
+        """
+        listener = Redis.from_url(self._url, socket_connect_timeout=TIMEOUT_S, retry=Retry(NoBackoff(), 0))
         async with listener, listener.pubsub() as channel:
             with _out_of_reach():
                 await channel.subscribe(_CHANGES)
+            asked = False
             while True:
                 with _out_of_reach():
-                    message = await channel.get_message(ignore_subscribe_messages=True, timeout=_TOLD_S)
+                    message = await channel.get_message(timeout=quiet_s)
                     if message is None:
+                        if asked:
+                            raise TimeoutError("the server does not answer a ping")
                         async with asyncio.timeout(TIMEOUT_S):
                             await channel.ping()
+                    asked = message is None
                 if message is not None and message["type"] == "message":
                     yield bytes(message["data"]).decode(errors="replace")
 

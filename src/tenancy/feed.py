@@ -92,7 +92,10 @@ class ChangeFeed:
             self._seq = await self._changes.last()
             self._since = self._clock()  # what was read before this moment may have changed unnoticed
         else:
-            self._seq, subjects = await self._changes.after(self._seq)
+            last, subjects = await self._changes.after(self._seq)
+            if last < self._seq:
+                self._since = self._clock()  # numbers are given a second time: nothing that was read is sure any more
+            self._seq = last
             for subject in subjects:
                 self._note(subject)
         self._asked_at = began

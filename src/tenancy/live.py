@@ -16,11 +16,15 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Generic, Protocol, TypeVar
 
+from contracts.errors import DependencyDownError
 from contracts.tenant import TenantId
 from tenancy.keys import KeyHolder, hash_key
 from tenancy.ports import KeyStore, Revision, TenantRecord, TenantStore
 
 MAX_AGE_S = 0.5
+BOUND_S = 1.0
+"""What is promised: nothing older governs a request."""
+TRIES = 2
 MAX_ENTRIES = 20_000
 MAX_MISSES = 1_000
 """Remembered absences: few, so that asking for what does not exist cannot push out what does."""
@@ -69,7 +73,9 @@ class _Reading(Generic[V]):
 
 class FreshCache(Generic[K, V]):
     """A bounded cache with one read at a time per key. `read(key, remembered)` gets the last value, if any, so that
-    it can answer "unchanged" cheaply; None means that there is no such thing."""
+    it can answer "unchanged" cheaply; None means that there is no such thing.
+
+    `get` raises what `read` raises, and DependencyDownError where reading takes longer than the promise allows."""
 
     def __init__(
         self,
@@ -99,20 +105,34 @@ class FreshCache(Generic[K, V]):
         missed_at = self._misses.get(key)
         if missed_at is not None and self._clock() - missed_at <= self._max_age_s:
             return None
-        reading = self._reading.get(key)
-        if reading is None or self._clock() - reading.began > self._max_age_s:
-            # None, or one so slow that what it brings may be older than promised.
-            task = asyncio.create_task(self._refresh(key, entry))
-            reading = self._reading[key] = _Reading(task, self._clock())
-            task.add_done_callback(partial(self._finished, key))
-        # Shielded: one caller that goes away must not fail the others that wait for the same read.
-        return await asyncio.shield(reading.task)
+        for _ in range(TRIES):
+            reading = self._reading_of(key, entry)
+            # Shielded: one caller that goes away must not fail the others that wait for the same read.
+            value = await asyncio.shield(reading.task)
+            if value is None or self._is_recent(value, reading.began):
+                return value
+        raise DependencyDownError(
+            "the database answers too slowly", details={"dependency": "postgres"}, retry_after_s=2
+        )
 
     def forget(self, key: K) -> None:
         """A write by this process: the next request reads. A read already under way is not waited for."""
         self._entries.pop(key, None)
         self._misses.pop(key, None)
         self._reading.pop(key, None)
+
+    def _reading_of(self, key: K, entry: _Entry[V] | None) -> _Reading[V]:
+        reading = self._reading.get(key)
+        if reading is None or self._clock() - reading.began > self._max_age_s:
+            # None, or one so slow that what it brings may be older than promised.
+            task = asyncio.create_task(self._refresh(key, entry))
+            reading = self._reading[key] = _Reading(task, self._clock())
+            task.add_done_callback(partial(self._finished, key))
+        return reading
+
+    def _is_recent(self, value: V, began: float) -> bool:
+        """Whether what a read brought may be used: it took no longer than the bound, or nothing changed meanwhile."""
+        return self._clock() - began <= BOUND_S or self._believed(_Entry(value, began))
 
     def _believed(self, entry: _Entry[V]) -> bool:
         if entry.read_at <= self._feed.changed_at(self._subject_of(entry.value)):

@@ -252,5 +252,6 @@ class ChangeLog(Protocol):
     async def last(self) -> int: ...
 
     async def after(self, seq: int) -> tuple[int, list[TenantId | None]]:
-        """The number of the last change there is, and whose changed since `seq`."""
+        """The number of the last change there is, and whose changed since `seq`. The number is lower than `seq` where
+        the database has lost what it had committed (a restore, a failover)."""
         ...

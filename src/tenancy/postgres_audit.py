@@ -26,15 +26,16 @@ _APPEND = text(
     f"INSERT INTO audit_events (tenant_id, {_COLUMNS}) VALUES (:tenant, :seq, :at, :actor, :role, :address,"
     " :request_id, :action, :resource, :before_hash, :after_hash, :details, :prev_hash, :hash)"
 )
+# A chain has no gaps, so a page is a stretch of numbers: the index finds it however long the chain is. Where somebody
+# has made a gap the pages end there, and the head says that they should not.
 _PAGE = text(
     f"SELECT {_COLUMNS} FROM audit_events WHERE tenant_id IS NOT DISTINCT FROM :tenant AND seq > :after"
-    " ORDER BY seq LIMIT :limit"
+    " AND seq <= :after + :limit ORDER BY seq"
 )
 _RECENT = text(
     f"SELECT {_COLUMNS} FROM audit_events WHERE tenant_id IS NOT DISTINCT FROM :tenant AND seq < :before"
-    " ORDER BY seq DESC LIMIT :limit"
+    " AND seq >= :before - :limit ORDER BY seq DESC"
 )
-_ABOVE_ALL = 2**62
 
 
 async def append_event(connection: AsyncConnection, tenant_id: TenantId | None, deed: Deed) -> AuditEvent:
@@ -71,8 +72,11 @@ class PostgresAuditLog:
 
     @bounded(CALL_S, "postgres")
     async def recent(self, tenant_id: TenantId | None, *, before: int | None, limit: int) -> list[AuditEvent]:
-        values = {"tenant": _text(tenant_id), "before": _ABOVE_ALL if before is None else before, "limit": limit}
+        named = {"tenant": _text(tenant_id)}
         async with self._database.scope(tenant_id) as connection:
+            head = (await connection.execute(_HEAD, named)).one_or_none()
+            above_all = head.seq + 1 if head else 1
+            values = {**named, "before": above_all if before is None else min(before, above_all), "limit": limit}
             return [_event(tenant_id, row) for row in await connection.execute(_RECENT, values)]
 
     @bounded(CALL_S, "postgres")

@@ -9,7 +9,7 @@ from stores.patience import bounded
 from stores.postgres import CHECK_S, Database
 
 _LAST = text("SELECT last_change()")
-_AFTER = text("SELECT subject, seq FROM changes_after(:seq)")
+_AFTER = text("SELECT last_change() AS counter, c.subject FROM (SELECT) one LEFT JOIN changes_after(:seq) c ON true")
 
 
 class PostgresChangeLog:
@@ -25,6 +25,5 @@ class PostgresChangeLog:
     async def after(self, seq: int) -> tuple[int, list[TenantId | None]]:
         async with self._database.no_tenant() as connection:
             rows = (await connection.execute(_AFTER, {"seq": seq})).all()
-        return max((row.seq for row in rows), default=seq), [
-            TenantId(row.subject) if row.subject else None for row in rows
-        ]
+        subjects = [row.subject for row in rows if row.subject is not None]
+        return int(rows[0].counter), [TenantId(subject) if subject else None for subject in subjects]

@@ -10,7 +10,7 @@ from typing import Any
 from sqlalchemy import Row, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from contracts.errors import NotFoundError
+from contracts.errors import ConflictError, NotFoundError
 from contracts.tenant import TenantId
 from stores.patience import bounded
 from stores.postgres import CALL_S, STATEMENT_TIMEOUT_S, Database
@@ -97,6 +97,8 @@ class PostgresDeletionStore:
             await connection.execute(_REMOVE)
             await _add(connection, tenant_id, {"postgres.tenants": 1})
             left = int((await connection.execute(_REMAINING, named)).scalar_one())
+            if left:
+                raise ConflictError("rows of the tenant are left that the purge does not know")
             job = (await connection.execute(_CLOSE, named)).one()
             details = {"removed": job.removed, "left": {**proof, "postgres": left}, "begun_by": job.requested_by}
             await append_event(connection, None, Deed(by, "tenant.delete", f"tenant/{tenant_id}", details=details))

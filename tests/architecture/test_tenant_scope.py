@@ -9,18 +9,51 @@ from pathlib import Path
 
 SRC = Path(__file__).parents[2] / "src"
 FILES = sorted(path for path in SRC.rglob("*.py") if "egg-info" not in str(path))
-NAMES_A_TENANT = re.compile(
-    r":tenant\b|find_api_key|list_tenants|add_first_platform_key|touch_api_keys|last_change|changes_after"
-    r"|record_usage|close_orphans|purge_tenant|remove_purged_tenant"
-)
-OF_THE_PLATFORM = re.compile(r"\b(?:FROM|INTO) (?:prices|deletions)\b|'atrium prices'")
-MAY_ASK_ACROSS_TENANTS = {
-    "tenancy/postgres_changes.py",
-    "tenancy/postgres_keys.py",
-    "tenancy/postgres_ledger.py",
-    "tenancy/postgres_tenants.py",
+MIGRATIONS = Path(__file__).parents[2] / "migrations" / "versions"
+CREATES_FUNCTION = re.compile(r"CREATE FUNCTION (\w+)\(.*?(SECURITY DEFINER|\$\$)", re.DOTALL)
+NAMES_A_TENANT = re.compile(r":tenant\b")
+ACROSS_TENANTS = {
+    "find_api_key": "whose key it is, is what is asked",
+    "touch_api_keys": "when keys were used, for all at once; it returns nothing",
+    "add_first_platform_key": "the platform's own key",
+    "list_tenants": "the platform's list: ids, names, tiers, states",
+    "last_change": "a number",
+    "changes_after": "ids of tenants that changed",
+    "note_change": "the trigger that notes them; no service may call it",
+    "record_usage": "a batch of usage events, each with its tenant; it returns nothing",
+    "add_usage": "their sums; no service may call it",
+    "close_orphans": "a number",
 }
-"""Each statement there calls a named SECURITY DEFINER function; see migrations."""
+"""What runs as the schema's owner and is not told a tenant; see migrations."""
+OWN_TENANT = {"purge_tenant", "remove_purged_tenant"}
+"""Run as the owner too, on app.tenant_id alone; see tests/isolation."""
+OUTSIDE_TENANTS = {
+    "SELECT 1",
+    "SELECT tenant_id, requested_by, request_id, started_at, removed FROM deletions",
+    "SELECT version, model, prompt, cached, completion, valid_from, author FROM prices",
+    "SELECT coalesce(max(version), 0) FROM prices",
+    "INSERT INTO prices ",
+    "SELECT pg_advisory_xact_lock(hashtextextended('atrium prices', 0))",
+}
+"""The check, and the platform's list of deletions under way and its prices, behind policies of their own."""
+WITHOUT_A_TENANT = {
+    "no_tenant": {
+        "tenancy/postgres_keys.py": {"find", "add_first_platform_key", "touch"},
+        "tenancy/postgres_tenants.py": {"list"},
+        "tenancy/postgres_changes.py": {"last", "after"},
+        "tenancy/postgres_ledger.py": {"write", "_close_some"},
+    },
+    "platform": {
+        "stores/postgres.py": {"scope"},
+        "router/adapters/postgres_prices.py": {"latest", "version", "versions", "seed", "add"},
+        "tenancy/postgres_deletions.py": {"held", "note", "unfinished"},
+    },
+    "tenant_as_platform": {
+        "tenancy/postgres_deletions.py": {"begin", "purge", "finish"},
+        "tenancy/postgres_tenants.py": {"create", "set_state"},
+    },
+}
+"""Which functions open a transaction that is not one tenant's alone."""
 UNSAFE = {"pickle", "marshal", "shelve", "dill", "joblib"}
 OPENS_CONNECTIONS = {"stores/postgres.py", "stores/valkey.py", "stores/objects_s3.py"}
 OPENERS = ("create_async_engine", "create_engine", "Redis", "Redis.from_url")
@@ -48,18 +81,62 @@ def calls(tree: ast.AST, function: str) -> Iterator[ast.Call]:
             yield node
 
 
+def constants(tree: ast.Module) -> dict[str, str]:
+    """The module's strings by name, as far as f-strings are made of them."""
+    return {
+        node.targets[0].id: "".join(constant.value for constant in strings(node.value))
+        for node in tree.body
+        if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name)
+    }
+
+
+def written_out(call: ast.Call, known: dict[str, str]) -> str:
+    """The statement, on one line; the names in an f-string are replaced by what they stand for."""
+    said = call.args[0]
+    parts = said.values if isinstance(said, ast.JoinedStr) else list(strings(said))
+    texts = [
+        str(part.value) if isinstance(part, ast.Constant) else known.get(ast.unparse(part.value), "")
+        for part in parts
+        if isinstance(part, ast.Constant | ast.FormattedValue)
+    ]
+    return " ".join("".join(texts).split())
+
+
+def calls_only(statement: str, functions: set[str]) -> bool:
+    """Whether it asks one of these functions, and no table beside it."""
+    found = re.fullmatch(r"SELECT (?:[\w, ]+ FROM )?(\w+)\([^()]*\)", statement)
+    return found is not None and found.group(1) in functions
+
+
 def test_every_statement_names_the_tenant_or_a_function_that_may_not() -> None:
+    functions = set(ACROSS_TENANTS) | OWN_TENANT
     for name, tree in parsed():
+        known = constants(tree)
         for call in calls(tree, "text"):
-            statement = "".join(constant.value for constant in strings(call))
-            platforms = OF_THE_PLATFORM.search(statement) is not None
-            harmless = statement == "SELECT 1" or name.startswith("cli/local/") or platforms
-            assert harmless or NAMES_A_TENANT.search(statement), f"{name}:{call.lineno}: {statement}"
+            statement = written_out(call, known)
+            outside = any(statement.startswith(one) for one in OUTSIDE_TENANTS) or name.startswith("cli/local/")
+            allowed = outside or NAMES_A_TENANT.search(statement) or calls_only(statement, functions)
+            assert allowed, f"{name}:{call.lineno}: {statement}"
 
 
-def test_only_named_places_look_across_tenants() -> None:
-    found = {name_of(path) for path in FILES if ".no_tenant(" in path.read_text(encoding="utf-8")}
-    assert found == MAY_ASK_ACROSS_TENANTS
+def test_the_functions_that_run_as_the_owner_are_those_that_are_listed() -> None:
+    found: set[str] = set()
+    for migration in MIGRATIONS.glob("*.py"):
+        for name, how in CREATES_FUNCTION.findall(migration.read_text(encoding="utf-8")):
+            assert how == "SECURITY DEFINER", f"{migration.name}: {name}: list it, or say why it is harmless"
+            found.add(name)
+    assert found == ACROSS_TENANTS.keys() | OWN_TENANT
+
+
+def test_only_named_functions_look_across_tenants() -> None:
+    found: dict[str, dict[str, set[str]]] = {door: {} for door in WITHOUT_A_TENANT}
+    for name, tree in parsed():
+        for function in ast.walk(tree):
+            if isinstance(function, ast.FunctionDef | ast.AsyncFunctionDef):
+                for call in (node for node in ast.walk(function) if isinstance(node, ast.Call)):
+                    if isinstance(call.func, ast.Attribute) and (door := call.func.attr) in found:
+                        found[door].setdefault(name, set()).add(function.name)
+    assert found == WITHOUT_A_TENANT
 
 
 def test_connections_are_opened_in_stores_alone() -> None:

@@ -83,6 +83,18 @@ def test_a_first_key_that_was_revoked_is_not_shown_again(stack: Stack) -> None:
         assert platform.post("/tenants", json={"tenant_id": tenant}, headers=mark).status_code == 409
 
 
+def test_nor_is_one_that_was_rotated_away(stack: Stack) -> None:
+    tenant, mark = name(), {"idempotency-key": secrets.token_hex(8)}
+    with stack.platform() as platform:
+        platform.post("/tenants", json={"tenant_id": tenant}, headers=mark).raise_for_status()
+        (key,) = platform.get(f"/tenant/{tenant}/keys").json()["items"]
+        path = f"/tenant/{tenant}/keys/{key['key_id']}/rotate"
+        platform.post(path, json={"overlap_s": 0}).raise_for_status()
+        assert platform.post("/tenants", json={"tenant_id": tenant}, headers=mark).status_code == 409
+        body = {"tenant_id": name(), "tier": "pro", "config": {"tier": "basic"}}
+        assert platform.post("/tenants", json=body).status_code == 422
+
+
 def test_a_tenant_made_again_with_the_same_idempotency_key_has_another_admin_key(stack: Stack) -> None:
     tenant, mark = name(), {"idempotency-key": secrets.token_hex(8)}
     with stack.platform() as platform:
@@ -151,6 +163,8 @@ def test_a_body_of_another_type_is_told_which_is_meant(stack: Stack) -> None:
         ({"label": "x\x00", "role": "tenant_user"}, 422),
         ({"label": "x", "role": "tenant_user", "expires_at": "2020-01-01T00:00:00Z"}, 422),
         ({"label": "x", "role": "tenant_user", "expires_at": "2030-01-01T00:00:00"}, 422),
+        ({"label": "x", "role": "tenant_user", "expires_at": "9999-12-31T23:59:59-14:00"}, 422),
+        ({"label": "x", "role": "tenant_user", "expires_at": "9999-12-31T23:59:59Z"}, 422),
         ({"label": "x", "role": "tenant_user", "key": "atr_mine"}, 422),
         ({"label": "x", "role": "tenant_user", "key_id": "key_mine"}, 422),
         ({"label": "x", "role": "tenant_user", "tenant_id": "t2"}, 422),
@@ -386,6 +400,12 @@ def test_a_suspended_tenant_may_look_and_take_away_and_nothing_else(stack: Stack
             assert (refused.status_code, refused.json()["error"]["code"]) == (403, "tenant_suspended")
         for path in ("config", "documents", "audit", "export"):
             assert admin.get(f"/tenant/{tenant}/{path}").status_code == 200
+        # The platform goes on administering it: it may have to, since nobody else can.
+        key = platform.post(f"/tenant/{tenant}/keys", json={"label": "x", "role": "service"}).json()
+        assert platform.delete(f"/tenant/{tenant}/keys/{key['key_id']}").status_code == 204
+        assert platform.patch(f"/tenant/{tenant}/config", json={"rate_limit_per_minute": 9}).status_code == 200
+        named = platform.post("/chat", json={"query": "x", "tenant_id": tenant})
+        assert named.json()["error"]["code"] == "tenant_suspended"
         assert platform.post(f"/tenants/{tenant}/resume").json()["state"] == "active"
         assert admin.post("/chat", json={"query": "x"}).status_code == 200
         assert platform.post(f"/tenants/{name()}/suspend").status_code == 404

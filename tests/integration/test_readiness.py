@@ -6,6 +6,8 @@ import httpx
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from cli.local.postgres import Postgres
+from stores.postgres import Database, UnsafeRoleError
 from support.server import served
 from support.stack import Stack, another_router
 
@@ -68,3 +70,18 @@ def test_a_request_is_counted_under_its_tenant_and_route(stack: Stack) -> None:
         client.post("/chat", json={"query": "Which shop sells this laptop cheapest?"}).raise_for_status()
     text = httpx.get(f"{stack.router}/metrics").text
     assert f'atrium_request_total{{route="PRICE_COMPARE",status="200",tenant="{tenant}"}} 1.0' in text
+
+
+async def test_a_role_that_row_level_security_does_not_bind_is_refused(stack_postgres: Postgres) -> None:
+    database = Database(stack_postgres.owner_url)
+    with pytest.raises(UnsafeRoleError, match="atrium_app"):
+        await database.check()
+    await database.close()
+
+
+def test_a_router_with_such_a_role_does_not_start(stack: Stack, stack_postgres: Postgres, valkey_url: str) -> None:
+    with (
+        pytest.raises(RuntimeError, match="did not start"),
+        served(another_router(stack, valkey_url, database_url=stack_postgres.owner_url)),
+    ):
+        pass

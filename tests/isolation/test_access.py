@@ -188,6 +188,27 @@ def test_a_page_whose_name_was_made_to_point_here_is_not_believed(world: World) 
         assert answer.status_code == status, host
 
 
+@pytest.mark.parametrize("header", ["forwarded", "x-forwarded-for", "x-forwarded-host", "via"])
+def test_what_a_proxy_passes_on_is_not_from_here(world: World, header: str) -> None:
+    url = f"{world.stack.router}/tenant/{world.tenant}/config"
+    answer = httpx.get(url, headers={"x-tenant-id": world.tenant, header: "127.0.0.1"}, timeout=30)
+    assert answer.status_code == 401
+
+
+def test_a_strangers_attempts_do_not_stand_in_a_tenants_metrics(world: World) -> None:
+    made_up = f"made-up-{secrets.token_hex(4)}"
+    world.ask("other", "GET /tenant/{tenant_id}/config", tenant_id=made_up)
+    httpx.get(f"{world.stack.router}/tenant/{made_up}/config", headers={"x-tenant-id": made_up}, timeout=30)
+    assert made_up not in httpx.get(f"{world.stack.router}/metrics", timeout=30).text
+
+
+def test_the_description_says_which_credentials_there_are(world: World) -> None:
+    described = httpx.get(f"{world.stack.router}/openapi.json", timeout=30).json()
+    assert set(described["components"]["securitySchemes"]) == {"bearer", "tenant"}
+    assert described["paths"]["/chat"]["post"]["security"] == [{"bearer": []}, {"tenant": []}]
+    assert "security" not in described["paths"]["/healthz"]["get"]
+
+
 def test_names_that_share_letters_are_strangers(stack: Stack) -> None:
     mark = secrets.token_hex(3)
     names = [f"{mark}{suffix}" for suffix in ("", "a", "aa", "a-b", "ab", "1", "12")]

@@ -11,26 +11,72 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 WAIT_S = 20.0
 
-_TABLES = """
-SELECT c.relname FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
-WHERE n.nspname = 'public' AND c.relkind IN ('r', 'p') AND c.relname <> 'alembic_version' ORDER BY 1
-"""
 _WITH_TENANT = """
 SELECT c.relname FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace JOIN pg_attribute a ON a.attrelid = c.oid
 WHERE n.nspname = 'public' AND c.relkind IN ('r', 'p') AND a.attname = 'tenant_id' AND NOT a.attisdropped ORDER BY 1
 """
+_SECURITY = """
+SELECT c.relname, c.relrowsecurity, c.relforcerowsecurity FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+WHERE n.nspname = 'public' AND c.relkind IN ('r', 'p') AND c.relname <> 'alembic_version' ORDER BY 1
+"""
+# What holds for the service role: its own policies, and those for everybody.
+_POLICIES = """
+SELECT tablename, policyname, coalesce(qual, ''), coalesce(with_check, qual, '') FROM pg_policies
+WHERE schemaname = 'public' AND roles && ARRAY['public', 'atrium_app']::name[] ORDER BY 1, 2
+"""
+_OPEN_FUNCTIONS = """
+SELECT p.proname FROM pg_proc p JOIN pg_namespace n ON n.oid = p.pronamespace
+WHERE n.nspname = 'public' AND p.prosecdef AND (
+  NOT 'search_path=pg_catalog, public' = ANY (coalesce(p.proconfig, '{}'))
+  OR EXISTS (SELECT FROM aclexplode(coalesce(p.proacl, acldefault('f', p.proowner))) a WHERE a.grantee = 0)
+) ORDER BY 1
+"""
+NOT_FORCED = {
+    "api_keys": "a key's owner is found before the tenant is known, by functions that run as the schema's owner",
+    "changes": "written by a trigger that runs as the schema's owner; the service role sees no row of it",
+    "change_counter": "as changes",
+}
+PLATFORM_ONLY = {
+    "deletions": "the platform's list of tenants that go away, which outlasts the tenant's own rows",
+    "prices": "the platform's price list",
+}
+_OWN_ROWS = "(tenant_id = current_setting('app.tenant_id'::text, true))"
+_PLATFORM = "(current_setting('app.platform'::text, true) = 'on'::text)"
+_PLATFORM_ROWS = f"((tenant_id IS NULL) AND {_PLATFORM})"
+_SAFE = {_OWN_ROWS, _PLATFORM_ROWS, "false"}
 _BLOCKED = """
 SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'
 AND (%(by)s::integer IS NULL OR %(by)s = ANY (pg_blocking_pids(pid)))
 """
 
 
-def tables(owner: psycopg.Connection) -> list[str]:
-    return [row[0] for row in owner.execute(_TABLES)]
-
-
 def tables_with_a_tenant(owner: psycopg.Connection) -> list[str]:
     return [row[0] for row in owner.execute(_WITH_TENANT)]
+
+
+def faults(owner: psycopg.Connection) -> list[str]:
+    """Tables whose rows a forgotten `WHERE tenant_id = …` would show to another tenant."""
+    found: list[str] = []
+    with_tenant = tables_with_a_tenant(owner)
+    policies = owner.execute(_POLICIES).fetchall()
+    for table, enabled, forced in owner.execute(_SECURITY).fetchall():
+        if not enabled:
+            found.append(f"{table}: no row-level security")
+        elif not forced and table not in NOT_FORCED:
+            found.append(f"{table}: row-level security is not forced")
+        own = [row for row in policies if row[0] == table and row[2] == row[3] == _OWN_ROWS]
+        if table in with_tenant and not own and table not in PLATFORM_ONLY:
+            found.append(f"{table}: no policy for the rows of app.tenant_id")
+    for table, policy, seen, written in policies:
+        safe = _SAFE | ({_PLATFORM} if table in PLATFORM_ONLY else set())
+        if not {seen, written} <= safe:
+            found.append(f"{table}: the policy {policy} shows what is neither the tenant's nor the platform's")
+    return found
+
+
+def functions_open_to_all(owner: psycopg.Connection) -> list[str]:
+    """Functions that run as the owner and can be called by anybody, or be led astray by the caller's search path."""
+    return [row[0] for row in owner.execute(_OPEN_FUNCTIONS)]
 
 
 async def waits_for_a_lock(owner_url: str, by: AsyncConnection | None = None) -> None:

@@ -29,6 +29,8 @@ from router.service.usage import UsageService
 from router.settings import is_loopback
 from tenancy.audit import Actor
 
+PROXY_HEADERS = ("forwarded", "x-forwarded-for", "x-forwarded-host", "via")
+
 
 @dataclass(frozen=True, slots=True)
 class Services:
@@ -92,11 +94,11 @@ async def admit(
     request: Request, found: Services, who: Principal, tenant_id: TenantId, permission: Permission
 ) -> Caller:
     record = record_of(request.scope)
-    record.tenant_id = str(tenant_id)
     caller = await found.access.admit(
         who, tenant_id, permission, request_id=record.request_id, address=_address(request, found)
     )
-    record.config_version = caller.policy.version
+    # Not before: a stranger's attempts are not to stand in the tenant's metrics.
+    record.tenant_id, record.config_version = str(tenant_id), caller.policy.version
     return caller
 
 
@@ -104,15 +106,22 @@ async def _identify(request: Request, found: Services) -> Principal:
     credentials = Credentials(
         authorization=tuple(request.headers.getlist("authorization")),
         tenants=tuple(request.headers.getlist("x-tenant-id")),
-        from_loopback=is_loopback(_peer(request)) and is_private_name(_asked_host(request)),
+        from_loopback=_is_from_here(request),
         disguised=tuple(filter(is_disguised, request.headers)),
     )
     who = await found.identity.principal(credentials)
     record = record_of(request.scope)
     record.user_id = who.name
-    if who.tenant_id is not None:
+    if who.tenant_id is not None and credentials.authorization:
         record.tenant_id = str(who.tenant_id)
     return who
+
+
+def _is_from_here(request: Request) -> bool:
+    """Nothing in between: what a proxy on this machine passes on comes from elsewhere."""
+    if any(name in request.headers for name in PROXY_HEADERS):
+        return False
+    return is_loopback(_peer(request)) and is_private_name(_asked_host(request))
 
 
 def _asked_host(request: Request) -> str:

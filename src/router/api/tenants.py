@@ -8,6 +8,7 @@ from typing import Annotated
 from fastapi import APIRouter, Header, Query
 from pydantic import BaseModel, ConfigDict, StringConstraints, ValidationError
 
+from contracts.errors import InvalidRequestError
 from contracts.tenant import TenantId
 from router.api.configs import ConfigBody, invalid_config
 from router.api.dependencies import ActorDep, NamedTenantDep, ServicesDep
@@ -68,6 +69,8 @@ async def create(
     """Create a tenant with its tier's defaults. `admin_key` is shown this once; to the same request with the same
     `Idempotency-Key`, again."""
     require_same(body.tenant_id, body.config.tenant_id)
+    if body.tier and body.config.tier and body.tier is not body.config.tier:
+        raise InvalidRequestError("tier and config.tier disagree")
     try:
         config = complete(body.config.said(), body.tier or body.config.tier or Tier.BASIC)
     except ValidationError as error:

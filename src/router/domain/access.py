@@ -61,6 +61,8 @@ WHILE_SUSPENDED = frozenset(
 )
 """A suspended tenant may look at what it has and take it away. It may use and change nothing."""
 
+BY_PLATFORM_WHILE_SUSPENDED = frozenset(Permission) - {Permission.CHAT, Permission.SEARCH}
+
 ROUTES: Mapping[tuple[str, str], Permission] = {
     ("GET", "/healthz"): Permission.OPEN,
     ("GET", "/readyz"): Permission.OPEN,

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from contracts.context import Role
 from contracts.errors import ForbiddenError, NotFoundError, TenantMismatchError, TenantSuspendedError
 from contracts.tenant import TenantId
-from router.domain.access import WHILE_SUSPENDED, Permission, Principal
+from router.domain.access import BY_PLATFORM_WHILE_SUSPENDED, WHILE_SUSPENDED, Permission, Principal
 from router.domain.caller import Caller
 from router.domain.policy import Policy
 from tenancy.live import LiveTenants
@@ -26,7 +27,8 @@ class Access:
         policy = await self._tenants.get(tenant_id)
         if policy is None or policy.deleted:
             raise NotFoundError("no such tenant")
-        if policy.suspended and permission not in WHILE_SUSPENDED:
+        allowed = BY_PLATFORM_WHILE_SUSPENDED if principal.role is Role.PLATFORM_ADMIN else WHILE_SUSPENDED
+        if policy.suspended and permission not in allowed:
             raise TenantSuspendedError("the tenant is suspended")
         return Caller(principal, policy, request_id, address)
 

@@ -95,8 +95,7 @@ class DeletionService:
 
     async def _work_off(self, job: Deletion, by: Actor) -> Receipt:
         tenant_id = job.tenant_id
-        waited = (utc_now() - job.started_at).total_seconds()
-        await asyncio.sleep(max(0.0, min(self._settle_s, self._settle_s - waited)))
+        await asyncio.sleep(self._settle_s)  # from now, not from the mark: clocks may differ
         async with self._turn, self._store.held(job) as ours:
             if ours:
                 return await self._remove(job, by)

@@ -15,6 +15,7 @@ from tenancy.keys import KeyInfo, new_key
 from tenancy.ports import KeyStore
 
 MAX_OVERLAP = timedelta(days=30)
+MAX_LIFETIME = timedelta(days=3_653)
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +73,11 @@ class KeyService:
 
 
 def _in_future(expires_at: datetime | None) -> None:
-    if expires_at is not None and expires_at <= utc_now():
+    if expires_at is None:
+        return
+    now = utc_now()
+    if not now < expires_at < now + MAX_LIFETIME:
+        reason = "is in the past" if expires_at <= now else "is more than ten years away: leave it out for no end"
         raise InvalidRequestError(
-            "expires_at is in the past", details={"faults": [{"path": "expires_at", "reason": "is in the past"}]}
+            f"expires_at {reason}", details={"faults": [{"path": "expires_at", "reason": reason}]}
         )

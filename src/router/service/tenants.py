@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from contracts.errors import ConflictError, IdempotencyMismatchError
 from contracts.tenant import TenantId
 from router.domain.policy import Policy
+from servicekit.tokens import utc_now
 from tenancy.audit import Actor
 from tenancy.config import TenantConfig
 from tenancy.feed import ChangeFeed
@@ -76,7 +77,8 @@ class TenantService:
         if made.request_hash != wanted.request_hash:
             raise IdempotencyMismatchError("this Idempotency-Key was used for another request")
         key = derived_key(self._key_secret, made.nonce)
-        if await self._keys.find(key.key_hash) is None:
+        holder = await self._keys.find(key.key_hash)
+        if holder is None or (holder.expires_at is not None and holder.expires_at <= utc_now()):
             # Revoked since, or the router's secret is another one by now: no key is better than one that opens nothing.
             raise ConflictError(f"the tenant {tenant_id} exists already, and its first admin key cannot be shown again")
         return Onboarded(key.text)

@@ -97,6 +97,9 @@ def test_the_issuer_may_be_on_this_machine_without_tls(url: str) -> None:
         {"service_signing_key": None},
         {"service_signing_key": "changeme"},
         {"atrium_bootstrap_key": "changeme"},
+        {"atrium_bootstrap_key": "short"},
+        {"atrium_bootstrap_key": "atr_with a space in it"},
+        {"atrium_bootstrap_key": "atr_" + "x" * 512},
         {"atrium_bootstrap_key": ""},
     ],
 )
@@ -114,3 +117,9 @@ def test_a_secret_is_not_in_the_message() -> None:
     with pytest.raises(ValidationError) as caught:
         Settings(**(BASE | {"service_signing_key": "this-is-my-secret"}))
     assert "this-is-my-secret" not in str(caught.value)
+
+
+def test_a_bootstrap_key_is_the_same_with_its_line_end() -> None:
+    key = Settings(**BASE, atrium_bootstrap_key="atr_from-a-mounted-file\n").atrium_bootstrap_key
+    assert key is not None
+    assert key.get_secret_value() == "atr_from-a-mounted-file"

@@ -248,3 +248,19 @@ def test_a_subject_travels_as_text(subject: Subject) -> None:
 def test_what_is_no_subject_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match="tenant id"):
         subject_from(text)
+
+
+async def test_a_counter_that_goes_back_makes_everything_that_was_read_doubtful(world: World) -> None:
+    """A restore, or a failover that lost commits: the numbers of what is lost are given a second time."""
+    world.log.seq = 100
+    await world.feed.ask()
+    since = world.feed.heard_since()
+    world.clock.now += POLL_S
+    world.log.seq = 3
+    await world.feed.ask()
+    assert since is not None
+    assert (world.feed.heard_since() or 0) > since
+    world.log.write(T1)
+    world.clock.now += POLL_S
+    await world.feed.ask()
+    assert world.feed.changed_at(T1) == world.clock.now
