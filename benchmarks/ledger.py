@@ -56,16 +56,20 @@ SELECT 'bench-' || h[1] %% %(tenants)s, 'e' || n, 'r' || n, 'u' || h[2] %% %(use
        LATERAL (SELECT ARRAY(SELECT hashint8extended(n, s) & 1048575 FROM generate_series(1, 5) s)) a (h),
        LATERAL (SELECT %(first)s::date + (h[5] %% %(days)s) * interval '1 day' + interval '12 h') t (at)
 """
+# In the order of days, as they come: the tenants mixed.
 _SUMS = """
 INSERT INTO usage_by_day
-SELECT tenant_id, (started_at AT TIME ZONE 'UTC')::date, route, model, price_version, count(*), sum(prompt_tokens),
-       sum(cached_tokens), sum(completion_tokens), sum(cost_nano_usd) FROM usage_events GROUP BY 1, 2, 3, 4, 5;
+SELECT tenant_id, (started_at AT TIME ZONE 'UTC')::date, route, model, price_version, count(*),
+       sum(prompt_tokens), sum(cached_tokens), sum(completion_tokens), sum(cost_nano_usd)
+  FROM usage_events GROUP BY 1, 2, 3, 4, 5 ORDER BY 2;
 INSERT INTO usage_by_user
-SELECT tenant_id, (started_at AT TIME ZONE 'UTC')::date, user_id, route, model, count(*), sum(prompt_tokens),
-       sum(cached_tokens), sum(completion_tokens), sum(cost_nano_usd) FROM usage_events GROUP BY 1, 2, 3, 4, 5;
+SELECT tenant_id, (started_at AT TIME ZONE 'UTC')::date, user_id, route, model, count(*),
+       sum(prompt_tokens), sum(cached_tokens), sum(completion_tokens), sum(cost_nano_usd)
+  FROM usage_events GROUP BY 1, 2, 3, 4, 5 ORDER BY 2;
 INSERT INTO usage_by_user_month
-SELECT tenant_id, date_trunc('month', day)::date, user_id, route, model, sum(requests), sum(prompt_tokens),
-       sum(cached_tokens), sum(completion_tokens), sum(cost_nano_usd) FROM usage_by_user GROUP BY 1, 2, 3, 4, 5;
+SELECT tenant_id, date_trunc('month', day)::date, user_id, route, model, sum(requests),
+       sum(prompt_tokens), sum(cached_tokens), sum(completion_tokens), sum(cost_nano_usd)
+  FROM usage_by_user GROUP BY 1, 2, 3, 4, 5 ORDER BY 2;
 """
 
 _SHAPE = {"tenants": TENANTS, "users": USERS, "routes": ROUTES, "models": MODELS, "days": DAYS, "first": FIRST}

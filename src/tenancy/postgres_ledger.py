@@ -51,7 +51,7 @@ _BY_USER_MONTHS = (  # whole months, and the days before and behind them
     f" UNION ALL SELECT {_KEPT} FROM usage_by_user WHERE day >= :month_end AND day < :end"
 )
 
-_WRITE = text("SELECT record_usage(CAST(:events AS jsonb))")
+_WRITE = text(r"SELECT record_usage(:events\:\:jsonb)")
 _CLOSE = text("SELECT close_orphans(:older_than, :at_most)")
 _SPEND = text(
     "SELECT coalesce(sum(cost_nano_usd), 0)::bigint FROM usage_by_day"

@@ -23,9 +23,11 @@ from stores.valkey import Valkey
 from support.catalog import tables_with_a_tenant
 from support.postgres import Addresses, running_valkey
 from support.tenants import ALICE, opened, postgres_stores
+from support.usage import an_event
 from tenancy.config import TenantConfig
 from tenancy.keys import new_key
 from tenancy.postgres_deletions import PostgresDeletionStore
+from tenancy.postgres_ledger import PostgresLedger
 
 NEIGHBOURS = tuple(TenantId(text) for text in ("a", "aa", "a-b", "ab", "1", "12"))
 SET = 'for _, key in ipairs(KEYS) do redis.call("SET", key, "1") end'
@@ -41,6 +43,7 @@ async def fill(database: Database, tenant: TenantId, number: int) -> None:
         document = Document(f"d{one}", f"of {tenant}", "a.txt", {}, b"h" * 32, 9)
         vectors = np.ones((1, 4), dtype=np.float16)
         await chunks.put(tenant, document, [Chunk(f"c{one}", 0, f"of {tenant}", 0, 4)], vectors, "model")
+        await PostgresLedger(database).write([an_event(tenant, f"e{one}", route=f"R{one}")])
 
 
 @pytest.fixture
@@ -67,7 +70,8 @@ def test_a_table_shows_each_its_own_rows(own_database: Addresses) -> None:
     for number, tenant in enumerate(NEIGHBOURS, 1):
         found = rows(own_database, tenant)
         assert found.pop("deletions") == {}
-        counts = dict.fromkeys(("documents", "chunks"), number)
+        sums = ("usage_events", "usage_by_day", "usage_by_user", "usage_by_user_month")
+        counts = dict.fromkeys(("documents", "chunks", *sums), number)
         counts |= {"tenants": 1, "audit_heads": 1, "api_keys": number + 1, "tenant_configs": number + 1}
         assert found == {table: {str(tenant): counts.get(table, 2 * number + 1)} for table in found}
 

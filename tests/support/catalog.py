@@ -36,7 +36,10 @@ NOT_FORCED = {
     "changes": "written by a trigger that runs as the schema's owner; the service role sees no row of it",
     "change_counter": "as changes",
 }
-PLATFORM_ONLY = {"deletions": "the platform's list of tenants that go away, which outlasts the tenant's own rows"}
+PLATFORM_ONLY = {
+    "deletions": "the platform's list of tenants that go away, which outlasts the tenant's own rows",
+    "prices": "the platform's price list",
+}
 _OWN_ROWS = "(tenant_id = current_setting('app.tenant_id'::text, true))"
 _PLATFORM = "(current_setting('app.platform'::text, true) = 'on'::text)"
 _PLATFORM_ROWS = f"((tenant_id IS NULL) AND {_PLATFORM})"
