@@ -35,7 +35,7 @@ from router.api import usage as usage_api
 from router.api.dependencies import Services, gate
 from router.api.description import described
 from router.domain.claims import ClaimRules
-from router.domain.pricing import ANY_MODEL, Price, nano_per_token
+from router.domain.pricing import ANY_MODEL, price_in_usd
 from router.domain.worst_case import WorstCase
 from router.service.access import Access
 from router.service.accounts import Accounts
@@ -268,20 +268,13 @@ async def _open_admissions(
 
 
 async def _open_prices(settings: Settings, database: Database) -> Prices:
-    prices = Prices(PostgresPriceStore(database), {ANY_MODEL: _first_price(settings)})
+    first = price_in_usd(
+        settings.price_prompt_usd_per_mtok, settings.price_cached_usd_per_mtok, settings.price_completion_usd_per_mtok
+    )
+    prices = Prices(PostgresPriceStore(database), {ANY_MODEL: first})
     with suppress(AtriumError):  # the store is out of reach: read as soon as it is there
         await prices.refresh()
     return prices
-
-
-def _first_price(settings: Settings) -> Price:
-    """Of every model, in a store that has no price list yet."""
-    prompt, cached = settings.price_prompt_usd_per_mtok, settings.price_cached_usd_per_mtok
-    return Price(
-        nano_per_token(prompt),
-        nano_per_token(prompt if cached is None else cached),
-        nano_per_token(settings.price_completion_usd_per_mtok),
-    )
 
 
 @asynccontextmanager

@@ -56,6 +56,12 @@ def nano_per_token(usd_per_mtok: Decimal) -> int:
     return int(nano)
 
 
+def price_in_usd(prompt: Decimal, cached: Decimal | None, completion: Decimal) -> Price:
+    """Of USD per million tokens; a cached token costs as any other where nothing is said. Raises ValueError."""
+    fresh = nano_per_token(prompt)
+    return Price(fresh, fresh if cached is None else nano_per_token(cached), nano_per_token(completion))
+
+
 def usd_per_mtok(nano_per_token: int) -> float:
     return nano_per_token / _NANO_PER_TOKEN
 

@@ -13,7 +13,7 @@ from contracts.errors import DependencyDownError
 from router.adapters.memory_prices import MemoryPriceStore
 from router.api.csv_answer import csv_answer, harmless
 from router.domain.billing import InvoiceState, Span, invoice_state, span_of
-from router.domain.pricing import Price, PriceList, nano_per_token, usd, usd_per_mtok, usd_text
+from router.domain.pricing import Price, PriceList, nano_per_token, price_in_usd, usd, usd_per_mtok, usd_text
 from router.service.prices import Prices
 from router.settings import Settings
 from servicekit.tokens import generate_signing_key
@@ -64,12 +64,18 @@ def test_money_as_people_read_it() -> None:
     assert usd(1_500_000_000) == 1.5
 
 
+def first(said: Settings) -> Price:
+    return price_in_usd(
+        said.price_prompt_usd_per_mtok, said.price_cached_usd_per_mtok, said.price_completion_usd_per_mtok
+    )
+
+
 def test_the_settings_say_the_first_price() -> None:
     base = dict.fromkeys(("orchestrator_url", "rag_service_url"), "x")
     base |= {"database_url": "postgresql://x", "redis_url": "redis://x", "service_signing_key": generate_signing_key()}
-    assert Settings(**base).first_price() == Price(100, 100, 400)
+    assert first(Settings(**base)) == Price(100, 100, 400)
     said = {"price_prompt_usd_per_mtok": "1", "price_cached_usd_per_mtok": "0.25", "price_completion_usd_per_mtok": 3.5}
-    assert Settings(**base, **said).first_price() == Price(1_000, 250, 3_500)
+    assert first(Settings(**base, **said)) == Price(1_000, 250, 3_500)
     for wrong in ({"price_prompt_usd_per_mtok": -1}, {"price_cached_usd_per_mtok": "0.00001"}):
         with pytest.raises(ValueError, match="price"):
             Settings(**base, **wrong)
