@@ -259,7 +259,7 @@ async def run(options: argparse.Namespace, engine: str, model: str, bench: Bench
                 f"{felt.tokens_per_s:.0f}",
                 f"{felt.tokens_per_s / fifo.tokens_per_s:.1%}",
                 f"{equal:.3f}",
-                f"{2 * double['double'] / double['single']:.2f}",
+                f"{2 * double['double'] / max(1, double['single']):.2f}",
             )
             console.print(f"{way.name}: measured")
     table.title = f"A victim behind {STREAMS} streams of another tenant ({_kind(options)})"
@@ -329,7 +329,7 @@ def main() -> None:
     parser.add_argument("--headroom", type=lambda text: [int(part) for part in text.split(",")], default=[])
     parser.add_argument("--victims", type=int, default=20, help="short requests, one a second")
     parser.add_argument("--settle", type=float, default=5.0, help="seconds of flood before anything is measured")
-    parser.add_argument("--seconds", type=float, default=20.0, help="for which shares are measured")
+    parser.add_argument("--seconds", type=float, default=40.0, help="for which shares are measured")
     options = parser.parse_args()
     with engine_of(options) as (engine, model, bench):
         asyncio.run(run(options, engine, model, bench))
