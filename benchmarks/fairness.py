@@ -52,12 +52,17 @@ GENEROUS = {
 }
 
 
+class RefusedError(Exception):
+    """Come back later, said the router or the engine."""
+
+
 @dataclass
 class Meter:
     """What the clients have seen so far."""
 
     tokens: Counter[str] = field(default_factory=Counter)
     answers: Counter[str] = field(default_factory=Counter)
+    refused: Counter[str] = field(default_factory=Counter)
 
     def saw(self, tenant: str, prompt: int, completion: int) -> None:
         self.tokens[tenant] += prompt + completion
@@ -156,6 +161,8 @@ async def _events(
 ) -> AsyncIterator[bytes]:
     decoder = SseDecoder(1024 * 1024)
     async with session.post(url, json=body, headers=headers) as answer:
+        if answer.status in {429, 503}:
+            raise RefusedError(f"{answer.status} {(await answer.text())[:300]}")
         answer.raise_for_status()
         async for chunk in answer.content.iter_any():
             for event in decoder.feed(chunk):
@@ -168,7 +175,11 @@ async def flooding(way: Way, tenant: str, streams: int, *, weight: float = 1.0) 
 
     async def one() -> None:
         while True:
-            await way.ask(tenant, FLOOD, ANSWER, weight=weight)
+            try:
+                await way.ask(tenant, FLOOD, ANSWER, weight=weight)
+            except RefusedError as refused:
+                way.meter.refused[str(refused)] += 1
+                await asyncio.sleep(1)
 
     tasks = [asyncio.create_task(one()) for _ in range(streams)]
     try:
@@ -259,9 +270,11 @@ async def run(options: argparse.Namespace, engine: str, model: str, bench: Bench
                 f"{felt.tokens_per_s:.0f}",
                 f"{felt.tokens_per_s / fifo.tokens_per_s:.1%}",
                 f"{equal:.3f}",
-                f"{2 * double['double'] / double['single']:.2f}",
+                f"{2 * double['double'] / max(1, double['single']):.2f}",
             )
-            console.print(f"{way.name}: measured")
+            console.print(f"{way.name}: measured; of the flood's requests {way.meter.refused.total()} were refused")
+            for reason, _ in way.meter.refused.most_common(1):
+                console.print(f"  {reason}")
     table.title = f"A victim behind {STREAMS} streams of another tenant ({_kind(options)})"
     console.print(table)
 
@@ -329,7 +342,7 @@ def main() -> None:
     parser.add_argument("--headroom", type=lambda text: [int(part) for part in text.split(",")], default=[])
     parser.add_argument("--victims", type=int, default=20, help="short requests, one a second")
     parser.add_argument("--settle", type=float, default=5.0, help="seconds of flood before anything is measured")
-    parser.add_argument("--seconds", type=float, default=20.0, help="for which shares are measured")
+    parser.add_argument("--seconds", type=float, default=40.0, help="for which shares are measured")
     options = parser.parse_args()
     with engine_of(options) as (engine, model, bench):
         asyncio.run(run(options, engine, model, bench))

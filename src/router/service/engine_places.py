@@ -179,8 +179,9 @@ class EnginePlaces:
     ) -> AsyncIterator[Place]:
         """A place in the queue at once, or OverloadedError with the time after which another try makes sense.
 
-        `await place.ready()` before any work. Leaving gives the place back, wherever it is. `expected_tokens` is
-        charged when the place is had, until the engine's own count comes: the prompt's, as far as it is known.
+        `await place.ready()` before any work. Leaving gives the place back, wherever it is. `expected_tokens`
+        (the prompt's, as far as they are known) is charged where the engine's own count never comes: a turn that ended
+        before it reached the engine says `charge(0, 0)`.
         """
         asked = self._pool(pool)
         place, ticket = asked.join(tenant_id, weight, expected_tokens=expected_tokens, time_left_s=time_left_s)
