@@ -46,7 +46,7 @@ CALLS = 20_000
 TENANTS = 10_000
 OPERATION = "/tenant/{tenant_id}/documents"
 HEADERS = [
-    (b"host", b"atrium.example.com"),
+    (b"host", b"localhost:8080"),
     (b"user-agent", b"python-httpx/0.28"),
     (b"accept", b"*/*"),
     (b"accept-encoding", b"gzip, deflate"),
@@ -121,7 +121,13 @@ def router_parts(configs: Configs, key_text: Any) -> Services:
     )
     others: dict[str, Any] = dict.fromkeys(Services.__slots__)
     return Services(
-        **{**others, "identity": identity, "access": Access(tenants), "admin_turns": AdminTurns(NullMetrics())}
+        **{
+            **others,
+            "trusted_proxies": (),
+            "identity": identity,
+            "access": Access(tenants),
+            "admin_turns": AdminTurns(NullMetrics()),
+        }
     )
 
 

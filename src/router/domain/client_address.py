@@ -14,6 +14,8 @@ def client_address(peer: str, forwarded_for: Sequence[str], trusted: Sequence[Ne
     """The last address of `X-Forwarded-For` that none of our own proxies has, read from the right: each proxy appends
     the address it was called from, so only what stands to the right of an unknown one is true. The peer itself where
     it is no proxy of ours. What is no address ends the search."""
+    if not trusted:
+        return peer
     address = peer
     hops = [hop.strip() for value in forwarded_for for hop in value.split(",")][-MAX_HOPS:]
     for hop in (*reversed(hops), ""):
