@@ -17,6 +17,7 @@ from contracts.chat import (
     MetaEvent,
     Refusal,
     RefusalEvent,
+    TokenEvent,
     TurnEvent,
     TurnRequest,
 )
@@ -173,7 +174,7 @@ class ChatService:
                 transcript.add(event)
                 if place is not None:
                     place.charge(transcript.prompt_tokens, transcript.completion_tokens)
-                if outcome := _outcome(event):
+                if not isinstance(event, TokenEvent) and (outcome := _outcome(event)):
                     await self._accounts.settled(account, outcome)
                 yield event
         except AtriumError as error:
