@@ -21,8 +21,8 @@ class LimitItem(BaseModel):
     leaves; 0 when nothing is."""
 
     name: str
-    limit: float
-    remaining: float
+    limit: int | float
+    remaining: int | float
     reset_s: float
 
 
