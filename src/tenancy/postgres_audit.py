@@ -43,7 +43,7 @@ async def append_event(connection: AsyncConnection, tenant_id: TenantId | None, 
 
     Raises NotFoundError for a tenant that does not exist or is being deleted.
     """
-    tenant = _text(tenant_id)
+    tenant = tenant_text(tenant_id)
     # The tenant before its chain, as whoever deletes it locks them: in the other order two could wait for each other.
     if tenant_id is not None and (await connection.execute(_HOLD_TENANT, {"tenant": tenant})).one_or_none() is None:
         raise NotFoundError("no such tenant")
@@ -69,14 +69,14 @@ class PostgresAuditLog:
         self, tenant_id: TenantId | None, *, after: int, limit: int, born: datetime | None = None
     ) -> list[AuditEvent]:
         async with self._database.scope(tenant_id, born=born) as connection:
-            found = await connection.execute(_PAGE, {"tenant": _text(tenant_id), "after": after, "limit": limit})
+            found = await connection.execute(_PAGE, {"tenant": tenant_text(tenant_id), "after": after, "limit": limit})
             return [_event(tenant_id, row) for row in found]
 
     @bounded(CALL_S, "postgres")
     async def recent(
         self, tenant_id: TenantId | None, *, before: int | None, limit: int, born: datetime | None = None
     ) -> list[AuditEvent]:
-        named = {"tenant": _text(tenant_id)}
+        named = {"tenant": tenant_text(tenant_id)}
         async with self._database.scope(tenant_id, born=born) as connection:
             head = (await connection.execute(_HEAD, named)).one_or_none()
             above_all = head.seq + 1 if head else 1
@@ -86,11 +86,12 @@ class PostgresAuditLog:
     @bounded(CALL_S, "postgres")
     async def head(self, tenant_id: TenantId | None, *, born: datetime | None = None) -> Head:
         async with self._database.scope(tenant_id, born=born) as connection:
-            row = (await connection.execute(_HEAD, {"tenant": _text(tenant_id)})).one_or_none()
+            row = (await connection.execute(_HEAD, {"tenant": tenant_text(tenant_id)})).one_or_none()
         return Head(row.seq, row.hash) if row else Head()
 
 
-def _text(tenant_id: TenantId | None) -> str | None:
+def tenant_text(tenant_id: TenantId | None) -> str | None:
+    """As a statement's `:tenant`; null for the platform."""
     return str(tenant_id) if tenant_id is not None else None
 
 

@@ -17,7 +17,7 @@ from stores.patience import bounded
 from stores.postgres import CALL_S, Database
 from tenancy.audit import Actor, Deed
 from tenancy.keys import MAX_KEYS, KeyHolder, KeyInfo, NewKey, too_many_keys
-from tenancy.postgres_audit import append_event
+from tenancy.postgres_audit import append_event, tenant_text
 
 _INFO = "key_id, label, role, created_by, created_at, expires_at, last_used_at"
 _INSERT = text(
@@ -60,7 +60,7 @@ async def insert_key(
     values = {
         "id": key.key_id,
         "hash": key.key_hash,
-        "tenant": _text(tenant_id),
+        "tenant": tenant_text(tenant_id),
         "role": role.value,
         "label": label,
         "by": by.name,
@@ -114,7 +114,7 @@ class PostgresKeyStore:
     @bounded(CALL_S, "postgres")
     async def list(self, tenant_id: TenantId | None, *, born: datetime | None = None) -> list[KeyInfo]:
         async with self._database.scope(tenant_id, born=born) as connection:
-            return [_info(row) for row in await connection.execute(_LIST, {"tenant": _text(tenant_id)})]
+            return [_info(row) for row in await connection.execute(_LIST, {"tenant": tenant_text(tenant_id)})]
 
     @bounded(CALL_S, "postgres")
     async def rotate(
@@ -128,7 +128,7 @@ class PostgresKeyStore:
         by: Actor,
         born: datetime | None = None,
     ) -> KeyInfo:
-        named = {"tenant": _text(tenant_id), "id": key_id}
+        named = {"tenant": tenant_text(tenant_id), "id": key_id}
         async with self._database.scope(tenant_id, born=born) as connection:
             await _has_room(connection, tenant_id)
             if tenant_id is None and await _is_last_lasting(connection, key_id) and expires_at is not None:
@@ -147,7 +147,7 @@ class PostgresKeyStore:
 
     @bounded(CALL_S, "postgres")
     async def revoke(self, tenant_id: TenantId | None, key_id: str, *, by: Actor, born: datetime | None = None) -> None:
-        named = {"tenant": _text(tenant_id), "id": key_id}
+        named = {"tenant": tenant_text(tenant_id), "id": key_id}
         async with self._database.scope(tenant_id, born=born) as connection:
             if tenant_id is None and await _is_last_lasting(connection, key_id):
                 raise ConflictError("the platform's last lasting key cannot be revoked: create another one first")
@@ -175,10 +175,6 @@ async def _has_room(connection: AsyncConnection, tenant_id: TenantId | None) -> 
     await connection.execute(_LOCK_TENANT, {"tenant": str(tenant_id)})
     if int((await connection.execute(_COUNT, {"tenant": str(tenant_id)})).scalar_one()) >= MAX_KEYS:
         raise too_many_keys()
-
-
-def _text(tenant_id: TenantId | None) -> str | None:
-    return str(tenant_id) if tenant_id is not None else None
 
 
 def _info(row: Row[Any]) -> KeyInfo:
