@@ -172,11 +172,11 @@ class Accounts:
         self._metrics.count(names.THROTTLED_COUNT, reason=name)
         state = admission.state(name)
         limit = state.limit if state else 0
-        shown = f"{limit / 1e9:g} USD a month" if name == MONTHLY_BUDGET else f"{limit} {name.replace('_', ' ')}"
+        shown = f"{usd(limit):g} USD a month" if name == MONTHLY_BUDGET else f"{limit} {name.replace('_', ' ')}"
         message = f"the limit of {shown} is used up"
         if admission.never:
             message = f"this request may use up to {ask.tokens} tokens: more than the whole limit of {shown}"
-        value = limit / 1e9 if name == MONTHLY_BUDGET else limit
+        value = usd(limit) if name == MONTHLY_BUDGET else limit
         return RateLimitedError(
             message,
             details={"limit": name, "value": value, "headers": dict(admission.headers())},

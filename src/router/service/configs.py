@@ -95,9 +95,9 @@ class ConfigService:
         return await self._write(caller, lambda current: _merged(current, patch), expected=expected, comment=comment)
 
     async def rollback(self, caller: Caller, version: int, *, expected: frozenset[int] | None, comment: str) -> Written:
-        """What `version` said becomes a new version; the tier stays as it is."""
+        """What `version` said becomes a new version; what is the platform's to say stays as it is."""
         old = await self._store.version(caller.tenant_id, version, born=caller.born)
-        said = {name: value for name, value in old.config.items() if name != "tier"}
+        said = {name: value for name, value in old.config.items() if name not in OF_THE_PLATFORM}
         return await self._write(
             caller, lambda _current: said, expected=expected, comment=comment or f"rolled back to version {version}"
         )
