@@ -7,7 +7,8 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from typing import Annotated
 
-from fastapi import Depends, Path, Request
+from fastapi import Depends, Header, Path, Request
+from pydantic import StringConstraints
 
 from contracts.errors import ForbiddenError, InvalidRequestError, NotFoundError
 from contracts.tenant import TENANT_ID_PATTERN, TenantId
@@ -32,6 +33,10 @@ from router.service.tenants import TenantService
 from router.service.usage import UsageService
 from router.settings import is_loopback
 from tenancy.audit import Actor
+
+IdempotencyKey = Annotated[
+    Annotated[str, StringConstraints(min_length=1, max_length=255, pattern=r"^[\x21-\x7e]+$")] | None, Header()
+]
 
 PROXY_HEADERS = ("forwarded", "x-forwarded-for", "x-forwarded-host", "via")
 
