@@ -12,6 +12,7 @@ from starlette.responses import JSONResponse, Response
 from contracts.chat import (
     ChatAnswer,
     ChatRequest,
+    CitationsEvent,
     DoneEvent,
     ErrorEvent,
     MetaEvent,
@@ -55,6 +56,9 @@ async def chat(
     if body.stream or "text/event-stream" in request.headers.get("accept", ""):
         return await until_disconnect(request, answering.streamed(caller, body))
     return await until_disconnect(request, answering.whole(caller, body))
+
+
+_Said = MetaEvent | CitationsEvent | UsageEvent | DoneEvent | RefusalEvent | ErrorEvent
 
 
 class _Answering:
@@ -106,7 +110,7 @@ class _Answering:
             return b": queued, position %d\n\n" % event.position
         return sse(event.event, self._data(turn, event))
 
-    def _data(self, turn: Turn, event: TurnEvent) -> object:
+    def _data(self, turn: Turn, event: _Said) -> object:
         match event:
             case MetaEvent():
                 return self._meta(turn)
@@ -123,7 +127,7 @@ class _Answering:
             case ErrorEvent():
                 error = {"code": event.code, "message": event.message, "request_id": self._record.request_id}
                 return {"error": {**error, "details": {}}}
-            case _:
+            case CitationsEvent():
                 return event.model_dump(exclude={"event"})
 
     def _meta(self, turn: Turn) -> dict[str, object]:
