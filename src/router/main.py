@@ -40,7 +40,6 @@ from router.domain.pricing import ANY_MODEL, price_in_usd
 from router.domain.worst_case import WorstCase
 from router.service.access import Access
 from router.service.accounts import Accounts
-from router.service.admin_turns import AdminTurns
 from router.service.admission_gate import AdmissionGate
 from router.service.audit import AuditService
 from router.service.audit_archive import AuditArchive
@@ -69,6 +68,7 @@ from router.service.policies import Policies
 from router.service.pool_share import PoolShare
 from router.service.prices import REFRESH_S, Prices
 from router.service.recent import RecentNotes
+from router.service.tenant_turns import TenantTurns
 from router.service.tenants import TenantService
 from router.service.usage import UsageService
 from router.settings import AuthMode, Settings
@@ -228,7 +228,7 @@ async def _open(
             timeout=timeout,
         ),
         limits=LimitService(admissions, ledger, now=utc_now),
-        admin_turns=AdminTurns(metrics),
+        tenant_turns=TenantTurns(metrics),
         tenants=TenantService(store, keys, tenants, feed, key_secret=_derived(key, b"atrium first admin keys")),
         deletion=deletion,
         configs=ConfigService(store, tenants, feed, recent, compiled),
