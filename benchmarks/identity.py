@@ -30,7 +30,6 @@ from router.domain.claims import ClaimRules
 from router.domain.policy import Policy, compile_policy
 from router.domain.signing_keys import KeySet, read_key_set
 from router.service.access import Access
-from router.service.admin_turns import AdminTurns
 from router.service.identity import Identity
 from router.service.json_web_tokens import Expected, JsonWebTokens
 from router.service.key_uses import KeyUses
