@@ -125,7 +125,7 @@ def router_parts(configs: Configs, key_text: Any) -> Services:
             "trusted_proxies": (),
             "identity": identity,
             "access": Access(tenants),
-            "admin_turns": AdminTurns(NullMetrics()),
+            "tenant_turns": TenantTurns(NullMetrics()),
         }
     )
 
