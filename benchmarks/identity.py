@@ -33,6 +33,7 @@ from router.service.access import Access
 from router.service.identity import Identity
 from router.service.json_web_tokens import Expected, JsonWebTokens
 from router.service.key_uses import KeyUses
+from router.service.tenant_turns import TenantTurns
 from router.settings import AuthMode
 from support.issuer import AUDIENCE, ED_KEY, ISSUER, jwk, key_set, token
 from tenancy.config import TenantConfig
