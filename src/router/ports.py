@@ -22,12 +22,13 @@ from contracts.retrieval import (
 )
 from contracts.tenant import TenantId
 from router.domain.admission import Admission, Ask, Limits, LimitState, Refusal, Used
-from router.domain.moderation import Moderated, ModerationStage
+from router.domain.moderation import Moderated
 from router.domain.pool_share import Demand
 from router.domain.pricing import Price, PriceList
 from router.domain.recent_request import RecentRequest
 from router.domain.signing_keys import KeySet
 from tenancy.audit import Actor
+from tenancy.config import ModerationStage
 
 
 class Admissions(Protocol):

@@ -7,7 +7,8 @@ from typing import NamedTuple
 
 from contracts.errors import ModerationUnavailableError
 from contracts.tenant import TenantId
-from router.domain.moderation import PASSED, Moderated, ModerationStage, flagged_for
+from router.domain.moderation import PASSED, Moderated, flagged_for
+from tenancy.config import ModerationStage
 
 
 class Asked(NamedTuple):

@@ -14,7 +14,8 @@ from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError, ConnectTimeoutError, ReadTimeoutError
 
 from router.adapters.moderation_bounded import ModerationFailedError, failed_with_status
-from router.domain.moderation import PASSED, Moderated, ModerationStage, flagged_for
+from router.domain.moderation import PASSED, Moderated, flagged_for
+from tenancy.config import ModerationStage
 
 THREADS = 32
 """As many calls at once: at 0.3 s each, a hundred a second. The threads are not asyncio's own."""

@@ -15,8 +15,9 @@ from observability import names
 from observability.logging import log
 from observability.metrics import Metrics
 from router.domain.circuit_breaker import CircuitBreaker
-from router.domain.moderation import Moderated, ModerationStage
+from router.domain.moderation import Moderated
 from servicekit.tenant_slots import TenantSlots
+from tenancy.config import ModerationStage
 
 FAILURES, OPEN_S = 5, 5.0
 """After so many failures in a row, whoever's texts they were, nothing is sent for so many seconds."""

@@ -7,7 +7,8 @@ import aiohttp
 from pydantic import BaseModel, Field, StrictBool, ValidationError
 
 from router.adapters.moderation_bounded import ModerationFailedError, failed_with_status
-from router.domain.moderation import PASSED, Moderated, ModerationStage, flagged_for
+from router.domain.moderation import PASSED, Moderated, flagged_for
+from tenancy.config import ModerationStage
 
 AT_ONCE = 256
 """A socket and some kilobytes each."""

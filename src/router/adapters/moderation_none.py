@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from contracts.errors import ModerationUnavailableError
 from contracts.tenant import TenantId
-from router.domain.moderation import Moderated, ModerationStage
+from router.domain.moderation import Moderated
+from tenancy.config import ModerationStage
 
 
 class NoModeration:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import Literal
 
 from contracts.chat import Refusal
+from tenancy.config import ModerationStage
 
 MODERATION = "moderation"
 """A refusal's reason."""
@@ -14,8 +14,6 @@ UNSPECIFIED = "unspecified"
 MAX_CATEGORIES = 8
 _FOREIGN = re.compile(r"[^A-Za-z0-9_./-]+")
 _MAX_NAME = 64
-
-ModerationStage = Literal["input", "output"]
 
 _MESSAGES: dict[ModerationStage, str] = {
     "input": "I can't help with that: it goes against the content policy.",
