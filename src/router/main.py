@@ -20,6 +20,9 @@ from observability.logging import configure_logging, log
 from observability.prometheus import PrometheusMetrics
 from router.adapters.documents_http import HttpDocuments
 from router.adapters.jwks_http import HttpIssuerKeys, Patience
+from router.adapters.moderation_bounded import BoundedModeration, ModerationService
+from router.adapters.moderation_http import HttpModeration
+from router.adapters.moderation_none import NoModeration
 from router.adapters.orchestrator_http import HttpOrchestrator
 from router.adapters.postgres_prices import PostgresPriceStore
 from router.adapters.tenant_traces import ObjectTraces, ValkeyTraces
@@ -37,6 +40,7 @@ from router.api.description import described
 from router.domain.claims import ClaimRules
 from router.domain.pricing import ANY_MODEL, price_in_usd
 from router.domain.worst_case import WorstCase
+from router.ports import Moderation
 from router.service.access import Access
 from router.service.accounts import Accounts
 from router.service.admin_turns import AdminTurns
@@ -62,11 +66,13 @@ from router.service.keys import KeyService
 from router.service.ledger_writer import LedgerWriter
 from router.service.limits import LimitService
 from router.service.local_admissions import LocalAdmissions
+from router.service.moderating import Moderating
 from router.service.orphans import ORPHANS_S, Orphans
 from router.service.policies import Policies
 from router.service.pool_share import PoolShare
 from router.service.prices import REFRESH_S, Prices
 from router.service.recent import RecentNotes
+from router.service.rule_hits import RuleHits
 from router.service.tenants import TenantService
 from router.service.usage import UsageService
 from router.settings import AuthMode, Settings
@@ -165,7 +171,7 @@ async def _open(
     work, judging = CpuPool("configs", CONFIG_THREADS), CpuPool("judging", JUDGING_THREADS)
     stack.callback(work.close)
     stack.callback(judging.close)
-    compiled, judge = Policies(work), Judge(judging)
+    compiled, judge = Policies(work, moderated=settings.moderated), Judge(judging)
     tenants = LiveTenants(store, compiled.of, feed=feed)
 
     key = settings.signing_key()
@@ -182,6 +188,7 @@ async def _open(
     stack.push_async_callback(share.leave)
     admissions = await _open_admissions(settings, share, metrics, stack)
     writer = await stack.enter_async_context(_writer(ledger, metrics))
+    hits = await stack.enter_async_context(_hits(audit, metrics))
     accounts = Accounts(admissions, writer, ledger, prices.get, metrics, now=utc_now)
     await stack.enter_async_context(accounts.running())
     uses = KeyUses(keys)
@@ -222,6 +229,8 @@ async def _open(
             notes,
             judge,
             WorstCase(settings.engine_context_tokens, settings.max_answer_tokens, settings.max_passages_bytes),
+            Moderating(_moderation(settings, session, metrics, stack), metrics),
+            hits,
             timeout=timeout,
         ),
         limits=LimitService(admissions, ledger, now=utc_now),
@@ -267,6 +276,41 @@ async def _open_admissions(
     return admissions
 
 
+def _moderation(
+    settings: Settings, session: aiohttp.ClientSession, metrics: PrometheusMetrics, stack: AsyncExitStack
+) -> Moderation:
+    if not settings.moderated:
+        return NoModeration()
+    service: ModerationService
+    if settings.moderation_url is not None:
+        key = settings.moderation_api_key
+        service = HttpModeration(
+            session,
+            settings.moderation_url,
+            api_key=key.get_secret_value() if key is not None else None,
+            model=settings.moderation_model,
+        )
+    else:
+        service = _guardrail(settings, stack)
+    return BoundedModeration(service, metrics, timeout_s=settings.moderation_timeout_s)
+
+
+def _guardrail(settings: Settings, stack: AsyncExitStack) -> ModerationService:
+    from router.adapters.moderation_bedrock import BedrockModeration  # noqa: PLC0415  boto3 takes half a second
+
+    assert settings.bedrock_guardrail_id is not None  # noqa: S101  proved by the settings, as the next
+    assert settings.bedrock_guardrail_version is not None  # noqa: S101
+    service = BedrockModeration(
+        settings.bedrock_guardrail_id,
+        settings.bedrock_guardrail_version,
+        region=settings.aws_region,
+        endpoint_url=settings.bedrock_endpoint_url or settings.aws_endpoint_url,
+        timeout_s=settings.moderation_timeout_s,
+    )
+    stack.callback(service.close)
+    return service
+
+
 async def _open_prices(settings: Settings, database: Database) -> Prices:
     first = price_in_usd(
         settings.price_prompt_usd_per_mtok, settings.price_cached_usd_per_mtok, settings.price_completion_usd_per_mtok
@@ -282,6 +326,13 @@ async def _writer(ledger: PostgresLedger, metrics: PrometheusMetrics) -> AsyncIt
     writer = LedgerWriter(ledger, metrics)
     async with writer.running():
         yield writer
+
+
+@asynccontextmanager
+async def _hits(audit: PostgresAuditLog, metrics: PrometheusMetrics) -> AsyncIterator[RuleHits]:
+    hits = RuleHits(audit, metrics, now=utc_now)
+    async with hits.running():
+        yield hits
 
 
 async def _last_uses(uses: KeyUses) -> None:

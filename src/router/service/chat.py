@@ -25,13 +25,16 @@ from contracts.errors import AtriumError, UpstreamError, UpstreamTimeoutError
 from contracts.tenant import TenantId
 from router.domain.caller import Caller
 from router.domain.recent_request import RecentRequest
+from router.domain.rule_hits import RuleHit
 from router.domain.worst_case import Bounds, WorstCase
 from router.ports import Orchestrator
 from router.service.accounts import Account, Accounts
 from router.service.contexts import Asker, ContextFactory
 from router.service.engine_places import EnginePlaces, Place
 from router.service.judging import Judge
+from router.service.moderating import Moderating
 from router.service.recent import RecentNotes
+from router.service.rule_hits import RuleHits
 from servicekit.tokens import utc_now
 from tenancy.usage import Outcome
 
@@ -83,6 +86,8 @@ class ChatService:
         notes: RecentNotes,
         judge: Judge,
         worst_case: WorstCase,
+        moderating: Moderating,
+        hits: RuleHits,
         *,
         timeout: timedelta,
     ) -> None:
@@ -93,6 +98,8 @@ class ChatService:
         self._notes = notes
         self._judge = judge
         self._worst_case = worst_case
+        self._moderating = moderating
+        self._hits = hits
         self._timeout = timeout
 
     @asynccontextmanager
@@ -100,7 +107,8 @@ class ChatService:
         """Admit a request and begin its turn; leaving the context early stops the work behind it, and settles what was
         used.
 
-        Raises RateLimitedError, OverloadedError, UpstreamTimeoutError, or what the orchestrator raised before it began.
+        Raises RateLimitedError, OverloadedError, UpstreamTimeoutError, ModerationUnavailableError, or what the
+        orchestrator raised before it began.
         """
         session_id = request.session_id or uuid.uuid4().hex
         bounds = self._worst_case.of(caller.policy, request.query)
@@ -117,13 +125,15 @@ class ChatService:
             began = time.monotonic()
             refusal = await self._refusal(caller, request)
             if refusal is not None:
+                self._hits.note(caller, RuleHit.of(refusal))
                 events = _just(MetaEvent(route="", route_score=0.0, model=""), RefusalEvent(refusal=refusal))
                 yield Turn(account, self._metered(account, events, None))
                 return
             async with (
                 self._place(caller, bounds, began) as place,
                 self._events(caller, request, asker, bounds, began) as events,
-                aclosing(self._metered(account, events, place)) as metered,
+                self._moderating.output(caller.policy, events) as judged,
+                aclosing(self._metered(account, judged, place)) as metered,
             ):
                 yield Turn(account, metered, queue_ms=round(place.waited_s * 1000, 3))
 
@@ -131,9 +141,10 @@ class ChatService:
         policy = caller.policy
         try:
             async with asyncio.timeout(self._timeout.total_seconds()):
-                return await self._judge.refusal(policy.tenant_id, policy.rules, request.query)
+                refusal = await self._judge.refusal(policy.tenant_id, policy.rules, request.query)
+                return refusal or await self._moderating.input(policy, request.query)
         except TimeoutError as error:
-            raise UpstreamTimeoutError("the tenant's rules were not through with the prompt in time") from error
+            raise UpstreamTimeoutError("the prompt was not judged in time") from error
 
     def _place(self, caller: Caller, bounds: Bounds, began: float) -> AbstractAsyncContextManager[Place]:
         """Its turn among all tenants' requests. Raises OverloadedError where that would come too late."""
@@ -174,6 +185,8 @@ class ChatService:
                 transcript.add(event)
                 if place is not None:
                     place.charge(transcript.prompt_tokens, transcript.completion_tokens)
+                if isinstance(event, RefusalEvent) and event.refusal.stage == "output":
+                    self._hits.note(account.caller, RuleHit.of(event.refusal))
                 if not isinstance(event, TokenEvent) and (outcome := _outcome(event)):
                     await self._accounts.settled(account, outcome)
                 yield event
