@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Literal
@@ -60,13 +60,14 @@ class TenantHits:
     left_out: int = 0
     left_out_since: datetime | None = None
 
-    def take(self, deed: Deed, now: float, at: datetime, *, full: bool = False) -> LeftOut | None:
-        """Why it will only be counted; None if it waits. `full`: there is no room for another."""
+    def take(self, deed: Callable[[], Deed], now: float, at: datetime, *, full: bool = False) -> LeftOut | None:
+        """Why it will only be counted; None if it waits. `full`: there is no room for another.
+        `deed` is made only if it waits: who hammers at a rule costs little."""
         if now - self.began >= WINDOW_S and not self.left_out:
             self.began, self.taken = now, 0
         if self.taken < PER_MINUTE and len(self.waiting) < MAX_WAITING and not full:
             self.taken += 1
-            self.waiting.append(deed)
+            self.waiting.append(deed())
             return None
         self.left_out += 1
         self.left_out_since = self.left_out_since or at

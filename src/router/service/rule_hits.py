@@ -10,6 +10,7 @@ from collections import OrderedDict
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from datetime import datetime
+from functools import partial
 
 from contracts.errors import AtriumError, NotFoundError
 from contracts.tenant import TenantId
@@ -66,7 +67,7 @@ class RuleHits:
             return
         at, now = self._now(), self._clock()
         hits = self._tenants.setdefault((caller.tenant_id, caller.born), TenantHits(began=now))
-        left_out = hits.take(deed_of(caller, hit, at), now, at, full=self._waiting >= MAX_WAITING)
+        left_out = hits.take(partial(deed_of, caller, hit, at), now, at, full=self._waiting >= MAX_WAITING)
         if left_out is not None:
             self._dropped(left_out)
         else:

@@ -233,15 +233,15 @@ async def test_a_tenant_that_hits_nothing_any_more_is_forgotten(log: GatedLog, m
 def test_hits_that_come_while_the_number_is_written_wait_for_the_next() -> None:
     hits, deed = TenantHits(began=0.0), Deed(Actor("a", "b"), "rule.hit", "rule/x")
     for _ in range(PER_MINUTE + 3):
-        hits.take(deed, 1.0, NOW)
+        hits.take(lambda: deed, 1.0, NOW)
     assert len(hits.due(1.0, NOW)) == PER_MINUTE
     hits.written(hits.due(1.0, NOW), 1.0, NOW)
     due = hits.due(WINDOW_S, NOW)
     assert [one.details["hits"] for one in due] == [3]
-    assert hits.take(deed, WINDOW_S, NOW) == "rate"
+    assert hits.take(lambda: deed, WINDOW_S, NOW) == "rate"
     assert hits.written(due, WINDOW_S, NOW) == 0
     assert hits.due(WINDOW_S + 1, NOW) == []
-    assert hits.take(deed, WINDOW_S + 1, NOW) is None
+    assert hits.take(lambda: deed, WINDOW_S + 1, NOW) is None
     assert [one.details.get("hits") for one in hits.due(2 * WINDOW_S, NOW)] == [None, 1]
 
 
@@ -249,6 +249,6 @@ def test_of_a_tenant_so_many_wait_however_long_the_database_is_away() -> None:
     hits, deed = TenantHits(began=0.0), Deed(Actor("a", "b"), "rule.hit", "rule/x")
     for minute in range(10):
         for _ in range(PER_MINUTE):
-            hits.take(deed, minute * WINDOW_S, NOW)
+            hits.take(lambda: deed, minute * WINDOW_S, NOW)
     assert len(hits.waiting) == MAX_WAITING
     assert hits.left_out == 10 * PER_MINUTE - MAX_WAITING
