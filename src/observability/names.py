@@ -119,6 +119,28 @@ LEDGER_FAILURE = Metric(
     "Batches of usage events that failed and are tried again (unreachable, unexpected); events that cannot be kept"
     " (rejected): must stay 0.",
 )
+MODERATION = Metric(
+    "ModerationCount",
+    "counter",
+    "count",
+    ("stage", "outcome"),
+    "Texts that a tenant wanted moderated: passed, flagged, or without a verdict (let_through, stopped).",
+)
+MODERATION_TIME = Metric(
+    "ModerationTime",
+    "histogram",
+    "seconds",
+    (),
+    "From a text's being sent to the moderation service to its verdict.",
+    (0.01, 0.025, 0.05, 0.1, 0.2, 0.3, 0.5, 0.75, 1.0, 2.0, 5.0),
+)
+RULE_HIT_DROPPED = Metric(
+    "RuleHitDropped",
+    "counter",
+    "count",
+    ("reason",),
+    "Rule hits that the audit log has as a number only (rate, full), or not at all (tenant_gone, failed, closed).",
+)
 CHUNKS_INGESTED = Metric("ChunksIngested", "counter", "count", ("tenant",), "Chunks committed.")
 
 ALL: tuple[Metric, ...] = tuple(value for value in globals().values() if isinstance(value, Metric))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Annotated, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
@@ -51,6 +51,31 @@ class RefusalRule(BaseModel):
         return self
 
 
+ModerationStage = Literal["input", "output"]
+STAGES: tuple[ModerationStage, ...] = ("input", "output")
+
+
+def _in_order(stages: tuple[ModerationStage, ...]) -> tuple[ModerationStage, ...]:
+    """Each once, so that two configs that mean the same are the same."""
+    return tuple(stage for stage in STAGES if stage in stages)
+
+
+class FailureMode(StrEnum):
+    """What becomes of a text without a verdict: it is stopped, or let through."""
+
+    CLOSED = "closed"
+    OPEN = "open"
+
+
+class ModerationConfig(BaseModel):
+    """Which texts the platform's moderation service judges. Whether there is one, the platform knows."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    stages: Annotated[tuple[ModerationStage, ...], AfterValidator(_in_order)] = Field(default=(), max_length=2)
+    on_failure: FailureMode = FailureMode.CLOSED
+
+
 class TenantConfig(BaseModel):
     """Immutable: a change is a new version."""
 
@@ -63,6 +88,7 @@ class TenantConfig(BaseModel):
     blocked_tools: tuple[Identifier, ...] = Field(default=(), max_length=MAX_RULES)
     sensitive_prompt_patterns: tuple[LiteralPattern, ...] = Field(default=(), max_length=MAX_RULES)
     refusal_rules: tuple[RefusalRule, ...] = Field(default=(), max_length=MAX_RULES)
+    moderation: ModerationConfig = ModerationConfig()
     rate_limit_per_minute: int = Field(default=60, ge=1, le=1_000_000)
     rate_limit_per_hour: int = Field(default=1_000, ge=1, le=10_000_000)
     tokens_per_minute: int | None = Field(default=1_000_000, ge=1, le=1_000_000_000)

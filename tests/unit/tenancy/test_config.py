@@ -47,6 +47,11 @@ def test_everything_has_a_default() -> None:
         ({"allowed_routes": ["NOWHERE"]}, ""),
         ({"allowed_routes": ["lower"]}, "allowed_routes"),
         ({"blocked_tools": ["a b"]}, "blocked_tools"),
+        ({"moderation": {"stages": ["route"]}}, "moderation.stages"),
+        ({"moderation": {"stages": "input"}}, "moderation.stages"),
+        ({"moderation": {"on_failure": "ignore"}}, "moderation.on_failure"),
+        ({"moderation": {"surprise": 1}}, "moderation.surprise"),
+        ({"moderation": None}, "moderation"),
         ({"routes": [{"name": "A"}, {"name": "A"}]}, ""),
         ({"routes": [{"name": "A", "surprise": 1}]}, "routes"),
     ],
@@ -61,6 +66,19 @@ def test_a_tenants_own_route_takes_the_place_of_a_built_in_one() -> None:
     config = TenantConfig.model_validate({"routes": [{"name": "PRICE_COMPARE", "tools": ["mine"]}]})
     found = [route for route in config.all_routes() if route.name == "PRICE_COMPARE"]
     assert [route.tools for route in found] == [("mine",)]
+
+
+def test_nothing_is_moderated_by_default_and_what_is_fails_closed() -> None:
+    assert TenantConfig().moderation.stages == ()
+    assert TenantConfig.model_validate({"moderation": {"stages": ["input"]}}).moderation.on_failure == "closed"
+
+
+def test_the_order_of_stages_means_nothing() -> None:
+    one, other = (
+        TenantConfig.model_validate({"moderation": {"stages": stages}})
+        for stages in (["input", "output"], ["output", "input"])
+    )
+    assert one == other
 
 
 def test_a_version_survives_the_store_unchanged() -> None:
