@@ -8,8 +8,8 @@ from datetime import date, datetime, timedelta
 from typing import Any
 
 import orjson
+import psycopg
 from sqlalchemy import Row, text
-from sqlalchemy.exc import DataError, IntegrityError
 
 from contracts.tenant import TenantId
 from stores.patience import bounded
@@ -51,8 +51,8 @@ _BY_USER_MONTHS = (  # whole months, and the days before and behind them
     f" UNION ALL SELECT {_KEPT} FROM usage_by_user WHERE day >= :month_end AND day < :end"
 )
 
-_WRITE = text(r"SELECT record_usage(:events\:\:jsonb)")
-_CLOSE = text("SELECT close_orphans(:older_than, :at_most)")
+_WRITE = "SELECT record_usage(%s::jsonb)"
+_CLOSE = "SELECT close_orphans(%s, %s)"
 _SPEND = text(
     "SELECT coalesce(sum(cost_nano_usd), 0)::bigint FROM usage_by_day"
     " WHERE tenant_id = :tenant AND day >= :first AND day < :end"
@@ -81,9 +81,8 @@ class PostgresLedger:
     async def write(self, events: Sequence[UsageEvent]) -> None:
         try:
             written = orjson.dumps([_written(event) for event in coalesced(events)]).decode()
-            async with self._database.no_tenant() as connection:
-                await connection.execute(_WRITE, {"events": written})
-        except (DataError, IntegrityError, orjson.JSONEncodeError) as error:
+            await self._database.across_tenants(_WRITE, written)
+        except (psycopg.DataError, psycopg.IntegrityError, orjson.JSONEncodeError) as error:
             raise ValueError("the ledger cannot keep this event") from error
 
     async def close_orphans(self, older_than_s: float) -> int:
@@ -94,9 +93,7 @@ class PostgresLedger:
 
     @bounded(CALL_S, "postgres")
     async def _close_some(self, older_than: timedelta) -> int:
-        values = {"older_than": older_than, "at_most": _ORPHANS_AT_ONCE}
-        async with self._database.no_tenant() as connection:
-            return int((await connection.execute(_CLOSE, values)).scalar_one())
+        return int(await self._database.across_tenants(_CLOSE, older_than, _ORPHANS_AT_ONCE))
 
     @bounded(CALL_S, "postgres")
     async def month_spend(self, tenant_id: TenantId, month: str) -> int:
