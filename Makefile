@@ -55,6 +55,11 @@ bench: $(VENV)/.installed ## CPU per request and per streamed token of every hop
 	@$(PY) -m benchmarks.hops
 	@PYTHONPATH=tests $(PY) -m benchmarks.identity
 
+.PHONY: bench-stores
+bench-stores: $(VENV)/.installed ## what admission in Valkey and a row of the ledger cost
+	@PYTHONPATH=tests $(PY) -m benchmarks.admission
+	@PYTHONPATH=tests $(PY) -m benchmarks.ledger $(or $(ROWS),100000)
+
 .PHONY: bench-fairness
 bench-fairness: $(VENV)/.installed ## a victim behind a flood: FIFO, priority alone, Atrium (ENGINE=vllm: on the real engine)
 	@PYTHONPATH=tests $(PY) -m benchmarks.fairness --engine $(or $(ENGINE),imitation)

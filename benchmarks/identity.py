@@ -30,10 +30,10 @@ from router.domain.claims import ClaimRules
 from router.domain.policy import Policy, compile_policy
 from router.domain.signing_keys import KeySet, read_key_set
 from router.service.access import Access
-from router.service.admin_turns import AdminTurns
 from router.service.identity import Identity
 from router.service.json_web_tokens import Expected, JsonWebTokens
 from router.service.key_uses import KeyUses
+from router.service.tenant_turns import TenantTurns
 from router.settings import AuthMode
 from support.issuer import AUDIENCE, ED_KEY, ISSUER, jwk, key_set, token
 from tenancy.config import TenantConfig
@@ -126,7 +126,7 @@ def router_parts(configs: Configs, key_text: Any) -> Services:
             "trusted_proxies": (),
             "identity": identity,
             "access": Access(tenants),
-            "admin_turns": AdminTurns(NullMetrics()),
+            "tenant_turns": TenantTurns(NullMetrics()),
         }
     )
 

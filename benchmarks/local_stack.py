@@ -72,13 +72,18 @@ def running_server(
     port = claims.prefer(18_100)
     claims.release()
     url = f"http://127.0.0.1:{port}"
-    process = subprocess.Popen(command(port), env={**os.environ, **(environment or {})})
-    try:
-        _wait_for(f"{url}/health", within_s)
-        yield url, process
-    finally:
-        process.terminate()
-        process.wait(30)
+    with tempfile.NamedTemporaryFile(prefix="atrium-bench-engine-", suffix=".log") as log:
+        variables = {**os.environ, **(environment or {})}
+        process = subprocess.Popen(command(port), env=variables, stdout=log, stderr=log)
+        try:
+            try:
+                _wait_for(f"{url}/health", within_s)
+            except OSError as error:
+                raise RuntimeError(Path(log.name).read_text(errors="replace")[-4_000:]) from error
+            yield url, process
+        finally:
+            process.terminate()
+            process.wait(30)
 
 
 @contextmanager

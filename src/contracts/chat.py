@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, TypeAdapter
@@ -131,13 +132,17 @@ class MetaEvent(BaseModel):
     chunk_ids: list[str] = []
 
 
-class TokenEvent(BaseModel):
-    """`prompt_tokens` and `completion_tokens` are what the turn has used up to here: whoever stops reading knows it."""
+@dataclass(slots=True)
+class TokenEvent:
+    """`prompt_tokens` and `completion_tokens` are what the turn has used up to here: whoever stops reading knows it.
 
-    event: Literal["token"] = "token"
+    No model, since one is made per token, and making a model takes as long as all else that is done with it.
+    """
+
     text: str
     prompt_tokens: int = 0
     completion_tokens: int = 0
+    event: Literal["token"] = "token"
 
 
 class CitationsEvent(BaseModel):

@@ -12,6 +12,7 @@ AtriumError
 ├── TenantMismatchError        tenant_mismatch        403  two names of a tenant that disagree
 ├── NotFoundError              not_found              404  absent, or another tenant's
 ├── ConflictError              conflict               409
+│   └── RequestInProgressError request_in_progress    409  the first request with this Idempotency-Key still runs
 ├── PreconditionFailedError    precondition_failed    412
 ├── RateLimitedError           rate_limited           429
 ├── OverloadedError            overloaded             503
@@ -99,6 +100,10 @@ class NotFoundError(AtriumError):
 
 class ConflictError(AtriumError):
     code = "conflict"
+
+
+class RequestInProgressError(ConflictError):
+    code = "request_in_progress"
 
 
 class PreconditionFailedError(AtriumError):

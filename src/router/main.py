@@ -24,6 +24,7 @@ from router.adapters.orchestrator_http import HttpOrchestrator
 from router.adapters.postgres_prices import PostgresPriceStore
 from router.adapters.tenant_traces import ObjectTraces, ValkeyTraces
 from router.adapters.valkey_admissions import ValkeyAdmissions
+from router.adapters.valkey_first_answers import ValkeyFirstAnswers
 from router.adapters.valkey_heartbeats import ValkeyHeartbeats
 from router.adapters.valkey_recent import ValkeyRecentRequests
 from router.api import audit as audit_api
@@ -39,7 +40,6 @@ from router.domain.pricing import ANY_MODEL, price_in_usd
 from router.domain.worst_case import WorstCase
 from router.service.access import Access
 from router.service.accounts import Accounts
-from router.service.admin_turns import AdminTurns
 from router.service.admission_gate import AdmissionGate
 from router.service.audit import AuditService
 from router.service.audit_archive import AuditArchive
@@ -52,6 +52,7 @@ from router.service.dry_run import DryRunService
 from router.service.engine_places import EnginePlaces
 from router.service.export import TenantExport
 from router.service.export_sources import AuditRows, ConfigRows, DocumentRows, KeyRows, NoRows, UsageRows
+from router.service.first_answers import FirstAnswers
 from router.service.housekeeping import Housekeeping, Job
 from router.service.identity import Identity
 from router.service.index_traces import IndexTraces
@@ -67,6 +68,7 @@ from router.service.policies import Policies
 from router.service.pool_share import PoolShare
 from router.service.prices import REFRESH_S, Prices
 from router.service.recent import RecentNotes
+from router.service.tenant_turns import TenantTurns
 from router.service.tenants import TenantService
 from router.service.usage import UsageService
 from router.settings import AuthMode, Settings
@@ -180,7 +182,7 @@ async def _open(
     places = EnginePlaces(metrics)
     share = PoolShare(uuid.uuid4().hex, places, turns, ValkeyHeartbeats(valkey), metrics)
     stack.push_async_callback(share.leave)
-    admissions = await _open_admissions(settings, share, metrics, stack)
+    admissions, first_answers = await _open_link(settings, share, metrics, stack)
     writer = await stack.enter_async_context(_writer(ledger, metrics))
     accounts = Accounts(admissions, writer, ledger, prices.get, metrics, now=utc_now)
     await stack.enter_async_context(accounts.running())
@@ -222,10 +224,11 @@ async def _open(
             notes,
             judge,
             WorstCase(settings.engine_context_tokens, settings.max_answer_tokens, settings.max_passages_bytes),
+            first_answers,
             timeout=timeout,
         ),
         limits=LimitService(admissions, ledger, now=utc_now),
-        admin_turns=AdminTurns(metrics),
+        tenant_turns=TenantTurns(metrics),
         tenants=TenantService(store, keys, tenants, feed, key_secret=_derived(key, b"atrium first admin keys")),
         deletion=deletion,
         configs=ConfigService(store, tenants, feed, recent, compiled),
@@ -256,15 +259,18 @@ async def _open(
     )
 
 
-async def _open_admissions(
+async def _open_link(
     settings: Settings, share: PoolShare, metrics: PrometheusMetrics, stack: AsyncExitStack
-) -> AdmissionGate:
+) -> tuple[AdmissionGate, FirstAnswers]:
+    """What asks Valkey in every chat, over one connection; told when it goes down and comes up from its opening on."""
     link = ValkeyLink(settings.redis_url.get_secret_value(), metrics)
     admissions = AdmissionGate(ValkeyAdmissions(link), LocalAdmissions(share.live_routers), metrics)
+    first_answers = FirstAnswers(ValkeyFirstAnswers(link))
     link.listen(admissions.heard)
     stack.push_async_callback(admissions.close)
     await stack.enter_async_context(link)
-    return admissions
+    stack.push_async_callback(first_answers.close)
+    return admissions, first_answers
 
 
 async def _open_prices(settings: Settings, database: Database) -> Prices:

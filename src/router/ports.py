@@ -118,6 +118,30 @@ class RecentRequests(Protocol):
     async def forget(self, tenant_id: TenantId) -> None: ...
 
 
+class FirstAnswerStore(Protocol):
+    """What became of requests with an `Idempotency-Key`, by the name of the key's record. A record that is worked on
+    belongs to an owner, and ends with its lease. Every method raises DependencyDownError."""
+
+    async def begin(
+        self, tenant_id: TenantId, name: str, owner: str, request_print: str, lease: timedelta
+    ) -> bytes | None:
+        """None: the record is the owner's now. Else the answer that was kept.
+
+        Raises RequestInProgressError while another one owns it, IdempotencyMismatchError where it is another request's.
+        """
+        ...
+
+    async def renew(self, tenant_id: TenantId, name: str, owner: str, lease: timedelta) -> bool:
+        """False: it is not the owner's any more, and stays as it is; `keep` and `drop` likewise."""
+        ...
+
+    async def keep(self, tenant_id: TenantId, name: str, owner: str, answer: bytes, keep_for: timedelta) -> bool:
+        """`answer` is UTF-8."""
+        ...
+
+    async def drop(self, tenant_id: TenantId, name: str, owner: str) -> None: ...
+
+
 class Documents(Protocol):
     """The RAG service. Raises NotFoundError for what the tenant does not have."""
 

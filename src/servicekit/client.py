@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from datetime import datetime
@@ -58,15 +57,18 @@ class ServiceClient:
         """The answer, its body unread, if it is 2xx; closing the context before its end closes the connection,
         which cancels the work on the other side."""
         try:
-            async with asyncio.timeout(seconds_left(deadline)):
-                response = await self._session.request(method, self._base_url + path, headers=headers, **options)
+            # The limit is the whole exchange's, also where the body is read later and by another task.
+            limit = aiohttp.ClientTimeout(seconds_left(deadline), sock_connect=CONNECT_TIMEOUT_S, ceil_threshold=3600)
+            response = await self._session.request(
+                method, self._base_url + path, headers=headers, timeout=limit, **options
+            )
         except TimeoutError as error:
             raise UpstreamTimeoutError(f"{self._service} did not answer in time") from error
         except aiohttp.ClientError as error:
             raise UpstreamError(f"{self._service} is out of reach") from error
         try:
             if response.status >= 300:
-                raise await self._error(response, deadline)
+                raise await self._error(response)
             yield response
         finally:
             # An answer read to its end has given its connection back already; any other is cut here.
@@ -77,44 +79,46 @@ class ServiceClient:
     ) -> bytes:
         """The whole body of a 2xx answer."""
         async with self.send(method, path, headers=headers, deadline=deadline, **options) as response:
-            return await self._body(response, deadline)
+            return await self._body(response)
 
-    async def lines(self, response: aiohttp.ClientResponse, deadline: datetime) -> AsyncIterator[bytes]:
-        """The lines of a streamed body, each as soon as it is complete.
-
-        The time limit is set anew around each read, never across a `yield`: a limit belongs to the task that waits.
-        """
-        at_end = False
-        while not at_end:
-            try:
-                async with asyncio.timeout(seconds_left(deadline)):
-                    line = await response.content.readline()
-            except TimeoutError as error:
-                raise UpstreamTimeoutError(f"{self._service} took too long") from error
-            except (aiohttp.ClientError, ValueError) as error:  # ValueError: a line longer than the buffer
-                raise UpstreamError(f"{self._service} broke off") from error
-            at_end = not line
-            if line:
+    async def lines(self, response: aiohttp.ClientResponse) -> AsyncIterator[bytes]:
+        """The lines of a streamed body without their ends, each as soon as it is complete."""
+        rest = b""
+        while chunk := await self._chunk(response):
+            *lines, rest = (rest + chunk).split(b"\n")
+            for line in lines:
                 yield line
+            if len(rest) > MAX_LINE:
+                raise UpstreamError(f"{self._service} sent a line that does not end")
+        if rest:
+            yield rest
 
     async def check(self) -> Mapping[str, State]:
         """For `/readyz`: the states of what lies behind the service; raises if the service itself is down."""
         async with self._session.get(self._base_url + "/readyz") as response:
             return Readiness.model_validate(orjson.loads(await response.read())).dependencies
 
-    async def _body(self, response: aiohttp.ClientResponse, deadline: datetime) -> bytes:
+    async def _chunk(self, response: aiohttp.ClientResponse) -> bytes:
+        """What has come since; nothing at the end."""
         try:
-            async with asyncio.timeout(seconds_left(deadline)):
-                return await response.read()
+            return await response.content.readany()
         except TimeoutError as error:
             raise UpstreamTimeoutError(f"{self._service} took too long") from error
         except aiohttp.ClientError as error:
             raise UpstreamError(f"{self._service} broke off") from error
 
-    async def _error(self, response: aiohttp.ClientResponse, deadline: datetime) -> AtriumError:
+    async def _body(self, response: aiohttp.ClientResponse) -> bytes:
+        try:
+            return await response.read()
+        except TimeoutError as error:
+            raise UpstreamTimeoutError(f"{self._service} took too long") from error
+        except aiohttp.ClientError as error:
+            raise UpstreamError(f"{self._service} broke off") from error
+
+    async def _error(self, response: aiohttp.ClientResponse) -> AtriumError:
         if not response.status >= 400:
             return UpstreamError(f"{self._service} answered {response.status}")
-        body = await self._body(response, deadline)
+        body = await self._body(response)
         return error_from_envelope(
             response.status,
             body[:MAX_ERROR_BODY],

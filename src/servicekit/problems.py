@@ -29,6 +29,7 @@ STATUS: Mapping[str, int] = {
     errors.TenantMismatchError.code: 403,
     errors.NotFoundError.code: 404,
     errors.ConflictError.code: 409,
+    errors.RequestInProgressError.code: 409,
     errors.PreconditionFailedError.code: 412,
     errors.RateLimitedError.code: 429,
     errors.OverloadedError.code: 503,
@@ -37,7 +38,9 @@ STATUS: Mapping[str, int] = {
     errors.UpstreamTimeoutError.code: 504,
 }
 
-_COME_BACK = frozenset({errors.OverloadedError.code, errors.DependencyDownError.code})
+_COME_BACK = frozenset(
+    {errors.OverloadedError.code, errors.DependencyDownError.code, errors.RequestInProgressError.code}
+)
 """Always with `Retry-After`: a second, where nothing better is known."""
 _FRAMEWORK_CODES = {404: errors.NotFoundError.code, 405: "method_not_allowed"}
 _RESPONSES = {

@@ -14,7 +14,7 @@ from starlette.types import Receive, Scope, Send
 from app.pipe import Event
 from app.ports import Delta
 from app.service import RunningTurn
-from contracts.chat import ErrorEvent
+from contracts.chat import TURN_EVENT, ErrorEvent
 from contracts.errors import UpstreamTimeoutError
 from observability.record import RequestRecord, record_of
 from servicekit.edge import until_disconnect
@@ -68,7 +68,7 @@ def _line(event: Event) -> bytes:
         text, tokens, _ = event
         line = {"event": "token", "text": text, "prompt_tokens": tokens[0], "completion_tokens": tokens[1]}
         return orjson.dumps(line, option=orjson.OPT_APPEND_NEWLINE)
-    return event.model_dump_json().encode() + b"\n"
+    return TURN_EVENT.dump_json(event) + b"\n"
 
 
 def _note_error(record: RequestRecord, events: Sequence[Event]) -> None:

@@ -33,7 +33,7 @@ class HttpOrchestrator:
         async with self._client.send(
             "POST", "/v1/turns", headers=self._headers(context), deadline=context.deadline, data=body
         ) as response:
-            yield self._events(response, context)
+            yield self._events(response)
 
     async def classify(self, context: TenantContext, request: ClassifyRequest) -> ClassifyResponse:
         body = request.model_dump_json().encode()
@@ -63,17 +63,13 @@ class HttpOrchestrator:
             "content-type": "application/json",
         }
 
-    async def _events(self, response: aiohttp.ClientResponse, context: TenantContext) -> AsyncIterator[TurnEvent]:
-        async for line in self._client.lines(response, context.deadline):
+    async def _events(self, response: aiohttp.ClientResponse) -> AsyncIterator[TurnEvent]:
+        async for line in self._client.lines(response):
             try:
                 if line.startswith(_TOKEN_LINE):
                     # The hot path: one of these a token, so it is read without validation of its shape.
                     token = orjson.loads(line)
-                    yield TokenEvent.model_construct(
-                        text=token["text"],
-                        prompt_tokens=token["prompt_tokens"],
-                        completion_tokens=token["completion_tokens"],
-                    )
+                    yield TokenEvent(token["text"], token["prompt_tokens"], token["completion_tokens"])
                 else:
                     yield TURN_EVENT.validate_json(line)
             except (ValidationError, ValueError, KeyError) as error:

@@ -12,6 +12,7 @@ from starlette.responses import JSONResponse, Response
 from contracts.chat import (
     ChatAnswer,
     ChatRequest,
+    CitationsEvent,
     DoneEvent,
     ErrorEvent,
     MetaEvent,
@@ -22,12 +23,12 @@ from contracts.chat import (
 )
 from contracts.errors import AtriumError, UpstreamError, error_classes
 from observability.record import RequestRecord, record_of
-from router.api.dependencies import PrincipalDep, Services, ServicesDep, admit, own_tenant
+from router.api.dependencies import IdempotencyKey, PrincipalDep, Services, ServicesDep, admit, own_tenant
 from router.api.stream import EventStream, sse
 from router.domain.access import Permission
 from router.domain.caller import Caller
 from router.domain.refusal import SENSITIVE_PROMPT
-from router.service.chat import Turn
+from router.service.chat import Queued, Turn
 from servicekit.edge import until_disconnect
 from servicekit.problems import OPENAPI_ERRORS
 
@@ -35,46 +36,58 @@ api = APIRouter(tags=["chat"], responses=OPENAPI_ERRORS)
 
 
 @api.post("/chat", response_model=ChatAnswer)
-async def chat(body: ChatRequest, request: Request, who: PrincipalDep, found: ServicesDep) -> Response:
+async def chat(
+    body: ChatRequest,
+    request: Request,
+    who: PrincipalDep,
+    found: ServicesDep,
+    idempotency_key: IdempotencyKey = None,
+) -> Response:
     """Ask a question. With `"stream": true` or `Accept: text/event-stream` the answer is server-sent events:
-    `meta`, `token`…, `citations`, `usage`, then one of `done`, `refusal`, `error`."""
+    `meta`, `token`…, `citations`, `usage`, then one of `done`, `refusal`, `error`. The same request with the same
+    `Idempotency-Key` again gets the same answer, and is billed once."""
     caller = await admit(request, found, who, own_tenant(who, body.tenant_id), Permission.CHAT)
     # A user id that the credential proves is not overwritten by one that the client supplies.
     user_id = who.user_for(body.user_id if "user_id" in body.model_fields_set else None)
     body = body.model_copy(update={"user_id": user_id or body.user_id})
     record = record_of(request.scope)
     record.user_id, record.session_id = body.user_id, body.session_id or ""
-    answering = _Answering(found, record)
+    answering = _Answering(found, record, idempotency_key)
     if body.stream or "text/event-stream" in request.headers.get("accept", ""):
         return await until_disconnect(request, answering.streamed(caller, body))
     return await until_disconnect(request, answering.whole(caller, body))
 
 
+_Said = MetaEvent | CitationsEvent | UsageEvent | DoneEvent | RefusalEvent | ErrorEvent
+
+
 class _Answering:
     """One request being answered: turns the turn's events into bytes, and notes them in the request record."""
 
-    def __init__(self, found: Services, record: RequestRecord) -> None:
+    def __init__(self, found: Services, record: RequestRecord, key: str | None) -> None:
         self._services = found
         self._record = record
+        self._key = key
         self._started = time.perf_counter()
 
     async def whole(self, caller: Caller, body: ChatRequest) -> Response:
-        async with self._services.chat.open(caller, body) as turn:
+        async with self._services.chat.open(caller, body, key=self._key) as turn:
             try:
                 async for event in turn.events:
                     self._see(event)
             finally:
                 self._note(turn)
-        if turn.account.transcript.error:
-            raise _raised_again(turn.account.transcript.error)
-        return JSONResponse(self._answer(turn).model_dump(mode="json"), headers=dict(turn.limit_headers))
+        if turn.transcript.error:
+            raise _raised_again(turn.transcript.error)
+        return JSONResponse(self._answer(turn).model_dump(mode="json"), headers=dict(turn.headers))
 
     async def streamed(self, caller: Caller, body: ChatRequest) -> Response:
         async with AsyncExitStack() as stack:
-            turn = await stack.enter_async_context(self._services.chat.open(caller, body))
+            opened = self._services.chat.open(caller, body, key=self._key, tell_queue=True)
+            turn = await stack.enter_async_context(opened)
             stack.callback(self._note, turn)
             # From here the response owns the turn; whatever fails before this line is closed right here.
-            return EventStream(self._frames(turn), stack.pop_all(), turn.limit_headers)
+            return EventStream(self._frames(turn), stack.pop_all(), turn.headers)
 
     async def _frames(self, turn: Turn) -> AsyncIterator[bytes]:
         try:
@@ -83,24 +96,26 @@ class _Answering:
                 yield self._frame(turn, event)
         except AtriumError as error:
             event = ErrorEvent(code=error.code, message=error.message)
-            turn.account.transcript.add(event)
+            turn.transcript.add(event)
             yield self._frame(turn, event)
 
-    def _see(self, event: TurnEvent) -> None:
+    def _see(self, event: TurnEvent | Queued) -> None:
         if isinstance(event, TokenEvent) and self._record.first_token_ms is None:
             self._record.first_token_ms = self._elapsed_ms()
 
-    def _frame(self, turn: Turn, event: TurnEvent) -> bytes:
+    def _frame(self, turn: Turn, event: TurnEvent | Queued) -> bytes:
         if isinstance(event, TokenEvent):
             return sse("token", {"text": event.text})
+        if isinstance(event, Queued):
+            return b": queued, position %d\n\n" % event.position
         return sse(event.event, self._data(turn, event))
 
-    def _data(self, turn: Turn, event: TurnEvent) -> object:
+    def _data(self, turn: Turn, event: _Said) -> object:
         match event:
             case MetaEvent():
                 return self._meta(turn)
             case UsageEvent():
-                return {**event.usage.model_dump(), "cost_usd_estimate": turn.account.cost_usd}
+                return {**event.usage.model_dump(), "cost_usd_estimate": turn.cost()}
             case DoneEvent():
                 return {
                     "finish_reason": event.finish_reason,
@@ -112,35 +127,35 @@ class _Answering:
             case ErrorEvent():
                 error = {"code": event.code, "message": event.message, "request_id": self._record.request_id}
                 return {"error": {**error, "details": {}}}
-            case _:
+            case CitationsEvent():
                 return event.model_dump(exclude={"event"})
 
     def _meta(self, turn: Turn) -> dict[str, object]:
         return {
-            "request_id": self._record.request_id,
-            "tenant_id": str(turn.tenant_id),
+            "request_id": turn.request_id,
+            "tenant_id": str(turn.caller.tenant_id),
             "session_id": turn.session_id,
             "route": self._public_route(turn),
-            "model": turn.account.transcript.model,
+            "model": turn.transcript.model,
             "config_version": turn.config_version,
         }
 
     def _public_route(self, turn: Turn) -> str:
-        route = turn.account.transcript.route
+        route = turn.transcript.route
         return route if route in turn.allowed_routes else ""
 
     def _answer(self, turn: Turn) -> ChatAnswer:
-        transcript = turn.account.transcript
+        transcript = turn.transcript
         return ChatAnswer(
-            request_id=self._record.request_id,
-            tenant_id=turn.tenant_id,
+            request_id=turn.request_id,
+            tenant_id=turn.caller.tenant_id,
             session_id=turn.session_id,
             route=self._public_route(turn),
             answer=transcript.answer,
             citations=transcript.citations,
             refusal=transcript.refusal,
             usage=transcript.usage,
-            cost_usd_estimate=turn.account.cost_usd,
+            cost_usd_estimate=turn.cost(),
             latency_ms=self._elapsed_ms(),
             queue_ms=turn.queue_ms,
             config_version=turn.config_version,
@@ -148,12 +163,13 @@ class _Answering:
 
     def _note(self, turn: Turn) -> None:
         """Into the request record, however the turn ended."""
-        record, transcript = self._record, turn.account.transcript
+        record, transcript = self._record, turn.transcript
         record.session_id, record.config_version = turn.session_id, turn.config_version
         record.route, record.chunk_ids = transcript.route, transcript.chunk_ids
         record.citations = [citation.chunk_id for citation in transcript.citations]
-        if transcript.usage.total_tokens or transcript.counted or transcript.refusal:
-            record.token_usage, record.cost_usd_estimate = transcript.usage.model_dump(), turn.account.cost_usd
+        used = transcript.usage.total_tokens or transcript.counted or transcript.refusal
+        if used and not turn.repeats:
+            record.token_usage, record.cost_usd_estimate = transcript.usage.model_dump(), turn.cost()
         if transcript.refusal:
             record.refusal_reason = transcript.refusal.reason
             # The reason of a rule is the tenant's own text, so it is no dimension of a metric.

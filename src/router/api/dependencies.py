@@ -7,7 +7,8 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from typing import Annotated
 
-from fastapi import Depends, Path, Request
+from fastapi import Depends, Header, Path, Request
+from pydantic import StringConstraints
 
 from contracts.errors import ForbiddenError, InvalidRequestError, NotFoundError
 from contracts.tenant import TENANT_ID_PATTERN, TenantId
@@ -16,7 +17,6 @@ from router.domain.access import OF_PLATFORM, ROUTES, Permission, Principal
 from router.domain.caller import Caller, actor_of
 from router.domain.client_address import Network, client_address
 from router.service.access import Access, require, require_same
-from router.service.admin_turns import AdminTurns
 from router.service.audit import AuditService
 from router.service.chat import ChatService
 from router.service.configs import ConfigService
@@ -28,10 +28,15 @@ from router.service.identity import Credentials, Identity, is_disguised, is_priv
 from router.service.keys import KeyService
 from router.service.limits import LimitService
 from router.service.prices import Prices
+from router.service.tenant_turns import TenantTurns
 from router.service.tenants import TenantService
 from router.service.usage import UsageService
 from router.settings import is_loopback
 from tenancy.audit import Actor
+
+IdempotencyKey = Annotated[
+    Annotated[str, StringConstraints(min_length=1, max_length=255, pattern=r"^[\x21-\x7e]+$")] | None, Header()
+]
 
 PROXY_HEADERS = ("forwarded", "x-forwarded-for", "x-forwarded-host", "via")
 
@@ -40,7 +45,7 @@ PROXY_HEADERS = ("forwarded", "x-forwarded-for", "x-forwarded-host", "via")
 class Services:
     identity: Identity
     access: Access
-    admin_turns: AdminTurns
+    tenant_turns: TenantTurns
     chat: ChatService
     limits: LimitService
     tenants: TenantService
@@ -100,7 +105,7 @@ async def _let_through(request: Request, held: AsyncExitStack) -> Passage:
         record_of(request.scope).tenant_id = str(tenant_id)
         return Passage(who, None)
     caller = await admit(request, found, who, tenant_id, permission)
-    await held.enter_async_context(found.admin_turns.held(tenant_id, permission))
+    await held.enter_async_context(found.tenant_turns.held(tenant_id, permission))
     return Passage(who, caller)
 
 

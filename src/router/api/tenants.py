@@ -5,23 +5,19 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Annotated
 
-from fastapi import APIRouter, Header, Query
-from pydantic import BaseModel, ConfigDict, StringConstraints, ValidationError
+from fastapi import APIRouter, Query
+from pydantic import BaseModel, ConfigDict, ValidationError
 
 from contracts.errors import InvalidRequestError
 from contracts.tenant import TenantId
 from router.api.configs import ConfigBody, invalid_config
-from router.api.dependencies import ActorDep, NamedTenantDep, ServicesDep
+from router.api.dependencies import ActorDep, IdempotencyKey, NamedTenantDep, ServicesDep
 from router.service.access import require_same
 from servicekit.problems import OPENAPI_ERRORS
 from tenancy.config import Tier
 from tenancy.ports import TenantState, TenantSummary
 
 api = APIRouter(tags=["tenants"], responses=OPENAPI_ERRORS)
-
-IdempotencyKey = Annotated[
-    Annotated[str, StringConstraints(min_length=1, max_length=255, pattern=r"^[\x21-\x7e]+$")] | None, Header()
-]
 
 
 class NewTenant(BaseModel):

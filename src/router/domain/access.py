@@ -65,17 +65,6 @@ WHILE_SUSPENDED = frozenset(
 
 BY_PLATFORM_WHILE_SUSPENDED = frozenset(Permission) - {Permission.CHAT, Permission.SEARCH}
 
-ADMINISTRATIVE = frozenset(
-    {
-        Permission.CONFIG_READ,
-        Permission.CONFIG_WRITE,
-        Permission.KEYS,
-        Permission.AUDIT_READ,
-        Permission.EXPORT,
-    }
-)
-"""Of a tenant, only a few are done at once: they hold connections and threads that serve all tenants."""
-
 ROUTES: Mapping[tuple[str, str], Permission] = {
     ("GET", "/healthz"): Permission.OPEN,
     ("GET", "/readyz"): Permission.OPEN,

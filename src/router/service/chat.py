@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 import uuid
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Mapping
 from contextlib import AbstractAsyncContextManager, aclosing, asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
@@ -22,14 +22,16 @@ from contracts.chat import (
     TurnRequest,
 )
 from contracts.errors import AtriumError, UpstreamError, UpstreamTimeoutError
-from contracts.tenant import TenantId
 from router.domain.caller import Caller
+from router.domain.first_answer import FirstAnswer
 from router.domain.recent_request import RecentRequest
+from router.domain.transcript import Transcript
 from router.domain.worst_case import Bounds, WorstCase
 from router.ports import Orchestrator
 from router.service.accounts import Account, Accounts
 from router.service.contexts import Asker, ContextFactory
 from router.service.engine_places import EnginePlaces, Place
+from router.service.first_answers import FirstAnswers, Once
 from router.service.judging import Judge
 from router.service.recent import RecentNotes
 from servicekit.tokens import utc_now
@@ -40,37 +42,53 @@ SETTLE_S = 5.0
 
 
 @dataclass(frozen=True, slots=True)
-class Turn:
-    """A request that was admitted. `events` ends with `done`, `refusal` or `error`; what has come of them so far is in
-    the account's transcript. The last is given once the request's row stands in the ledger.
+class Queued:
+    """Among a turn's events: it waits for a place in the engine, `position` being its place in line (1 is next)."""
 
-    A route that is not among `allowed_routes` may be in the log, but not in the answer.
+    position: int
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """A request that is answered. `events` ends with `done`, `refusal` or `error`; what has come of them so far is in
+    `transcript`. The last is given once the request's row stands in the ledger.
+
+    A route that is not among `allowed_routes` may be in the log, but not in the answer. `request_id`, `session_id` and
+    `config_version` are those of the request that was answered first, where this one repeats it.
     """
 
-    account: Account
-    events: AsyncIterator[TurnEvent]
-    queue_ms: float = 0.0
-    """How long it waited for its place in the engine pool."""
+    request_id: str
+    session_id: str
+    config_version: int
+    caller: Caller
+    transcript: Transcript
+    events: AsyncIterator[TurnEvent | Queued]
+    headers: Mapping[str, str]
+    cost: Callable[[], float]
+    """So far, in USD."""
+    place: Place | None = None
+    repeats: bool = False
+    """It was answered before, and uses nothing."""
 
     @property
-    def tenant_id(self) -> TenantId:
-        return self.account.caller.tenant_id
-
-    @property
-    def session_id(self) -> str:
-        return self.account.session_id
-
-    @property
-    def config_version(self) -> int:
-        return self.account.caller.policy.version
+    def queue_ms(self) -> float:
+        """How long it waited for its place in the engine pool."""
+        return round(self.place.waited_s * 1000, 3) if self.place else 0.0
 
     @property
     def allowed_routes(self) -> tuple[str, ...]:
-        return self.account.caller.policy.config.allowed_routes
+        return self.caller.policy.config.allowed_routes
 
-    @property
-    def limit_headers(self) -> Mapping[str, str]:
-        return self.account.admission.headers()
+
+@dataclass(frozen=True, slots=True)
+class _Work:
+    """A request that was admitted. `began` is on `time.monotonic`'s clock."""
+
+    caller: Caller
+    request: ChatRequest
+    asker: Asker
+    bounds: Bounds
+    began: float
 
 
 class ChatService:
@@ -83,6 +101,7 @@ class ChatService:
         notes: RecentNotes,
         judge: Judge,
         worst_case: WorstCase,
+        first_answers: FirstAnswers,
         *,
         timeout: timedelta,
     ) -> None:
@@ -93,15 +112,48 @@ class ChatService:
         self._notes = notes
         self._judge = judge
         self._worst_case = worst_case
+        self._first_answers = first_answers
         self._timeout = timeout
 
     @asynccontextmanager
-    async def open(self, caller: Caller, request: ChatRequest) -> AsyncIterator[Turn]:
+    async def open(
+        self, caller: Caller, request: ChatRequest, *, key: str | None = None, tell_queue: bool = False
+    ) -> AsyncIterator[Turn]:
         """Admit a request and begin its turn; leaving the context early stops the work behind it, and settles what was
-        used.
+        used. A request that repeats an earlier one of the same `key` is answered as that was, and is not admitted.
 
-        Raises RateLimitedError, OverloadedError, UpstreamTimeoutError, or what the orchestrator raised before it began.
+        `tell_queue`: where there is no place for it at once, the turn begins with its positions in line. Else it begins
+        when the orchestrator has begun, and what went wrong before is raised: RateLimitedError, OverloadedError,
+        UpstreamTimeoutError, RequestInProgressError, IdempotencyMismatchError, or what the orchestrator raised.
         """
+        async with self._first_answers.once(caller, request, key) as once:
+            if once.first is not None:
+                yield await self._again(caller, request, once.first)
+                return
+            async with self._admitted(caller, request, once, tell_queue=tell_queue) as turn:
+                yield turn
+
+    async def _again(self, caller: Caller, request: ChatRequest, first: FirstAnswer) -> Turn:
+        """What today's rules refuse, they refuse a repetition too."""
+        refusal = await self._refusal(caller, request)
+        transcript = Transcript()
+        told = (first.meta, RefusalEvent(refusal=refusal)) if refusal else tuple(first.events())
+        return Turn(
+            first.request_id,
+            first.session_id,
+            first.config_version,
+            caller,
+            transcript,
+            _noted(transcript, told),
+            {"idempotency-replayed": "true"},
+            lambda: first.cost_usd,
+            repeats=True,
+        )
+
+    @asynccontextmanager
+    async def _admitted(
+        self, caller: Caller, request: ChatRequest, once: Once, *, tell_queue: bool
+    ) -> AsyncIterator[Turn]:
         session_id = request.session_id or uuid.uuid4().hex
         bounds = self._worst_case.of(caller.policy, request.query)
         async with self._accounts.open(
@@ -113,19 +165,27 @@ class ChatService:
             deadline_s=self._timeout.total_seconds() + SETTLE_S,
         ) as account:
             self._note(caller, request)
-            asker = Asker(request.user_id, session_id)
-            began = time.monotonic()
+            work = _Work(caller, request, Asker(request.user_id, session_id), bounds, time.monotonic())
             refusal = await self._refusal(caller, request)
             if refusal is not None:
-                events = _just(MetaEvent(route="", route_score=0.0, model=""), RefusalEvent(refusal=refusal))
-                yield Turn(account, self._metered(account, events, None))
+                said = _just(MetaEvent(route="", route_score=0.0, model=""), RefusalEvent(refusal=refusal))
+                async with aclosing(self._metered(account, said, None, once)) as events:
+                    yield _turn(account, events)
                 return
-            async with (
-                self._place(caller, bounds, began) as place,
-                self._events(caller, request, asker, bounds, began) as events,
-                aclosing(self._metered(account, events, place)) as metered,
-            ):
-                yield Turn(account, metered, queue_ms=round(place.waited_s * 1000, 3))
+            async with self._place(work) as place:
+                if tell_queue and not place.is_ready:
+                    async with (
+                        aclosing(self._queued(work, place)) as waiting,
+                        aclosing(self._metered(account, waiting, place, once)) as events,
+                    ):
+                        yield _turn(account, events, place)
+                    return
+                await place.ready()
+                async with (
+                    self._events(work) as begun,
+                    aclosing(self._metered(account, begun, place, once)) as events,
+                ):
+                    yield _turn(account, events, place)
 
     async def _refusal(self, caller: Caller, request: ChatRequest) -> Refusal | None:
         policy = caller.policy
@@ -135,30 +195,35 @@ class ChatService:
         except TimeoutError as error:
             raise UpstreamTimeoutError("the tenant's rules were not through with the prompt in time") from error
 
-    def _place(self, caller: Caller, bounds: Bounds, began: float) -> AbstractAsyncContextManager[Place]:
-        """Its turn among all tenants' requests. Raises OverloadedError where that would come too late."""
-        policy = caller.policy
-        return self._places.place(
+    def _place(self, work: _Work) -> AbstractAsyncContextManager[Place]:
+        """In the queue of all tenants' requests. Raises OverloadedError where its turn would come too late."""
+        policy = work.caller.policy
+        return self._places.join(
             policy.pool,
             policy.tenant_id,
             policy.config.weight,
-            time_left_s=self._left(began).total_seconds(),
-            expected_tokens=bounds.prompt,
+            time_left_s=self._left(work.began).total_seconds(),
+            expected_tokens=work.bounds.prompt,
         )
 
+    async def _queued(self, work: _Work, place: Place) -> AsyncGenerator[TurnEvent | Queued, None]:
+        async for position in place.positions():
+            yield Queued(position)
+        async with self._events(work) as events:
+            async for event in events:
+                yield event
+
     @asynccontextmanager
-    async def _events(
-        self, caller: Caller, request: ChatRequest, asker: Asker, bounds: Bounds, began: float
-    ) -> AsyncIterator[AsyncIterator[TurnEvent]]:
-        policy = caller.policy
+    async def _events(self, work: _Work) -> AsyncIterator[AsyncIterator[TurnEvent]]:
+        policy, request = work.caller.policy, work.request
         turn = TurnRequest(
             query=request.query,
             locale=request.locale or policy.config.locale,
             routes=policy.routes,
             blocked_tools=policy.config.blocked_tools,
-            max_tokens=bounds.answer,
+            max_tokens=work.bounds.answer,
         )
-        context = self._contexts.build(caller, asker, self._left(began))
+        context = self._contexts.build(work.caller, work.asker, self._left(work.began))
         async with self._orchestrator.turn(context, turn) as events:
             yield events
 
@@ -166,16 +231,17 @@ class ChatService:
         return max(timedelta(0), self._timeout - timedelta(seconds=time.monotonic() - began))
 
     async def _metered(
-        self, account: Account, events: AsyncIterator[TurnEvent], place: Place | None
-    ) -> AsyncGenerator[TurnEvent, None]:
+        self, account: Account, events: AsyncIterator[TurnEvent | Queued], place: Place | None, once: Once
+    ) -> AsyncGenerator[TurnEvent | Queued, None]:
         transcript = account.transcript
         try:
             async for event in events:
-                transcript.add(event)
-                if place is not None:
-                    place.charge(transcript.prompt_tokens, transcript.completion_tokens)
-                if not isinstance(event, TokenEvent) and (outcome := _outcome(event)):
-                    await self._accounts.settled(account, outcome)
+                if not isinstance(event, Queued):
+                    transcript.add(event)
+                    if place is not None:
+                        place.charge(transcript.prompt_tokens, transcript.completion_tokens)
+                    if not isinstance(event, TokenEvent) and (outcome := _outcome(event)):
+                        await self._ended(account, event, outcome, once)
                 yield event
         except AtriumError as error:
             account.outcome = account.outcome or _outcome_of(error.code)
@@ -183,6 +249,15 @@ class ChatService:
         if not account.transcript.ended:
             account.outcome = Outcome.ERROR
             raise UpstreamError("the orchestrator broke off")
+
+    async def _ended(self, account: Account, event: TurnEvent, outcome: Outcome, once: Once) -> None:
+        """Before its last word is sent on, an answer is in the ledger, and kept for who asks again."""
+        settled = self._accounts.settled(account, outcome)
+        if isinstance(event, DoneEvent | RefusalEvent):
+            first = FirstAnswer.of(account.caller, account.session_id, account.transcript, event, account.cost_usd)
+            await asyncio.gather(settled, once.keep(first))
+        else:
+            await settled
 
     def _note(self, caller: Caller, request: ChatRequest) -> None:
         """For a dry run over the tenant's last requests, as long as its retention allows."""
@@ -206,6 +281,27 @@ def _outcome(event: TurnEvent) -> Outcome | None:
 
 def _outcome_of(code: str) -> Outcome:
     return Outcome.TIMEOUT if code == UpstreamTimeoutError.code else Outcome.ERROR
+
+
+def _turn(account: Account, events: AsyncIterator[TurnEvent | Queued], place: Place | None = None) -> Turn:
+    caller = account.caller
+    return Turn(
+        caller.request_id,
+        account.session_id,
+        caller.policy.version,
+        caller,
+        account.transcript,
+        events,
+        account.admission.headers(),
+        lambda: account.cost_usd,
+        place,
+    )
+
+
+async def _noted(transcript: Transcript, events: Iterable[TurnEvent]) -> AsyncIterator[TurnEvent]:
+    for event in events:
+        transcript.add(event)
+        yield event
 
 
 async def _just(*events: TurnEvent) -> AsyncIterator[TurnEvent]:

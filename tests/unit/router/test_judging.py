@@ -9,13 +9,10 @@ from collections.abc import Iterator
 import pytest
 
 from contracts.chat import Refusal
-from contracts.errors import OverloadedError, PromptTooLongError, RateLimitedError
+from contracts.errors import OverloadedError, PromptTooLongError
 from contracts.tenant import TenantId
-from observability.metrics import NullMetrics
-from router.domain.access import Permission
 from router.domain.refusal import LONG_WORK, Judgement, RefusalRules
 from router.service import judging
-from router.service.admin_turns import AdminTurns
 from router.service.judging import Judge
 from servicekit.cpu_pool import CpuPool
 from support.policies import a_policy, contains
@@ -96,16 +93,3 @@ def test_an_expression_counts_with_all_its_instructions() -> None:
 def test_a_prompt_that_is_written_out_as_eighteen_times_its_length_is_too_long() -> None:
     with pytest.raises(PromptTooLongError):
         a_policy(refusal_rules=[contains("x")]).rules.judge("\ufdfa" * 32_768)
-
-
-async def test_a_tenant_has_so_many_administrative_operations_at_once_and_other_work_is_not_counted() -> None:
-    turns = AdminTurns(NullMetrics(), at_once=2, wait_s=0.01)
-    async with turns.held(T1, Permission.EXPORT), turns.held(T1, Permission.CONFIG_WRITE):
-        with pytest.raises(RateLimitedError) as refused:
-            async with turns.held(T1, Permission.KEYS):
-                pass
-        async with turns.held(T1, Permission.CHAT), turns.held(T2, Permission.KEYS):
-            pass
-    assert refused.value.details == {"limit": "admin_concurrency", "value": 2}
-    async with turns.held(T1, Permission.KEYS):
-        pass

@@ -1,0 +1,85 @@
+"""What was answered to a request with an `Idempotency-Key`, kept so that a repetition gets it again."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from typing import Annotated, Self
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from contracts.chat import (
+    ChatRequest,
+    Citation,
+    CitationsEvent,
+    DoneEvent,
+    MetaEvent,
+    RefusalEvent,
+    TokenEvent,
+    TurnEvent,
+    Usage,
+    UsageEvent,
+)
+from router.domain.caller import Caller
+from router.domain.transcript import Transcript
+
+_DELIVERY = {"stream", "tenant_id"}
+"""Of a body: how the answer is to come, and what the credential says anyway."""
+
+
+class FirstAnswer(BaseModel):
+    """Of an answer that was given whole, or of a refusal. What failed is not kept: it may be tried again."""
+
+    model_config = ConfigDict(frozen=True)
+
+    request_id: str
+    session_id: str
+    config_version: int
+    cost_usd: float
+    meta: MetaEvent
+    text: str
+    citations: list[Citation]
+    usage: Usage
+    end: Annotated[DoneEvent | RefusalEvent, Field(discriminator="event")]
+
+    @classmethod
+    def of(
+        cls, caller: Caller, session_id: str, transcript: Transcript, end: DoneEvent | RefusalEvent, cost_usd: float
+    ) -> Self:
+        return cls(
+            request_id=caller.request_id,
+            session_id=session_id,
+            config_version=caller.policy.version,
+            cost_usd=cost_usd,
+            meta=MetaEvent(
+                route=transcript.route, route_score=0.0, model=transcript.model, chunk_ids=transcript.chunk_ids
+            ),
+            text="" if isinstance(end, RefusalEvent) else transcript.answer,
+            citations=transcript.citations,
+            usage=transcript.usage,
+            end=end,
+        )
+
+    def events(self) -> Iterator[TurnEvent]:
+        """The turn again, its text in one piece."""
+        used = self.usage
+        yield self.meta
+        if self.text:
+            yield TokenEvent(text=self.text, prompt_tokens=used.prompt_tokens, completion_tokens=used.completion_tokens)
+        if isinstance(self.end, DoneEvent):
+            yield CitationsEvent(citations=self.citations)
+        if used.total_tokens:
+            yield UsageEvent(usage=used)
+        yield self.end
+
+
+def record_name(caller: Caller, key: str) -> str:
+    """Of the record for a key: of this tenant, made when it was, and of this principal alone, so that nobody gets
+    another one's answer by guessing its key."""
+    named = "\0".join((caller.born.isoformat(), caller.principal.name, key))
+    return hashlib.sha256(named.encode()).hexdigest()
+
+
+def request_print(request: ChatRequest) -> str:
+    """The same for the same question, whether its answer is to be streamed or not."""
+    return hashlib.sha256(request.model_dump_json(exclude=_DELIVERY).encode()).hexdigest()
