@@ -26,6 +26,7 @@ from tenancy.usage import (
     coalesced,
     month_days,
 )
+from tenancy.usage_ports import STALE_S
 
 MAX_TEXT = 256
 """Characters kept of a name, so that no client's text is too long for an index."""
@@ -53,20 +54,22 @@ _BY_USER_MONTHS = (  # whole months, and the days before and behind them
 
 _WRITE = "SELECT record_usage(%s::jsonb)"
 _CLOSE = "SELECT close_orphans(%s, %s)"
+_OPEN_ROWS = (
+    "FROM usage_events WHERE tenant_id = :tenant AND state = 'open'"
+    " AND started_at >= CAST(:first AS timestamp) AT TIME ZONE 'UTC'"
+    " AND started_at < CAST(:end AS timestamp) AT TIME ZONE 'UTC'"
+)
 _SPEND = text(
-    "SELECT coalesce(sum(cost_nano_usd), 0)::bigint FROM usage_by_day"
-    " WHERE tenant_id = :tenant AND day >= :first AND day < :end"
+    "SELECT (SELECT coalesce(sum(cost_nano_usd), 0) FROM usage_by_day"
+    " WHERE tenant_id = :tenant AND day >= :first AND day < :end)::bigint"
+    f" + (SELECT coalesce(sum(cost_nano_usd), 0) {_OPEN_ROWS} AND renewed_at < clock_timestamp() - :stale)::bigint"
 )
 _LINES = text(
     f"SELECT model, price_version, {_SUMS} FROM usage_by_day"
     " WHERE tenant_id = :tenant AND day >= :first AND day < :end"
     " GROUP BY model, price_version HAVING sum(requests) > 0 ORDER BY model, price_version"
 )
-_OPEN = text(
-    "SELECT count(*) FROM usage_events WHERE tenant_id = :tenant AND state = 'open'"
-    " AND started_at >= CAST(:first AS timestamp) AT TIME ZONE 'UTC'"
-    " AND started_at < CAST(:end AS timestamp) AT TIME ZONE 'UTC'"
-)
+_OPEN = text(f"SELECT count(*) {_OPEN_ROWS}")
 _ROWS = text(
     f"SELECT {_EVENT}, renewed_at, settled_at FROM usage_events WHERE tenant_id = :tenant AND event_id > :after"
     " ORDER BY event_id LIMIT :limit"
@@ -98,7 +101,7 @@ class PostgresLedger:
     @bounded(CALL_S, "postgres")
     async def month_spend(self, tenant_id: TenantId, month: str) -> int:
         first, end = month_days(month)
-        values = {"tenant": str(tenant_id), "first": first, "end": end}
+        values = {"tenant": str(tenant_id), "first": first, "end": end, "stale": timedelta(seconds=STALE_S)}
         async with self._database.tenant(tenant_id) as connection:
             return int((await connection.execute(_SPEND, values)).scalar_one())
 

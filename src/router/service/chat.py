@@ -84,6 +84,7 @@ class Turn:
 class _Work:
     """A request that was admitted. `began` is on `time.monotonic`'s clock."""
 
+    account: Account
     caller: Caller
     request: ChatRequest
     asker: Asker
@@ -165,7 +166,7 @@ class ChatService:
             deadline_s=self._timeout.total_seconds() + SETTLE_S,
         ) as account:
             self._note(caller, request)
-            work = _Work(caller, request, Asker(request.user_id, session_id), bounds, time.monotonic())
+            work = _Work(account, caller, request, Asker(request.user_id, session_id), bounds, time.monotonic())
             refusal = await self._refusal(caller, request)
             if refusal is not None:
                 said = _just(MetaEvent(route="", route_score=0.0, model=""), RefusalEvent(refusal=refusal))
@@ -182,7 +183,7 @@ class ChatService:
                     return
                 await place.ready()
                 async with (
-                    self._events(work) as begun,
+                    self._events(work, place) as begun,
                     aclosing(self._metered(account, begun, place, once)) as events,
                 ):
                     yield _turn(account, events, place)
@@ -203,18 +204,18 @@ class ChatService:
             policy.tenant_id,
             policy.config.weight,
             time_left_s=self._left(work.began).total_seconds(),
-            expected_tokens=work.bounds.prompt,
+            expected_tokens=work.bounds.likely_prompt,
         )
 
     async def _queued(self, work: _Work, place: Place) -> AsyncGenerator[TurnEvent | Queued, None]:
         async for position in place.positions():
             yield Queued(position)
-        async with self._events(work) as events:
+        async with self._events(work, place) as events:
             async for event in events:
                 yield event
 
     @asynccontextmanager
-    async def _events(self, work: _Work) -> AsyncIterator[AsyncIterator[TurnEvent]]:
+    async def _events(self, work: _Work, place: Place) -> AsyncIterator[AsyncIterator[TurnEvent]]:
         policy, request = work.caller.policy, work.request
         turn = TurnRequest(
             query=request.query,
@@ -224,8 +225,15 @@ class ChatService:
             max_tokens=work.bounds.answer,
         )
         context = self._contexts.build(work.caller, work.asker, self._left(work.began))
-        async with self._orchestrator.turn(context, turn) as events:
-            yield events
+        self._accounts.begin(work.account)
+        events: AsyncIterator[TurnEvent] | None = None
+        try:
+            async with self._orchestrator.turn(context, turn) as events:
+                yield events
+        except AtriumError as error:
+            if events is None and not isinstance(error, UpstreamTimeoutError):
+                place.charge(0, 0)  # no engine has had it
+            raise
 
     def _left(self, began: float) -> timedelta:
         return max(timedelta(0), self._timeout - timedelta(seconds=time.monotonic() - began))
@@ -238,7 +246,7 @@ class ChatService:
             async for event in events:
                 if not isinstance(event, Queued):
                     transcript.add(event)
-                    if place is not None:
+                    if place is not None and (transcript.prompt_tokens or transcript.refusal):
                         place.charge(transcript.prompt_tokens, transcript.completion_tokens)
                     if not isinstance(event, TokenEvent) and (outcome := _outcome(event)):
                         await self._ended(account, event, outcome, once)
