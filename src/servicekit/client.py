@@ -42,6 +42,23 @@ def seconds_left(deadline: datetime) -> float:
     return max(0.001, (deadline - utc_now()).total_seconds())
 
 
+async def next_chunk(content: aiohttp.StreamReader) -> bytes:
+    """What has come since, nothing at the end. Raises what aiohttp does.
+
+    What came before the connection broke is given first: aiohttp would throw it away where its reader was not waiting,
+    and with it tokens that an engine has generated.
+    """
+    try:
+        return await content.readany()
+    except aiohttp.ClientError as error:
+        content.set_exception(None)  # type: ignore[arg-type]  # while that is set nothing can be read
+        rest = content.read_nowait()
+        content.set_exception(error)
+        if rest:
+            return rest
+        raise
+
+
 class ServiceClient:
     """Calls one service. Its errors come back as the exceptions they were there; its silence as an upstream error."""
 
@@ -101,7 +118,7 @@ class ServiceClient:
     async def _chunk(self, response: aiohttp.ClientResponse) -> bytes:
         """What has come since; nothing at the end."""
         try:
-            return await response.content.readany()
+            return await next_chunk(response.content)
         except TimeoutError as error:
             raise UpstreamTimeoutError(f"{self._service} took too long") from error
         except aiohttp.ClientError as error:

@@ -22,6 +22,7 @@ from tenancy.usage import (
     month_days,
     written_over,
 )
+from tenancy.usage_ports import STALE_S
 
 
 def _utc_now() -> datetime:
@@ -60,7 +61,12 @@ class MemoryLedger:
         return len(stale)
 
     async def month_spend(self, tenant_id: TenantId, month: str) -> int:
-        return sum(line.counts.cost_nano_usd for line in (await self.month(tenant_id, month)).lines)
+        stale = self._now() - timedelta(seconds=STALE_S)
+        return sum(
+            row.event.cost_nano_usd
+            for row in self._of(tenant_id, *month_days(month))
+            if row.settled_at is not None or row.renewed_at < stale
+        )
 
     async def month(self, tenant_id: TenantId, month: str) -> MonthUsage:
         found: defaultdict[tuple[str, int], Counts] = defaultdict(Counts)

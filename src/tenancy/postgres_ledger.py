@@ -8,8 +8,8 @@ from datetime import date, datetime, timedelta
 from typing import Any
 
 import orjson
+import psycopg
 from sqlalchemy import Row, text
-from sqlalchemy.exc import DataError, IntegrityError
 
 from contracts.tenant import TenantId
 from stores.patience import bounded
@@ -26,6 +26,7 @@ from tenancy.usage import (
     coalesced,
     month_days,
 )
+from tenancy.usage_ports import STALE_S
 
 MAX_TEXT = 256
 """Characters kept of a name, so that no client's text is too long for an index."""
@@ -51,22 +52,24 @@ _BY_USER_MONTHS = (  # whole months, and the days before and behind them
     f" UNION ALL SELECT {_KEPT} FROM usage_by_user WHERE day >= :month_end AND day < :end"
 )
 
-_WRITE = text(r"SELECT record_usage(:events\:\:jsonb)")
-_CLOSE = text("SELECT close_orphans(:older_than, :at_most)")
+_WRITE = "SELECT record_usage(%s::jsonb)"
+_CLOSE = "SELECT close_orphans(%s, %s)"
+_OPEN_ROWS = (
+    "FROM usage_events WHERE tenant_id = :tenant AND state = 'open'"
+    " AND started_at >= CAST(:first AS timestamp) AT TIME ZONE 'UTC'"
+    " AND started_at < CAST(:end AS timestamp) AT TIME ZONE 'UTC'"
+)
 _SPEND = text(
-    "SELECT coalesce(sum(cost_nano_usd), 0)::bigint FROM usage_by_day"
-    " WHERE tenant_id = :tenant AND day >= :first AND day < :end"
+    "SELECT (SELECT coalesce(sum(cost_nano_usd), 0) FROM usage_by_day"
+    " WHERE tenant_id = :tenant AND day >= :first AND day < :end)::bigint"
+    f" + (SELECT coalesce(sum(cost_nano_usd), 0) {_OPEN_ROWS} AND renewed_at < clock_timestamp() - :stale)::bigint"
 )
 _LINES = text(
     f"SELECT model, price_version, {_SUMS} FROM usage_by_day"
     " WHERE tenant_id = :tenant AND day >= :first AND day < :end"
     " GROUP BY model, price_version HAVING sum(requests) > 0 ORDER BY model, price_version"
 )
-_OPEN = text(
-    "SELECT count(*) FROM usage_events WHERE tenant_id = :tenant AND state = 'open'"
-    " AND started_at >= CAST(:first AS timestamp) AT TIME ZONE 'UTC'"
-    " AND started_at < CAST(:end AS timestamp) AT TIME ZONE 'UTC'"
-)
+_OPEN = text(f"SELECT count(*) {_OPEN_ROWS}")
 _ROWS = text(
     f"SELECT {_EVENT}, renewed_at, settled_at FROM usage_events WHERE tenant_id = :tenant AND event_id > :after"
     " ORDER BY event_id LIMIT :limit"
@@ -81,9 +84,8 @@ class PostgresLedger:
     async def write(self, events: Sequence[UsageEvent]) -> None:
         try:
             written = orjson.dumps([_written(event) for event in coalesced(events)]).decode()
-            async with self._database.no_tenant() as connection:
-                await connection.execute(_WRITE, {"events": written})
-        except (DataError, IntegrityError, orjson.JSONEncodeError) as error:
+            await self._database.across_tenants(_WRITE, written)
+        except (psycopg.DataError, psycopg.IntegrityError, orjson.JSONEncodeError) as error:
             raise ValueError("the ledger cannot keep this event") from error
 
     async def close_orphans(self, older_than_s: float) -> int:
@@ -94,14 +96,12 @@ class PostgresLedger:
 
     @bounded(CALL_S, "postgres")
     async def _close_some(self, older_than: timedelta) -> int:
-        values = {"older_than": older_than, "at_most": _ORPHANS_AT_ONCE}
-        async with self._database.no_tenant() as connection:
-            return int((await connection.execute(_CLOSE, values)).scalar_one())
+        return int(await self._database.across_tenants(_CLOSE, older_than, _ORPHANS_AT_ONCE))
 
     @bounded(CALL_S, "postgres")
     async def month_spend(self, tenant_id: TenantId, month: str) -> int:
         first, end = month_days(month)
-        values = {"tenant": str(tenant_id), "first": first, "end": end}
+        values = {"tenant": str(tenant_id), "first": first, "end": end, "stale": timedelta(seconds=STALE_S)}
         async with self._database.tenant(tenant_id) as connection:
             return int((await connection.execute(_SPEND, values)).scalar_one())
 

@@ -10,6 +10,8 @@ from contracts.tenant import TenantId
 from tenancy.usage import GroupBy, LedgerRow, MonthUsage, UsageEvent, UsageRow
 
 MAX_BATCH = 1_000
+STALE_S = 8.0
+"""Whoever lives renews its open events every two seconds: one that was not renewed for so long is nobody's."""
 
 
 class Ledger(Protocol):
@@ -26,7 +28,8 @@ class Ledger(Protocol):
         ...
 
     async def month_spend(self, tenant_id: TenantId, month: str) -> int:
-        """Nano-USD of what is settled, of the requests that started in the month (`2026-01`, UTC)."""
+        """Nano-USD of the requests that started in the month (`2026-01`, UTC): of what is settled, and of what is stale
+        and therefore going to be closed with what it has used."""
         ...
 
     async def month(self, tenant_id: TenantId, month: str) -> MonthUsage: ...

@@ -42,8 +42,8 @@ WITHOUT_A_TENANT = {
         "tenancy/postgres_keys.py": {"find", "add_first_platform_key", "touch"},
         "tenancy/postgres_tenants.py": {"list"},
         "tenancy/postgres_changes.py": {"last", "after"},
-        "tenancy/postgres_ledger.py": {"write", "_close_some"},
     },
+    "across_tenants": {"tenancy/postgres_ledger.py": {"write", "_close_some"}},
     "platform": {
         "stores/postgres.py": {"scope"},
         "router/adapters/postgres_prices.py": {"add", "latest", "seed", "version", "versions"},
@@ -121,6 +121,15 @@ def test_every_statement_names_the_tenant_or_a_function_that_may_not() -> None:
             outside = outside or OF_THE_PLATFORM.search(statement) is not None
             allowed = outside or NAMES_A_TENANT.search(statement) or calls_only(statement, functions)
             assert allowed, f"{name}:{call.lineno}: {statement}"
+
+
+def test_a_statement_across_tenants_is_a_call_of_such_a_function() -> None:
+    for name, tree in parsed():
+        known = constants(tree)
+        for call in (node for node in ast.walk(tree) if isinstance(node, ast.Call)):
+            if isinstance(call.func, ast.Attribute) and call.func.attr == "across_tenants":
+                statement = known.get(ast.unparse(call.args[0]), "")
+                assert calls_only(statement, set(ACROSS_TENANTS)), f"{name}:{call.lineno}: {statement}"
 
 
 def test_the_functions_that_run_as_the_owner_are_those_that_are_listed() -> None:

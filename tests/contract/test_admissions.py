@@ -252,6 +252,64 @@ async def test_what_the_ledger_had_when_it_was_asked_is_not_charged_again(
     assert (await turned.state(tenant, limits, MONTH))[-1].remaining == 400
 
 
+async def test_what_a_dead_router_had_spent_is_asked_of_the_ledger(
+    turned: Admissions, clock: Clock, tenant: TenantId
+) -> None:
+    """Its lease was charged with what Valkey heard last, its row with what the ledger heard last."""
+    limits = replace(WIDE, monthly_budget_nano_usd=1_000)
+    dead, other = ask(), ask()
+    await turned.admit(tenant, limits, dead, MONTH, 0)
+    await turned.renew(tenant, dead.lease_id, Used(3, 30))
+    clock.pass_s(Timing().lease_s + 5)
+    assert remaining(await turned.admit(tenant, limits, other, MONTH), MONTHLY_BUDGET) == 1_000 - 30 - 100
+    clock.pass_s(10)
+    assert not (await turned.admit(tenant, limits, ask(), MONTH)).needs_spend, "something is under way"
+    clock.pass_s(2 * Timing().lease_s)
+    assert (await turned.admit(tenant, limits, ask(), MONTH)).needs_spend
+    assert [state.remaining for state in await turned.state(tenant, limits, MONTH, 20)][-1] == 980
+    last = ask()
+    assert remaining(await turned.admit(tenant, limits, last, MONTH, 20), MONTHLY_BUDGET) == 880
+    await turned.settle(tenant, last.lease_id, Used(1, 1), MONTH)
+    clock.pass_s(2 * Timing().lease_s)
+    assert remaining(await turned.admit(tenant, limits, ask(), MONTH), MONTHLY_BUDGET) == 1_000 - 21 - 100
+
+
+async def test_what_was_charged_twice_for_fear_is_asked_of_the_ledger(
+    turned: Admissions, clock: Clock, tenant: TenantId
+) -> None:
+    """Valkey was lost under a request: when it is asked for the spend nobody knows whether that has the request."""
+    limits = replace(WIDE, monthly_budget_nano_usd=1_000)
+    await turned.settle(tenant, "lost", Used(9, 90), MONTH)
+    assert remaining(await turned.admit(tenant, limits, ask(cost=0), MONTH, 90), MONTHLY_BUDGET) == 1_000 - 180
+    clock.pass_s(Timing().lease_s)
+    assert not (await turned.admit(tenant, limits, ask(), MONTH)).needs_spend, "that request's lease has just ended"
+    clock.pass_s(2 * Timing().lease_s)
+    assert (await turned.admit(tenant, limits, ask(), MONTH)).needs_spend
+    assert remaining(await turned.admit(tenant, limits, ask(cost=0), MONTH, 90), MONTHLY_BUDGET) == 1_000 - 90
+
+
+@pytest.mark.parametrize("how", ["renewed", "settled", "settled later"])
+async def test_a_request_of_which_valkey_knows_nothing_puts_the_spend_in_doubt(
+    turned: Admissions, clock: Clock, tenant: TenantId, how: str
+) -> None:
+    limits = replace(WIDE, monthly_budget_nano_usd=1_000)
+    quiet_s = 2 * Timing().lease_s
+    for _ in range(2):  # the first time the spend is as young as that
+        await turned.admit(tenant, limits, ask(cost=0), MONTH, 0)
+        clock.pass_s(quiet_s)
+    request = ask(cost=0)
+    await turned.admit(tenant, limits, request, MONTH, 0)
+    await turned.settle(tenant, request.lease_id, NOTHING, MONTH)
+    clock.pass_s(quiet_s)
+    if how == "renewed":
+        await turned.renew(tenant, "unknown", Used(1, 1))
+    else:
+        await turned.settle(tenant, "unknown", Used(1, 1), MONTH, ago_s=1 if how == "settled later" else 0)
+    assert not (await turned.admit(tenant, limits, ask(cost=2_000), MONTH)).needs_spend
+    clock.pass_s(quiet_s)
+    assert (await turned.admit(tenant, limits, ask(), MONTH)).needs_spend
+
+
 async def test_two_that_seed_at_once_count_once(make: Make, tenant: TenantId) -> None:
     admissions, limits = make(Timing()), replace(WIDE, monthly_budget_nano_usd=1_000)
     first = await asyncio.gather(*(admissions.admit(tenant, limits, ask(), now_month()) for _ in range(2)))
@@ -346,15 +404,17 @@ async def test_a_lowered_limit_holds_at_once(turned: Admissions, tenant: TenantI
     assert remaining(refused, name) == 0
 
 
-async def _waits_as_told(turned: Admissions, clock: Clock, tenant: TenantId, limits: Limits, request: Ask) -> float:
+async def _waits_as_told(
+    turned: Admissions, clock: Clock, tenant: TenantId, limits: Limits, request: Ask, spent: int = 0
+) -> float:
     """The wait told. A moment earlier it does not fit, then it does."""
-    refused = await turned.admit(tenant, limits, request, MONTH, 0)
+    refused = await turned.admit(tenant, limits, request, MONTH, spent)
     assert not refused.allowed
     wait = refused.retry_after_s
     assert 0 < wait < math.inf
     clock.pass_s(wait)
     clock.us -= 1
-    assert not (await turned.admit(tenant, limits, request, MONTH, 0)).allowed
+    assert not (await turned.admit(tenant, limits, request, MONTH, spent)).allowed
     clock.us += 1
     month = MONTH if clock.us < month_end_us(MONTH) else NEXT_MONTH
     assert (await turned.admit(tenant, limits, request, month, 0)).allowed
@@ -420,7 +480,7 @@ async def test_waiting_as_told_succeeds_for_the_budget(turned: Admissions, clock
     spent = ask()
     await turned.admit(tenant, limits, spent, MONTH, 0)
     await turned.settle(tenant, spent.lease_id, Used(10, 100), MONTH)
-    assert await _waits_as_told(turned, clock, tenant, limits, ask()) == 40
+    assert await _waits_as_told(turned, clock, tenant, limits, ask(), spent=100) == 40
 
 
 async def test_waiting_as_told_succeeds_on_the_real_clock(make: Make, tenant: TenantId) -> None:

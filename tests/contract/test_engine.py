@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Iterator
 from datetime import timedelta
 
@@ -9,7 +10,7 @@ import numpy as np
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from app.adapters.engine_http import EngineHttp, Sampling, open_engine_session
+from app.adapters.engine_http import EngineHttp, HttpGeneration, Sampling, open_engine_session
 from app.adapters.memory import MemoryEmbedder, MemoryEngine, MemoryRetriever
 from app.adapters.rag_http import RagHttp
 from app.adapters.replicas import Replicas
@@ -107,6 +108,29 @@ async def test_a_break_is_raised_after_what_was_generated(engines: dict[str, Eng
     with pytest.raises(UpstreamError):
         await read()
     assert len(seen) == 3
+
+
+async def test_what_came_before_a_break_is_given_to_a_reader_who_comes_after_it(engine_url: str) -> None:
+    """A slow client's turn reads late: what was generated for it is billed, whatever became of the engine."""
+    seen: list[int] = []
+
+    async def broken(generation: HttpGeneration) -> None:
+        connection = generation._response.connection  # None, as the others, when it is broken already
+        closed = connection and connection.protocol and connection.protocol.closed
+        if closed:
+            await asyncio.wait_for(closed, 5)
+
+    async def read() -> None:
+        async with engine.generate(a_context(), asking("one two fault:die")) as generation:
+            await broken(generation)
+            async for delta in generation:
+                seen.extend([delta.tokens.completion])
+
+    async with open_engine_session() as session:
+        engine = EngineHttp(session, Replicas({"pooled": [engine_url]}), SAMPLING, api_key=None, metrics=NullMetrics())
+        with pytest.raises(UpstreamError):
+            await read()
+    assert seen[-1] == 3
 
 
 async def test_two_generations_of_one_engine_do_not_share_anything(engines: dict[str, Engine]) -> None:

@@ -24,6 +24,7 @@ from support.catalog import waits_for_a_lock
 from support.postgres import Addresses
 from support.tenants import ALICE, TenantStores, fresh_tenant, memory_stores, opened, postgres_stores
 from support.usage import MAY_4, an_event, so_far
+from tenancy import memory_ledger, postgres_ledger
 from tenancy.memory_ledger import MemoryLedger
 from tenancy.postgres_deletions import PostgresDeletionStore
 from tenancy.postgres_ledger import PostgresLedger
@@ -129,6 +130,21 @@ async def test_one_batch_may_say_several_things_of_an_event(world: World) -> Non
     await world.ledger.write([so_far(tenant, "e1", 9), first, second, so_far(tenant, "e1", 10)])
     assert await world.one(tenant) == first
     assert await world.total(tenant) == counts_of(first)
+
+
+async def test_what_nobody_renews_is_in_the_months_spend_before_it_is_closed(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Closing it changes no spend: so whoever asks need not know whether that has happened yet."""
+    tenant = await world.tenant()
+    await world.ledger.write([an_event(tenant), so_far(tenant, "e1", 3)])
+    assert await world.ledger.month_spend(tenant, "2026-05") == 3_000
+    for ledger in (memory_ledger, postgres_ledger):
+        monkeypatch.setattr(ledger, "STALE_S", -1.0)  # as if that long had passed
+    assert await world.ledger.month_spend(tenant, "2026-05") == 3_000 + 1_300
+    assert await world.ledger.month_spend(tenant, "2026-04") == 0
+    assert await world.ledger.close_orphans(-1) >= 1
+    assert await world.ledger.month_spend(tenant, "2026-05") == 3_000 + 1_300
 
 
 async def test_whoever_is_not_renewed_is_closed_with_what_it_had_used(world: World) -> None:

@@ -276,6 +276,21 @@ def test_the_command_shows_an_invoice(stack: Stack, tenant: str, atrium: Ask) ->
     assert "--tenant" in run_atrium("usage", ATRIUM_URL=stack.router, ATRIUM_KEY=PLATFORM_KEY).err
 
 
+def test_what_is_said_before_the_invoice_is_meant_of_it(stack: Stack, tenant: str) -> None:
+    """And what is typed, wherever, more than what the environment says."""
+    environment = {"ATRIUM_URL": stack.router, "ATRIUM_KEY": PLATFORM_KEY}
+    month = ("--month", "2026-01", "--json")
+    told = run_atrium("usage", "-t", tenant, "invoice", *month, **environment).json()
+    assert told == ask(stack, f"/tenant/{tenant}/invoice", params={"month": "2026-01"}).json()
+    where = ("--url", stack.router, "--key", PLATFORM_KEY)
+    before = ("-t", tenant, *where, "--json", "invoice", "--month", "2026-01")
+    wrong = {"ATRIUM_TENANT": "nobody", "ATRIUM_URL": "http://127.0.0.1:9", "ATRIUM_KEY": "atr_wrong"}
+    assert run_atrium("usage", *before, **wrong).json() == told
+    assert run_atrium("usage", "-t", "nobody", "invoice", "-t", tenant, *month, **environment).json() == told
+    done = run_atrium("usage", "-t", tenant, "--by", "user", "invoice", **environment)
+    assert (done.code, "--by is no option of an invoice" in done.err) == (1, True)
+
+
 def test_another_tenants_usage_is_not_there(stack: Stack, tenant: str) -> None:
     other = f"other-{secrets.token_hex(4)}"
     with stack.platform() as platform:

@@ -12,6 +12,7 @@ of arrival; with `--tokens-per-second` all streams share that speed. It imitates
 else of a real engine: no prefill, no batch that grows slower, no cache.
 
 GET /metrics has vLLM's names. GET /imitation/requests lists what was asked, oldest first; DELETE forgets it.
+GET /imitation/counts is the engine's own count: what it had generated of each request when that ended or was stopped.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ import asyncio
 import heapq
 import re
 import threading
+import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -56,6 +58,7 @@ FAULTS = {
     "fault:http503": "503 with Retry-After, as vLLM does with its queue full",
     "fault:html": "200 with an HTML page, as a wrong proxy does",
 }
+_SHOWN = ("body", "authorization", "client_port", "tokens_sent", "disconnected", "finished")
 _FAULT = re.compile(r"fault:[a-z0-9-]+")
 _TOKENS = re.compile(r"tokens:(\d+)")
 _CACHED = re.compile(r"cached:(\d+)")
@@ -76,9 +79,25 @@ class Asked:
     tokens_sent: int = 0
     disconnected: bool = False
     finished: bool = False
+    request_id: str = ""
+    asked_at: float = field(default_factory=time.monotonic)
+    generated_at: list[float] = field(default_factory=list)
+    """When each token was there. `time.monotonic`, which all processes of a machine have in common."""
+    ended_at: float | None = None
 
     def shown(self) -> dict[str, Any]:
-        return {name: getattr(self, name) for name in self.__slots__}
+        return {name: getattr(self, name) for name in _SHOWN}
+
+    def counted(self) -> dict[str, Any]:
+        """As vLLM counts: a prompt has been worked through when its first token is there."""
+        return {
+            "request_id": self.request_id,
+            "prompt_tokens": prompt_tokens(self.body) if self.tokens_sent else 0,
+            "completion_tokens": self.tokens_sent,
+            "asked_at": self.asked_at,
+            "generated_at": self.generated_at,
+            "ended_at": self.ended_at,
+        }
 
 
 @dataclass(slots=True)
@@ -149,6 +168,7 @@ class Imitation:
                 Route("/metrics", self._metrics),
                 Route("/v1/chat/completions", self._complete, methods=["POST"]),
                 Route("/imitation/requests", self._requests, methods=["GET", "DELETE"]),
+                Route("/imitation/counts", self._counts),
             ]
         )
 
@@ -170,9 +190,17 @@ class Imitation:
             self.asked.clear()
         return JSONResponse([asked.shown() for asked in self.asked])
 
+    async def _counts(self, _request: Request) -> Response:
+        return JSONResponse([asked.counted() for asked in self.asked])
+
     async def _complete(self, request: Request) -> Response:
         body = orjson.loads(await request.body())
-        asked = Asked(body, request.headers.get("authorization"), request.client.port if request.client else 0)
+        asked = Asked(
+            body,
+            request.headers.get("authorization"),
+            request.client.port if request.client else 0,
+            request_id=request.headers.get("x-request-id", ""),
+        )
         self.asked.append(asked)
         self._notify()
         message = str(body["messages"][-1]["content"])
@@ -182,6 +210,7 @@ class Imitation:
             raise ValueError(f"no such fault: {fault}")
         refusal = _refusal(fault)
         if refusal is not None:
+            asked.ended_at = time.monotonic()
             return refusal
         wanted = _TOKENS.search(message)
         length = min(int(wanted[1]) if wanted else self.tokens, int(body.get("max_tokens") or MAX_MODEL_LEN))
@@ -219,6 +248,7 @@ class _Stream(Response):
         for task in (writing, leaving):
             task.cancel()
         await asyncio.gather(writing, leaving, return_exceptions=True)
+        self._asked.ended_at = time.monotonic()
 
     async def _write(self, send: Send) -> None:
         if self._fault == "fault:hang-before-headers":
@@ -249,6 +279,7 @@ class _Stream(Response):
             if step_s := self._sequences.step_s(self._interval_s):
                 await asyncio.sleep(step_s)
             self._asked.tokens_sent += 1
+            self._asked.generated_at.append(time.monotonic())
             yield _chunk(self._asked, {"content": token}, usage=running)
         if breaks:
             async for event in _BREAKS[self._fault]():

@@ -23,7 +23,7 @@ from contracts.context import TenantContext
 from contracts.errors import AtriumError, OverloadedError, PromptTooLongError, UpstreamError, UpstreamTimeoutError
 from observability.logging import log
 from observability.metrics import Metrics
-from servicekit.client import CONNECT_TIMEOUT_S, KEEP_ALIVE_S, seconds_left
+from servicekit.client import CONNECT_TIMEOUT_S, KEEP_ALIVE_S, next_chunk, seconds_left
 
 MAX_EVENT_BYTES = 1024 * 1024
 MAX_ERROR_BODY = 64 * 1024
@@ -231,7 +231,7 @@ class HttpGeneration:
     async def _read_on(self) -> None:
         """Wait for more. Events stay as they came until their turn: one that is no completion spoils none before it."""
         try:
-            chunk = await self._response.content.readany()
+            chunk = await next_chunk(self._response.content)
         except (aiohttp.ClientError, OSError) as error:
             raise UpstreamError("the engine broke off") from error
         if not chunk:

@@ -23,6 +23,7 @@ TenantOption = Annotated[
     str | None, typer.Option("--tenant", "-t", envvar="ATRIUM_TENANT", help="The tenant's id", show_default=False)
 ]
 _COUNTS = ("requests", "prompt_tokens", "cached_tokens", "completion_tokens")
+_NOT_OF_INVOICES = {"first": "--from", "last": "--to", "by": "--by", "as_csv": "--csv"}
 _HEADINGS = ("requests", "prompt", "cached", "completion", "USD")
 
 
@@ -41,6 +42,7 @@ def usage(
 ) -> None:
     """Show what a tenant used: requests, tokens and cost of what is settled, by UTC day, route, model or user."""
     if context.invoked_subcommand is not None:
+        _refuse_own(context)
         return
     if as_json and as_csv:
         raise CliError("either --json or --csv, not both")
@@ -61,6 +63,7 @@ def usage(
 
 @app.command()
 def invoice(
+    context: typer.Context,
     tenant: TenantOption = None,
     month: Annotated[str | None, typer.Option("--month", metavar="MONTH", help="2026-01; default: this one")] = None,
     as_json: JsonOption = False,
@@ -69,15 +72,38 @@ def invoice(
     data_dir: DataDirOption = None,
 ) -> None:
     """Show a month's amount by model and price version: a preview, until the month has been over for a day."""
-    whose = _named(tenant)
+    said = _with_those_before(context)  # of all its options but the month
+    whose = _named(said["tenant"])
     query = f"?{urlencode({'month': month})}" if month is not None else ""
-    told = admin_api(url, key, data_dir, whose).call("GET", tenant_path(whose, "invoice") + query)
-    if as_json:
+    api = admin_api(said["url"], said["key"], said["data_dir"], whose)
+    told = api.call("GET", tenant_path(whose, "invoice") + query)
+    if said["as_json"]:
         OUT.print(json.dumps(told), markup=False)
         return
     lines = [{**line, "price": f"v{line['price_version']}"} for line in told["lines"]]
     _show(["model", "price"], lines, told["total"], "amount_usd")
     ERR.print(f"{told['month']}: {told['state']}", markup=False)
+
+
+def _refuse_own(context: typer.Context) -> None:
+    """`atrium usage --by user invoice`: what an invoice has no use for is not passed over in silence."""
+    for name, option in _NOT_OF_INVOICES.items():
+        if _typed(context, name):
+            raise CliError(f"{option} is no option of an invoice")
+
+
+def _with_those_before(context: typer.Context) -> dict[str, Any]:
+    """The options of `atrium usage -t T invoice` too: what was typed counts, wherever, more than the environment."""
+    before = context.parent.params if context.parent is not None else {}
+    return {
+        name: before[name] if name in before and not _typed(context, name) else value
+        for name, value in context.params.items()
+    }
+
+
+def _typed(context: typer.Context, name: str) -> bool:
+    source = context.get_parameter_source(name)
+    return source is not None and source.name == "COMMANDLINE"
 
 
 def _named(tenant: str | None) -> str:

@@ -2,7 +2,8 @@
 -- one atomic step, on Valkey's own clock. `domain/admission_book.py` is the same rule in Python.
 --
 -- KEYS: 1 tally, a hash: of the windows m(inute), h(our), t(okens) their buckets `m:<n>`, `m:sum` and `m:low`, the first
---         bucket that is not empty; reserved:tokens; reserved:<month>, spent:<month>, late:<month>, seeded:<month>; refused
+--         bucket that is not empty; reserved:tokens; reserved:<month>, spent:<month>, late:<month>, seeded:<month>; refused;
+--         doubt: of a spend that may differ from the ledger's, when something was last charged
 --       2 leases, a hash: lease = "tokens cost month deadline used_tokens used_cost"
 --       3 due, a sorted set: when each lease ends unless it is renewed
 --       4 deadlines, a sorted set
@@ -40,7 +41,10 @@ if operation == 'refused' then return call('HGET', TALLY, 'refused') end
 
 if operation == 'renew' then
   local due = tonumber(call('ZSCORE', DUE, id) or 0)
-  if due <= now then return 0 end
+  if due <= now then
+    if call('EXISTS', TALLY) == 1 then call('HSET', TALLY, 'doubt', digits(now)) end
+    return 0
+  end
   local tokens, cost, month, deadline, used_tokens, used_cost = parse(call('HGET', LEASES, id))
   used_tokens, used_cost = math.max(used_tokens, tonumber(ARGV[7])), math.max(used_cost, tonumber(ARGV[8]))
   call('HSET', LEASES, id, format('%.0f %.0f %s %.0f %.0f %.0f', tokens, cost, month, deadline, used_tokens, used_cost))
@@ -59,13 +63,20 @@ tokens_used.bucket = minute.bucket
 
 local found = call('HMGET', TALLY,
   'm:sum', 'm:low', 'm:' .. minute.bucket, 'h:sum', 'h:low', 'h:' .. hour.bucket,
-  't:sum', 't:low', 't:' .. minute.bucket, 'reserved:tokens', 'reserved:' .. month, 'spent:' .. month)
+  't:sum', 't:low', 't:' .. minute.bucket, 'reserved:tokens', 'reserved:' .. month, 'spent:' .. month, 'doubt')
 local reserved, reserved_cost, spent = tonumber(found[10] or 0), tonumber(found[11] or 0), tonumber(found[12] or nil)
+local doubt = tonumber(found[13] or nil)
 local writes = {}
 
 local function write(field, value)
   writes[#writes + 1] = field
   writes[#writes + 1] = digits(value)
+end
+
+local function doubt_from(at)
+  if doubt and doubt >= at then return end
+  write('doubt', at)
+  doubt = at
 end
 
 -- A window's buckets from the first that is not empty: none lies further on than 61.
@@ -166,11 +177,13 @@ end
 local expired = call('ZRANGE', DUE, '-inf', digits(now), 'BYSCORE', 'WITHSCORES')
 for i = 1, #expired, 2 do
   finish(expired[i], call('HGET', LEASES, expired[i]), tonumber(expired[i + 1]))
+  doubt_from(tonumber(expired[i + 1])) -- the ledger may have more of it, or less
 end
 
 if operation == 'settle' then
   local used_tokens, used_cost, ago = tonumber(ARGV[7]), tonumber(ARGV[8]), tonumber(ARGV[10])
   local entry = call('HGET', LEASES, id)
+  if doubt or not entry then doubt_from(now) end
   if entry then
     finish(id, entry, now, used_tokens, used_cost)
   else
@@ -198,6 +211,9 @@ for i = 1, 5 do limits[i] = tonumber(ARGV[6 + i]) end
 local tokens, cost, deadline = tonumber(ARGV[12]), tonumber(ARGV[13]), now + tonumber(ARGV[14])
 local month_end, seed = tonumber(ARGV[16]), tonumber(ARGV[17])
 local live = call('ZCARD', DUE)
+-- Nothing is under way, and has not been for the length of a lease: the ledger has all, and is asked again.
+local asked_again = spent and doubt and live == 0 and now - doubt >= LEASE
+if asked_again then spent = nil end
 
 local function answer(status, full, wait)
   save()
@@ -224,6 +240,7 @@ if not spent and seed >= 0 then
   call('HDEL', TALLY, 'late:' .. month)
   write('spent:' .. month, spent)
   write('seeded:' .. month, now)
+  if asked_again then call('HDEL', TALLY, 'doubt') else doubt_from(now) end
 end
 if limits[5] >= 0 and not spent then return answer(2, 0, 0) end
 

@@ -91,6 +91,7 @@ class AdmissionBook:
         self._spent: dict[str, int] = {}
         self._seeded: dict[str, int] = {}
         self._late: Counter[str] = Counter()
+        self._doubt: int | None = None
         self._ended: dict[str, tuple[Used, str]] = {}
         self._ended_before: dict[str, tuple[Used, str]] = {}
         self._turn = 0
@@ -100,9 +101,13 @@ class AdmissionBook:
     def admit(self, limits: Limits, ask: Ask, month: str, spent: int | None, now: int) -> Admission:
         """Count and reserve, or do neither. `spent`, the month's sum in the ledger, counts where none is known yet."""
         self._reap(now)
-        if month not in self._spent and spent is not None:
+        asked_again = self._is_asked_again(month, now)
+        if asked_again and spent is None and limits.monthly_budget_nano_usd is not None:
+            return Admission(self._states(limits, month, None, now, known=False), needs_spend=True)
+        if (asked_again or month not in self._spent) and spent is not None:
             self._spent[month] = spent + self._late.pop(month, 0)
             self._seeded[month] = now
+            self._doubt = None if asked_again else now
         if limits.monthly_budget_nano_usd is not None and month not in self._spent:
             return Admission(self._states(limits, month, None, now), needs_spend=True)
         refused_by, wait = self._refused(limits, ask, month, now)
@@ -116,6 +121,7 @@ class AdmissionBook:
         self._reap(now)
         lease = self._leases.get(lease_id)
         if lease is None:
+            self._doubt = now
             return False
         so_far = Used(max(used.tokens, lease.used.tokens), max(used.cost_nano_usd, lease.used.cost_nano_usd))
         due = min(now + self._timing.lease_us, lease.deadline)
@@ -124,6 +130,8 @@ class AdmissionBook:
 
     def settle(self, lease_id: str, used: Used, month: str, ago_us: int, now: int) -> bool:
         self._reap(now)
+        if self._doubt is not None or lease_id not in self._leases:
+            self._doubt = now
         if lease_id in self._leases:
             self._finish(lease_id, now, used, now)
             return True
@@ -144,7 +152,7 @@ class AdmissionBook:
 
     def state(self, limits: Limits, month: str, spent: int | None, now: int) -> tuple[LimitState, ...]:
         self._reap(now)
-        return self._states(limits, month, spent, now)
+        return self._states(limits, month, spent, now, known=not self._is_asked_again(month, now))
 
     def last_refusal(self) -> Refusal | None:
         return self._refusal
@@ -189,6 +197,13 @@ class AdmissionBook:
             window.drop_old(now)
         for lease_id, lease in [(lease_id, lease) for lease_id, lease in self._leases.items() if lease.due <= now]:
             self._finish(lease_id, lease.due, lease.used, now)
+            self._doubt = max(self._doubt or 0, lease.due)  # the ledger may have more of it, or less
+
+    def _is_asked_again(self, month: str, now: int) -> bool:
+        """What was spent may differ from the ledger's; and nothing is under way, nor has been for the length of a
+        lease, so that the ledger has all."""
+        quiet = self._doubt is not None and not self._leases and now - self._doubt >= self._timing.lease_us
+        return quiet and month in self._spent
 
     def _finish(self, lease_id: str, at: int, used: Used, now: int) -> None:
         lease = self._leases.pop(lease_id)
@@ -268,7 +283,11 @@ class AdmissionBook:
             return 0
         return max(1, month_end_us(month) - now)
 
-    def _states(self, limits: Limits, month: str, spent: int | None, now: int) -> tuple[LimitState, ...]:
+    def _states(
+        self, limits: Limits, month: str, spent: int | None, now: int, *, known: bool = True
+    ) -> tuple[LimitState, ...]:
+        """`known` False: what is known of the month's spend is not believed any more."""
+
         def state(name: str, limit: int, used: int, reset: int) -> LimitState:
             return LimitState(name, limit, max(0, limit - used), seconds(reset))
 
@@ -283,9 +302,9 @@ class AdmissionBook:
         if limits.concurrent_requests is not None:
             first = min((lease.deadline for lease in self._leases.values()), default=now) - now
             states.append(state(CONCURRENT_REQUESTS, limits.concurrent_requests, len(self._leases), first))
-        known = self._spent.get(month, spent)
-        if limits.monthly_budget_nano_usd is not None and known is not None:
-            used = known + self._reserved_cost[month]
+        spent = self._spent.get(month, spent) if known else spent
+        if limits.monthly_budget_nano_usd is not None and spent is not None:
+            used = spent + self._reserved_cost[month]
             until_end = max(0, month_end_us(month) - now)
             states.append(state(MONTHLY_BUDGET, limits.monthly_budget_nano_usd, used, until_end))
         return tuple(states)

@@ -8,14 +8,17 @@ from router.domain.policy import Policy
 
 _FRAME_BYTES = 512
 """Of a prompt beside the instruction, the question and the passages: the template, the marks, the chat format."""
+_BYTES_PER_TOKEN = 4
+"""On average, of English text."""
 
 
 @dataclass(frozen=True, slots=True)
 class Bounds:
-    """Tokens."""
+    """Tokens. `likely_prompt` is no bound: what a prompt without passages is likely to have."""
 
     prompt: int
     answer: int
+    likely_prompt: int
 
     @property
     def total(self) -> int:
@@ -32,5 +35,6 @@ class WorstCase:
     passages_bytes: int
 
     def of(self, policy: Policy, query: str) -> Bounds:
-        prompt_bytes = len(query.encode()) + policy.instruction_bytes + self.passages_bytes + _FRAME_BYTES
-        return Bounds(min(prompt_bytes, max(1, self.context_tokens - self.answer_tokens)), self.answer_tokens)
+        sure_bytes = len(query.encode()) + policy.instruction_bytes + _FRAME_BYTES
+        prompt = min(sure_bytes + self.passages_bytes, max(1, self.context_tokens - self.answer_tokens))
+        return Bounds(prompt, self.answer_tokens, min(prompt, sure_bytes // _BYTES_PER_TOKEN))

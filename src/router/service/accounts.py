@@ -49,6 +49,8 @@ class Account:
     prices: PriceList
     used: Meter = field(default_factory=Meter)
     outcome: Outcome | None = None
+    begun: bool = False
+    """An engine may have it: it has a row in the ledger."""
     settling: asyncio.Task[None] | None = None
 
     @property
@@ -147,6 +149,14 @@ class Accounts:
             # Nothing is awaited here: a cancelled request must not be able to cancel its own settlement.
             self._settle(account)
 
+    def begin(self, account: Account) -> None:
+        """Before the turn is given away: its row is opened, so that whoever crashes now leaves one behind.
+
+        Nobody waits for it: it is committed while the orchestrator looks at the question, before an engine does.
+        """
+        account.begun = True
+        self._writer.renew(account.event(None))
+
     async def settled(self, account: Account, outcome: Outcome) -> None:
         """Before the last word of an answer: its row is committed, or has been given its time."""
         account.outcome = outcome
@@ -233,7 +243,7 @@ class Accounts:
             await asyncio.sleep(RENEW_S)
             accounts = list(self._open.values())
             for account in accounts:
-                if account.used.total_tokens:
+                if account.begun:
                     self._writer.renew(account.event(None))
             await asyncio.gather(*map(self._renew, accounts), return_exceptions=True)
 

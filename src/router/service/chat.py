@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from contracts.chat import ChatRequest, MetaEvent, Refusal, RefusalEvent, TurnEvent, TurnRequest, Usage
-from contracts.errors import UpstreamTimeoutError
+from contracts.errors import AtriumError, UpstreamTimeoutError
 from router.domain.caller import Caller
 from router.domain.first_answer import FirstAnswer
 from router.domain.recent_request import RecentRequest
@@ -195,7 +195,7 @@ class ChatService:
                         yield work.turn(told, place)
                     return
                 await place.ready()
-                async with self._events(work) as events, self._told(work, events, place) as told:
+                async with self._events(work, place) as events, self._told(work, events, place) as told:
                     yield work.turn(told, place)
 
     async def _refusal(self, caller: Caller, request: ChatRequest) -> Refusal | None:
@@ -215,14 +215,14 @@ class ChatService:
             policy.tenant_id,
             policy.config.weight,
             time_left_s=self._left(work.began).total_seconds(),
-            expected_tokens=work.bounds.prompt,
+            expected_tokens=work.bounds.likely_prompt,
         )
 
     async def _queued(self, work: _Work, place: Place) -> AsyncGenerator[TurnEvent | Queued, None]:
         with work.account.failing():
             async for position in place.positions():
                 yield Queued(position)
-            async with self._events(work) as events, self._told(work, events, place) as told:
+            async with self._events(work, place) as events, self._told(work, events, place) as told:
                 async for event in told:
                     yield event
 
@@ -232,7 +232,7 @@ class ChatService:
         return self._telling.told(work.account, work.transcript, events, once=work.once, place=place)
 
     @asynccontextmanager
-    async def _events(self, work: _Work) -> AsyncIterator[AsyncIterator[TurnEvent]]:
+    async def _events(self, work: _Work, place: Place) -> AsyncIterator[AsyncIterator[TurnEvent]]:
         policy, request = work.caller.policy, work.request
         turn = TurnRequest(
             query=request.query,
@@ -243,8 +243,15 @@ class ChatService:
         )
         asker = Asker(request.user_id, work.account.session_id)
         context = self._contexts.build(work.caller, asker, self._left(work.began))
-        async with self._orchestrator.turn(context, turn) as events:
-            yield events
+        self._accounts.begin(work.account)
+        events: AsyncIterator[TurnEvent] | None = None
+        try:
+            async with self._orchestrator.turn(context, turn) as events:
+                yield events
+        except AtriumError as error:
+            if events is None and not isinstance(error, UpstreamTimeoutError):
+                place.charge(0, 0)  # no engine has had it
+            raise
 
     def _left(self, began: float) -> timedelta:
         return max(timedelta(0), self._timeout - timedelta(seconds=time.monotonic() - began))

@@ -180,7 +180,7 @@ class EnginePlaces:
         """A place in the queue at once, or OverloadedError with the time after which another try makes sense.
 
         `await place.ready()` before any work. Leaving gives the place back, wherever it is. `expected_tokens`
-        (the prompt's, as far as they are known) is charged where the engine's own count never comes: a turn that ended
+        (what the prompt is likely to have) is charged where the engine's own count never comes: a turn that ended
         before it reached the engine says `charge(0, 0)`.
         """
         asked = self._pool(pool)

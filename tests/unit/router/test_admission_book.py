@@ -38,11 +38,17 @@ class Model:
         self.requests: dict[str, Request] = {}
         self.tokens: list[tuple[int, int]] = []
         self.spent: dict[str, int] = {}
+        self.doubts: list[int] = []
 
     def end_due(self, now: int) -> None:
         for request in self.requests.values():
             if not request.ended and request.due <= now:
                 self._end(request, request.due)
+                self.doubts.append(request.due)
+
+    def in_doubt(self, now: int) -> bool:
+        """What is spent may not be what the ledger says, and by now the ledger has everything."""
+        return bool(self.doubts) and not self.live() and now - max(self.doubts) >= LEASE
 
     def live(self) -> list[Request]:
         return [request for request in self.requests.values() if not request.ended]
@@ -82,6 +88,7 @@ class Model:
     def renew(self, lease_id: str, used: Used, now: int) -> bool:
         request = self.requests[lease_id]
         if request.ended:
+            self.doubts.append(now)
             return False
         request.used = Used(max(used.tokens, request.used.tokens), max(used.cost_nano_usd, request.used.cost_nano_usd))
         request.due = min(now + LEASE, request.deadline)
@@ -89,6 +96,8 @@ class Model:
 
     def settle(self, lease_id: str, used: Used, now: int) -> bool:
         request = self.requests[lease_id]
+        if request.ended or self.doubts:
+            self.doubts.append(now)
         if not request.ended:
             request.used = used
             self._end(request, now)
@@ -131,16 +140,25 @@ class Tenant(RuleBasedStateMachine):
         self.count = 0
         self.last: tuple[Limits, Ask, Admission] | None = None
 
-    @rule(target=leases, limits=LIMITS, tokens=TOKENS, cost=COSTS, deadline=st.sampled_from([1.0, 5.0, 20.0, 60.0]))
-    def admit(self, limits: Limits, tokens: int, cost: int, deadline: float) -> object:
+    @rule(
+        target=leases,
+        limits=LIMITS,
+        tokens=TOKENS,
+        cost=COSTS,
+        deadline=st.sampled_from([1.0, 5.0, 20.0, 60.0]),
+        ledger_says=COSTS,
+    )
+    def admit(self, limits: Limits, tokens: int, cost: int, deadline: float, ledger_says: int) -> object:
         self.count += 1
         ask = Ask(f"l{self.count}", tokens, cost, deadline)
         self.model.end_due(self.now)
         admission = self.book.admit(limits, ask, self.month, None, self.now)
-        if limits.monthly_budget_nano_usd is not None and self.month not in self.model.spent:
-            assert admission.needs_spend
-            self.model.spent[self.month] = 0
-            admission = self.book.admit(limits, ask, self.month, 0, self.now)
+        unknown, in_doubt = self.month not in self.model.spent, self.model.in_doubt(self.now)
+        assert admission.needs_spend == (limits.monthly_budget_nano_usd is not None and (unknown or in_doubt))
+        if admission.needs_spend:
+            self.model.spent[self.month] = ledger_says
+            self.model.doubts = [self.now] if unknown else []
+            admission = self.book.admit(limits, ask, self.month, ledger_says, self.now)
         fits = self.model.fits(limits, ask, self.month, self.now)
         assert admission.allowed == fits
         if not fits:
