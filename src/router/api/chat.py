@@ -26,10 +26,10 @@ from router.api.dependencies import PrincipalDep, Services, ServicesDep, admit, 
 from router.api.stream import EventStream, sse
 from router.domain.access import Permission
 from router.domain.caller import Caller
-from router.domain.refusal import SENSITIVE_PROMPT
 from router.service.chat import Turn
 from servicekit.edge import until_disconnect
 from servicekit.problems import OPENAPI_ERRORS
+from tenancy.rules import SENSITIVE_PROMPT
 
 api = APIRouter(tags=["chat"], responses=OPENAPI_ERRORS)
 
@@ -157,7 +157,7 @@ class _Answering:
         if transcript.refusal:
             record.refusal_reason = transcript.refusal.reason
             # The reason of a rule is the tenant's own text, so it is no dimension of a metric.
-            written = transcript.refusal.stage == "input" and transcript.refusal.reason != SENSITIVE_PROMPT
+            written = transcript.refusal.stage != "route" and transcript.refusal.reason != SENSITIVE_PROMPT
             record.refusal_kind = "refusal_rule" if written else transcript.refusal.reason
         if transcript.error:
             record.error_code = transcript.error.code

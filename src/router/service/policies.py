@@ -95,4 +95,4 @@ def _checked(said: Mapping[str, Any], tier: Tier) -> tuple[TenantConfig, Refusal
             f"the config would have {size} bytes as JSON: {MAX_CONFIG_BYTES} are allowed",
             details={"bytes": size, "limit": MAX_CONFIG_BYTES},
         )
-    return config, RefusalRules(config, compile_rules(config))
+    return config, RefusalRules(compile_rules(config))
