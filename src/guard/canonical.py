@@ -17,12 +17,13 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cache, cached_property
 from itertools import chain
+from typing import NamedTuple
 
 from guard.alphabets import is_word_character, letters_in_use, script
 from guard.confusables import look_alike, may_be_look_alike
 
 MAX_TAIL = 30
-"""Marks on one letter that count, as in the Stream-Safe Text Format (UAX 15): sorting thousands takes quadratic time."""
+"""Marks on one letter that count, as in the Stream-Safe Text Format (UAX 15): to sort thousands takes quadratic time."""
 MAX_REMEMBERED = 20_000
 """Clusters."""
 _BLANK = "\u2800"  # a Braille cell without a dot, which is no white space by its category
@@ -70,6 +71,8 @@ class Canonical:
     @cached_property
     def offsets(self) -> array[int]:
         """Where each character's cluster begins in the original; and, last, the original's length."""
+        if len(self.plain) == len(self.text) and self.text.isascii():
+            return array("l", range(len(self.text) + 1))
         return _offsets(self.text)
 
     def span(self, start: int, end: int) -> tuple[int, int]:
@@ -102,9 +105,15 @@ def canonical(text: str) -> Canonical:
     return Canonical(text)
 
 
-def literal(pattern: str) -> Canonical:
+class LiteralForm(NamedTuple):
+    plain: str
+    skeleton: str
+
+
+def literal(pattern: str) -> LiteralForm:
     """Of what a rule looks for: without white space at its ends."""
-    return canonical(pattern.strip().strip(_BLANK))
+    form = canonical(pattern)
+    return LiteralForm(form.plain.strip(" "), form.skeleton.strip(" "))
 
 
 def clusters(text: str) -> list[Cluster]:
@@ -194,7 +203,8 @@ def _cluster(cluster: str) -> Cluster:
             european = script(folded) in _EUROPEAN
             plain.append(_plain(folded))
             skeleton.append(_skeleton(one if len(one.casefold()) == 1 else folded, plain[-1], seen))
-    edges = plain if is_word_character(cluster[0]) else [" "] * len(plain)
+    inside = is_word_character(cluster[0]) or not any(map(is_word_character, plain))
+    edges = plain if inside else [" "] * len(plain)  # as of a trade mark sign, which ends the word before it
     return "".join(plain), "".join(skeleton), "".join(edges)
 
 

@@ -25,7 +25,7 @@ def look_alike() -> Callable[[str], str | None]:
     def of_one(character: str) -> str | None:
         if named := _NAMED.fullmatch(unicodedata.name(character, "")):
             return next(filter(None, named.groups())).lower()
-        read = _without_marks(prototypes.get(character, ""))
+        read: str = _without_marks(prototypes.get(character, ""))
         if len(read) != 1 or read == character:
             return None
         if read.isascii():

@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 import ahocorasick
 
-from guard.alphabets import REACH, is_at_home, is_word_character, script
+from guard.alphabets import is_at_home, is_word_character, script
 from guard.canonical import Canonical, bare, literal
 
 
@@ -90,24 +90,34 @@ class Literals:
             if is_match(form, match, is_alike=is_alike):
                 yield match
 
-    def candidates(self, form: Form) -> Iterator[tuple[Match, bool]]:
-        """Places at which a literal's letters stand; and whether they only look like them."""
+    def candidates(self, form: Form, begin: int = 0) -> Iterator[tuple[Match, bool]]:
+        """Places, not before `begin`, at which a literal's letters stand; and whether they only look like them."""
         plain, skeleton = form.plain, form.skeleton
-        for end, (length, entries) in self._found(skeleton):
+        for end, (length, entries) in self._found(skeleton, begin):
             start = end - length
             written = plain[start:end]
             for entry in entries:
                 alike = written != entry.plain and not _is_without_accents(written, entry.plain)
                 yield Match(start, end, entry), alike
         if plain is not skeleton and self._native:
-            for end, (length, entries) in self._found(plain):
+            for end, (length, entries) in self._found(plain, begin):
                 written = plain[end - length : end]
                 for entry in entries:
                     if entry.plain == written:
                         yield Match(end - length, end, entry), False
 
+    def held(self, form: Form, begin: int) -> int:
+        """Where the longest end of the text begins, not before `begin`, with which a literal may begin; its length if
+        there is none."""
+        held = self.held_from(form.skeleton, begin)
+        if self._native and form.plain is not form.skeleton:
+            held = min(held, self.held_from(form.plain, begin))
+        if form.plain[-1:] in self.growing:
+            held = min(held, len(form.plain) - 1)
+        return held
+
     def held_from(self, text: str, start: int = 0) -> int:
-        """Where the longest end of `text`, not before `start`, begins that begins a literal; its length if none."""
+        """The same of one form of a text."""
         match, length = self._automaton.match, len(text)
         if text.isascii():
             while start < length and not match(text[start:]):
@@ -121,15 +131,16 @@ class Literals:
         """Whether any literal's letters stand in ASCII text."""
         return next(self._automaton.iter(text), None) is not None
 
-    def _found(self, text: str) -> Iterator[tuple[int, tuple[int, tuple[Entry, ...]]]]:
+    def _found(self, text: str, begin: int) -> Iterator[tuple[int, tuple[int, tuple[Entry, ...]]]]:
+        text = text[begin:]
         if text.isascii():
             for last, found in self._automaton.iter(text):
-                yield last + 1, found
+                yield begin + last + 1, found
             return
         ends: list[int] = []
         for last, found in self._automaton.iter(_bytewise(text)):
             ends = ends or _character_ends(text)
-            yield ends[last], found
+            yield begin + ends[last], found
 
 
 def is_match(form: Form, match: Match, *, is_alike: bool) -> bool:
@@ -138,11 +149,6 @@ def is_match(form: Form, match: Match, *, is_alike: bool) -> bool:
     if entry.word and not (_is_edge(form.edges, start - 1) and _is_edge(form.edges, end)):
         return False
     return not is_alike or not is_at_home(form.plain, start, end)
-
-
-def needed(match: Match, *, is_alike: bool) -> int:
-    """How far the text must be known to decide on a candidate: to the next character, or the company it keeps."""
-    return match.end + (REACH if is_alike else 1)
 
 
 def _is_edge(edges: str, outside: int) -> bool:

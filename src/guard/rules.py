@@ -110,7 +110,7 @@ class InputGuard:
         self._redacted_expressions = tuple(one for one in expressions if one.redacts)
         self.weight = _BASE_WEIGHT + 4 * (self._refused.weight - 1) + self._refused_expressions.weight
         """The work for each character of a text at worst, in about nanoseconds."""
-        self.redacts = any(one.redacts for one in (*literals, *expressions))
+        self.redacts = self._redacted.any or bool(self._redacted_expressions)
 
     def judge(self, text: str) -> Verdict | None:
         """What the first rule that matches, in the tenant's order, says of a prompt. Raises TextTooLongError."""
@@ -184,10 +184,13 @@ class Judgement:
 
     def go_on(self) -> bool:
         """Does a piece of the work, and says whether there is nothing more to do. Raises TextTooLongError."""
-        for self._best in self._steps:
+        try:
+            self._best = next(self._steps)
+        except StopIteration:
+            pass
+        else:
             if self._best != 0:
                 return False
-            break
         self.verdict = None if self._best is None else self._guard.verdict(self._best)
         return True
 
@@ -237,7 +240,7 @@ def _compiled(rank: int, rule: Rule, *, stored: bool) -> Literal | Expression:
         raise InvalidPatternError(f"longer than {MAX_PATTERN_CHARS} characters")
     if rule.type is PatternType.REGEX:
         return expression(rank, rule.pattern, redacts=redacts, stored=stored)
-    if not literal(rule.pattern).plain.strip() and not stored:
+    if not literal(rule.pattern).plain and not stored:
         raise InvalidPatternError("the pattern is empty: nothing of it can be seen")
     return Literal(rank, rule.pattern, rule.type is PatternType.WORD, redacts)
 

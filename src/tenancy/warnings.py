@@ -11,8 +11,8 @@ from guard.rules import Action, PatternType, Stage
 from tenancy.config import TenantConfig
 
 MAX_COMPARED = 75_000_000
-"""Characters looked through for earlier literals, at each stage: 1,400 rules of 75 characters. What is longer is compared as far as
-this goes, so that no config takes longer than others do."""
+"""Characters looked through for earlier literals, at each stage: 1,400 rules of 75 characters. What is longer is
+compared as far as this goes, so that no config takes longer than others do."""
 
 _GENERATED_ID = re.compile(r"(?:refusal_rules|sensitive_prompt_patterns)\[\d+\]")
 

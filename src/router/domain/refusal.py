@@ -55,9 +55,6 @@ class Judgement:
 
 def refusal(verdict: Verdict) -> Refusal:
     """What the user is told. `stage` of a verdict is `input` or `output`."""
-    if verdict.reason == SENSITIVE_PROMPT:
-        message = SENSITIVE_MESSAGE
-    else:
-        message = f"I can't help with that: {verdict.reason}."
+    message = SENSITIVE_MESSAGE if verdict.reason == SENSITIVE_PROMPT else f"I can't help with that: {verdict.reason}."
     stage = "output" if verdict.stage is rules.Stage.OUTPUT else "input"
     return Refusal(reason=verdict.reason, rule_id=verdict.rule_id, stage=stage, message=message)

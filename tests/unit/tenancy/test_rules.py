@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from tenancy.config import TenantConfig
 from guard.rules import MAX_INSTRUCTIONS, MAX_TOLD
+from tenancy.config import TenantConfig
 from tenancy.rules import compile_rules
 
 UNICODE = r"[\pL\pN\pM\pS]"
