@@ -13,9 +13,9 @@ from __future__ import annotations
 import re
 import unicodedata
 from array import array
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import cache, cached_property
+from functools import cache, cached_property, lru_cache
 from itertools import chain
 from typing import NamedTuple
 
@@ -23,7 +23,7 @@ from guard.alphabets import is_word_character, letters_in_use, script
 from guard.confusables import look_alike, may_be_look_alike
 
 MAX_TAIL = 30
-"""Marks on one letter that count, as in the Stream-Safe Text Format (UAX 15): to sort thousands takes quadratic time."""
+"""Marks on one letter that count, as in the Stream-Safe Text Format (UAX 15): sorting takes quadratic time."""
 MAX_REMEMBERED = 20_000
 """Clusters."""
 _BLANK = "\u2800"  # a Braille cell without a dot, which is no white space by its category
@@ -69,10 +69,10 @@ class Canonical:
         return self._joined(2) if self._plain is None else self._plain
 
     @cached_property
-    def offsets(self) -> array[int]:
+    def offsets(self) -> Sequence[int]:
         """Where each character's cluster begins in the original; and, last, the original's length."""
-        if len(self.plain) == len(self.text) and self.text.isascii():
-            return array("l", range(len(self.text) + 1))
+        if self._plain is not None and len(self._plain) == len(self.text):
+            return range(len(self.text) + 1)
         return _offsets(self.text)
 
     def span(self, start: int, end: int) -> tuple[int, int]:
@@ -100,8 +100,8 @@ def canonical(text: str) -> Canonical:
     if text.isascii():
         plain = _spaced(text.translate(_ASCII))
         return Canonical(text, plain, plain)
-    if _usual_characters().unusual.search(text) is None:
-        return _usual(text)
+    if is_usual(text):
+        return Canonical(text, *_usual(text))
     return Canonical(text)
 
 
@@ -139,19 +139,24 @@ def _spaced(text: str) -> str:
     return text
 
 
-def _usual(text: str) -> Canonical:
-    """Of a text of which every character stands for itself."""
-    text_or_capitals, smalls = text, []
-    for block, capitals, small in _usual_characters().looks:
-        if block.search(text):
-            smalls.append(small)
-            for character, read in capitals:
-                text_or_capitals = text_or_capitals.replace(character, read)
-    plain = _spaced(text.casefold().replace("\n", " "))
-    skeleton = plain if text_or_capitals is text else _spaced(text_or_capitals.casefold().replace("\n", " "))
-    for character, read in chain(*smalls):
-        skeleton = skeleton.replace(character, read)
-    return Canonical(text, plain, skeleton)
+def is_usual(text: str) -> bool:
+    """Whether every character of the text stands for itself, but for spaces next to each other."""
+    return _usual_characters().unusual.search(text) is None
+
+
+def _usual(text: str) -> tuple[str, str]:
+    """Plain form and skeleton of such a text."""
+    plain, skeleton = _usual_run(text)
+    return _spaced(plain), _spaced(skeleton)
+
+
+@lru_cache(MAX_REMEMBERED)
+def usual_piece(text: str) -> tuple[str, str] | None:
+    """Plain form and skeleton of a short text, with a character for each of its; None if there is no such form."""
+    if not is_usual(text) or "  " in (plain := text.replace("\n", " ")):
+        return None
+    plain, skeleton = _usual(text)
+    return plain, plain if plain == skeleton else skeleton
 
 
 def _offsets(text: str) -> array[int]:
@@ -160,7 +165,7 @@ def _offsets(text: str) -> array[int]:
     for match in _cluster_pattern().finditer(text):
         at, cluster = match.start(), match[0]
         plain = _READ[cluster][0]
-        single = cluster.isascii() and len(plain) == len(cluster)
+        single = len(cluster) > 1 and is_usual(cluster)
         for place, one in enumerate(plain):
             if one != " " or not space:
                 found.append(at + place if single else at)
@@ -173,15 +178,31 @@ class _Read(dict[str, Cluster]):
     """Clusters that were read before."""
 
     def __missing__(self, cluster: str) -> Cluster:
-        if cluster.isascii() and cluster.isprintable():
-            plain = cluster.lower()
-            return plain, plain, plain
+        if len(cluster) > 1 and is_usual(cluster):
+            plain, skeleton = _usual_run(cluster)
+            return plain, skeleton, plain
         found = _cluster(cluster)
         if len(cluster) <= 4:
             if len(self) >= MAX_REMEMBERED:
                 self.clear()
             self[cluster] = found
         return found
+
+
+def _usual_run(text: str) -> tuple[str, str]:
+    text = text.replace("\n", " ")
+    if text.isascii():
+        text = text.lower()
+        return text, text
+    plain, skeleton = text.casefold(), text
+    for block, capitals, small in _usual_characters().looks:
+        if block.search(text):
+            for character, read in capitals:
+                skeleton = skeleton.replace(character, read)
+            skeleton = skeleton.casefold()
+            for character, read in small:
+                skeleton = skeleton.replace(character, read)
+    return plain, skeleton.casefold()
 
 
 def _cluster(cluster: str) -> Cluster:
@@ -267,7 +288,7 @@ def _tail() -> re.Pattern[str]:
 @cache
 def _cluster_pattern() -> re.Pattern[str]:
     tail = _tail_expression()
-    return re.compile(rf"[ -~]+(?!{tail})|(?:[\s{_BLANK}]{tail}*)+|{tail}+|(?s:.){tail}*")
+    return re.compile(rf"[ -~{_usual_class()}]+(?!{tail})|(?:[\s{_BLANK}]{tail}*)+|{tail}+|(?s:.){tail}*")
 
 
 _Pairs = tuple[tuple[str, str], ...]
@@ -282,19 +303,28 @@ class _Usual:
 
 
 @cache
+def _usual_class() -> str:
+    always = (chr(at) for first, last in _ALWAYS_USUAL for at in range(first, last + 1))
+    points = [ord(one) for one in always if not may_be_look_alike(one)]
+    points += [ord(one) for ranges in _USUAL for one in _usual_in(ranges)]
+    return "".join(_ranges(sorted(points)))
+
+
+def _usual_in(ranges: Iterable[tuple[int, int]]) -> list[str]:
+    return [one for one in map(chr, chain(*(range(first, last + 1) for first, last in ranges))) if _is_usual(one)]
+
+
+@cache
 def _usual_characters() -> _Usual:
-    usual = [chr(at) for first, last in _ALWAYS_USUAL for at in range(first, last + 1)]
-    usual = [one for one in usual if not may_be_look_alike(one)]
     looks = []
     for ranges in _USUAL:
-        found = [one for one in map(chr, chain(*(range(a, b + 1) for a, b in ranges))) if _is_usual(one)]
-        usual += found
+        found = _usual_in(ranges)
         pairs = [(one, _cluster(one)[1]) for one in found]
         # Replaced after case was folded, but for the capitals that look like another letter than their small form.
         capitals = [(one, read) for one, read in pairs if read != _cluster(one.casefold())[1]]
         small = [(one, read) for one, read in pairs if one == one.casefold() != read]
         looks.append((_any_of(found), tuple(capitals), tuple(small)))
-    return _Usual(re.compile(f"[^\n -~{''.join(_ranges(sorted(map(ord, usual))))}]"), tuple(looks))
+    return _Usual(re.compile(f"[^\\n -~{_usual_class()}]"), tuple(looks))
 
 
 def _any_of(characters: Iterable[str]) -> re.Pattern[str]:

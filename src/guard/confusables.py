@@ -24,14 +24,14 @@ def look_alike() -> Callable[[str], str | None]:
 
     def of_one(character: str) -> str | None:
         if named := _NAMED.fullmatch(unicodedata.name(character, "")):
-            return next(filter(None, named.groups())).lower()
-        read: str = _without_marks(prototypes.get(character, ""))
+            return _letter(named)
+        read = _without_marks(prototypes.get(character, ""))
         if len(read) != 1 or read == character:
             return None
         if read.isascii():
             return read.lower() if read.isalnum() else None
         named = _NAMED.fullmatch(unicodedata.name(read, ""))
-        return next(filter(None, named.groups())).lower() if named else None
+        return _letter(named) if named else None
 
     @cache
     def look(character: str) -> str | None:
@@ -44,6 +44,10 @@ def look_alike() -> Callable[[str], str | None]:
         return found
 
     return look
+
+
+def _letter(named: re.Match[str]) -> str:
+    return str(next(filter(None, named.groups()))).lower()
 
 
 def may_be_look_alike(character: str) -> bool:

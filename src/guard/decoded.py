@@ -59,6 +59,13 @@ def _from_base64(run: str) -> Iterator[str]:
             found = base64.b64decode(part + "=" * (-len(part) % 4)).decode(errors="replace")
         except (binascii.Error, ValueError):
             continue
-        readable = sum(one.isprintable() and one != "\ufffd" for one in found)
-        if len(found) >= MIN_ENCODED // 2 and readable >= _SHARE_OF_TEXT * len(found):
+        if len(found) >= MIN_ENCODED // 2 and _is_text(found):
             yield found
+            return
+
+
+def _is_text(found: str) -> bool:
+    if found.isprintable() and "\ufffd" not in found:
+        return True
+    readable = sum((one.isprintable() or one.isspace()) and one != "\ufffd" for one in found)
+    return readable >= _SHARE_OF_TEXT * len(found)

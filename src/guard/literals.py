@@ -106,18 +106,17 @@ class Literals:
                     if entry.plain == written:
                         yield Match(end - length, end, entry), False
 
-    def held(self, form: Form, begin: int) -> int:
+    def held(self, plain: str, skeleton: str, begin: int = 0) -> int:
         """Where the longest end of the text begins, not before `begin`, with which a literal may begin; its length if
         there is none."""
-        held = self.held_from(form.skeleton, begin)
-        if self._native and form.plain is not form.skeleton:
-            held = min(held, self.held_from(form.plain, begin))
-        if form.plain[-1:] in self.growing:
-            held = min(held, len(form.plain) - 1)
+        held = self._held(skeleton, begin)
+        if self._native and plain is not skeleton:
+            held = min(held, self._held(plain, begin))
+        if self.growing and plain[-1:] in self.growing:
+            held = min(held, len(plain) - 1)
         return held
 
-    def held_from(self, text: str, start: int = 0) -> int:
-        """The same of one form of a text."""
+    def _held(self, text: str, start: int) -> int:
         match, length = self._automaton.match, len(text)
         if text.isascii():
             while start < length and not match(text[start:]):
@@ -127,9 +126,11 @@ class Literals:
             start += 1
         return start
 
-    def occurs(self, text: str) -> bool:
-        """Whether any literal's letters stand in ASCII text."""
-        return next(self._automaton.iter(text), None) is not None
+    def occurs(self, plain: str, skeleton: str) -> bool:
+        """Whether any literal's letters stand in a text."""
+        if next(self._automaton.iter(skeleton if skeleton.isascii() else _bytewise(skeleton)), None):
+            return True
+        return plain is not skeleton and self._native and next(self._automaton.iter(_bytewise(plain)), None) is not None
 
     def _found(self, text: str, begin: int) -> Iterator[tuple[int, tuple[int, tuple[Entry, ...]]]]:
         text = text[begin:]

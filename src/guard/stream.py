@@ -12,13 +12,13 @@ from collections.abc import Sequence
 from typing import NamedTuple, Protocol
 
 from guard.alphabets import REACH
-from guard.canonical import Canonical, canonical
+from guard.canonical import Canonical, canonical, is_usual, usual_piece
 from guard.expressions import Expression
 from guard.literals import Form, Match, is_match
 from guard.rules import REDACTED, OutputRules, Verdict, disguised
 
-_MIN_BLOCK = 16
-_MAX_TEXT = 512
+_MIN_BLOCK = 32
+_MAX_TEXT = 256
 """Characters that are kept of a plain stream before its beginning is let go."""
 
 
@@ -78,6 +78,9 @@ class StreamGuard:
         self._text = ""
         self._out = 0  # characters that have left
         self._held = 0  # canonical characters in which no literal can begin any more
+        self._plain = self._skeleton = ""  # of what has not left, while the stream is simple
+        # With expressions nothing leaves, and nothing is known, before another window is full.
+        self._unread, self._enough = 0, self._block if rules.expressions.any else 1
         self._simple = not rules.expressions.any and redactor is None and rules.literals.any
         # What was let go before it.
         self._gone = 0
@@ -92,11 +95,15 @@ class StreamGuard:
             return ""
         if not self._ready or not text:
             return text
-        if self._simple and text.isascii():
+        if self._simple:
             left = self._feed_simple(text)
             if left is not None:
                 return left
         self._text += text
+        self._unread += len(text)
+        if self._unread < self._enough:
+            return ""
+        self._unread = 0
         return self._read(final=False)
 
     def finish(self) -> str:
@@ -106,20 +113,30 @@ class StreamGuard:
         return self._read(final=True)
 
     def _feed_simple(self, text: str) -> str | None:
-        """ASCII in which no literal is complete. None: it must be read with more care."""
-        known, out = self._text, self._out
-        if not text.isprintable() or "  " in text or (text[0] == " " and known[-1:] == " "):
+        """Text of which each character stands for itself, and in which no literal is complete. None: it must be read
+        with more care."""
+        if text.isascii() and text.isprintable() and "  " not in text:
+            plain = skeleton = text.lower()
+        elif (piece := usual_piece(text)) is not None:
+            plain, skeleton = piece
+        else:
             return None
-        known += text
-        pending = known[out:].lower()
+        known = self._text
+        if plain[0] == " " and (known[-1:].isspace()):
+            return None
+        if self._plain is self._skeleton and plain is skeleton:
+            plain = skeleton = self._plain + plain
+        else:
+            plain, skeleton = self._plain + plain, self._skeleton + skeleton
         literals = self._literals
-        if literals.occurs(pending):
+        if literals.occurs(plain, skeleton):
             return None
-        held = literals.held_from(pending)
-        if literals.growing and held == len(pending) and pending[-1] in literals.growing:
-            held -= 1
-        left = known[out : out + held]
-        out += held
+        held = literals.held(plain, skeleton)
+        known += text
+        out = self._out + held
+        left = known[self._out : out]
+        self._plain = plain[held:]
+        self._skeleton = self._plain if plain is skeleton else skeleton[held:]
         if len(known) > _MAX_TEXT:
             gone = out - REACH - 1
             known, out = known[gone:], out - gone
@@ -155,7 +172,7 @@ class StreamGuard:
         length, hits = len(form.plain), list[_Hit]()
         if not self._literals.any:
             return length, hits
-        held = length if final else self._literals.held(form, self._held)
+        held = length if final else self._literals.held(form.plain, form.skeleton, self._held)
         for match, is_alike in self._literals.candidates(form, self._held):
             known_at = match.end + (REACH if is_alike else 0)
             if not final and (known_at > settled or match.end >= length):
@@ -271,15 +288,18 @@ class StreamGuard:
         self._gone_canonical += gone
         self._out -= raw
         self._held -= gone
-        plainly = self._rules.literals.any and not self._rules.expressions.any and self._redactor is None
         self._simple = (
-            plainly
+            self._rules.literals.any
+            and not self._rules.expressions.any
+            and self._redactor is None
             and not self._spans
             and self._held == self._out
-            and self._text.isprintable()
-            and self._text.isascii()
-            and "  " not in self._text
+            and len(whole.plain) == len(whole.text)
+            and is_usual(self._text)
         )
+        if self._simple:
+            self._plain = whole.plain[gone + self._held :]
+            self._skeleton = self._plain if whole.plain is whole.skeleton else whole.skeleton[gone + self._held :]
 
 
 def guarded(rules: OutputRules, text: str, redactor: Redactor | None = None) -> tuple[str, Verdict | None]:

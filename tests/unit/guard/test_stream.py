@@ -85,13 +85,13 @@ EXPRESSIONS = (
 expressions = st.builds(rule, st.sampled_from(EXPRESSIONS), st.just("regex"), st.sampled_from(["refuse", "redact"]))
 
 
-@settings(max_examples=1500, deadline=None)
+@settings(max_examples=500, deadline=None)
 @given(st.lists(literals, max_size=5), texts, st.lists(st.integers(0, 400), max_size=30))
 def test_with_literals_a_stream_says_what_is_said_of_the_whole(rules: list[Rule], text: str, places: list[int]) -> None:
     _same(output(*rules), text, places, None)
 
 
-@settings(max_examples=1500, deadline=None)
+@settings(max_examples=500, deadline=None)
 @given(
     st.lists(st.one_of(literals, expressions), max_size=5),
     st.lists(texts, max_size=12).map("".join),
