@@ -20,7 +20,7 @@ from itertools import chain
 from typing import NamedTuple
 
 from guard.alphabets import is_word_character, letters_in_use, script
-from guard.confusables import look_alike, may_be_look_alike
+from guard.confusables import is_look_alike, look_alike
 
 MAX_TAIL = 30
 """Marks on one letter that count, as in the Stream-Safe Text Format (UAX 15): sorting takes quadratic time."""
@@ -191,6 +191,9 @@ class _Read(dict[str, Cluster]):
 
 def _usual_run(text: str) -> tuple[str, str]:
     text = text.replace("\n", " ")
+    if _WIDE.search(text):
+        for one in set(_WIDE.findall(text)):
+            text = text.replace(one, chr(ord(one) - 0xFEE0))
     if text.isascii():
         text = text.lower()
         return text, text
@@ -266,6 +269,8 @@ _ALWAYS_USUAL = (
     *((0x1F300, 0x1F5FF), (0x1F600, 0x1F64F), (0x1F680, 0x1F6FF), (0x1F900, 0x1F9FF)),
 )
 """Ideographs, kana, Hangul and emoji: a test asks each of them, which takes too long at a start."""
+_WIDE = re.compile("[\uff01-\uff3e\uff40-\uff5e]")
+"""Full-width forms, of which each is one character of ASCII."""
 _READ = _Read()
 
 
@@ -305,7 +310,8 @@ class _Usual:
 @cache
 def _usual_class() -> str:
     always = (chr(at) for first, last in _ALWAYS_USUAL for at in range(first, last + 1))
-    points = [ord(one) for one in always if not may_be_look_alike(one)]
+    points = [ord(one) for one in always if not is_look_alike(one)]
+    points += [at for at in range(0xFF01, 0xFF5F) if _WIDE.match(chr(at))]
     points += [ord(one) for ranges in _USUAL for one in _usual_in(ranges)]
     return "".join(_ranges(sorted(points)))
 
@@ -332,7 +338,7 @@ def _any_of(characters: Iterable[str]) -> re.Pattern[str]:
 
 
 def _is_usual(character: str) -> bool:
-    if character.isspace() or may_grow(character):
+    if character.isspace() or may_grow(character) or unicodedata.normalize("NFKC", character) != character:
         return False
     plain, _, edges = _cluster(character)
     return len(plain) == 1 and plain == edges == character.casefold()

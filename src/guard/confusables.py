@@ -50,9 +50,9 @@ def _letter(named: re.Match[str]) -> str:
     return str(next(filter(None, named.groups()))).lower()
 
 
-def may_be_look_alike(character: str) -> bool:
-    """Whether TR39 names the character at all."""
-    return character in _prototypes()
+def is_look_alike(character: str) -> bool:
+    """Whether TR39 has the character looking like an ASCII letter or digit."""
+    return character in _prototypes() and look_alike()(character) is not None
 
 
 @cache

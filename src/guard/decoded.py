@@ -9,6 +9,8 @@ import re
 from collections.abc import Iterator
 from urllib.parse import unquote
 
+import re2
+
 MIN_ENCODED = 8
 MAX_DECODED = 131_072
 """Characters in all: what is decoded is never longer than what it was decoded from, but may be read at four places."""
@@ -19,7 +21,9 @@ _RUN = re.compile(r"[A-Za-z0-9+/_-]{8,}")
 _PERCENT = re.compile(r"%[0-9A-Fa-f]{2}")
 _REFERENCE = re.compile(r"&(?:#\d{1,7}|#[xX][0-9A-Fa-f]{1,6}|[A-Za-z]{2,8});")
 _ESCAPE = re.compile(r"\\(?:u([0-9A-Fa-f]{4})|x([0-9A-Fa-f]{2})|u\{([0-9A-Fa-f]{1,5})\})")
-_APART = re.compile(r"(?<![^\W_])(?:[^\W_](?:[ .*_|·-]|\s-\s)){3,}[^\W_](?![^\W_])")
+_MAY_HAVE_RUN = re2.compile(rb"[a-z][A-Z]|[A-Z]{2}|[0-9][A-Za-z]|[A-Za-z][0-9]|[A-Za-z0-9][+/][A-Za-z0-9]")
+_APART = re.compile(r"(?<![A-Za-z0-9])(?:[A-Za-z0-9][ .*_|-]){3,}[A-Za-z0-9](?![A-Za-z0-9])")
+_MAY_BE_APART = re2.compile(rb"(?:^|[^A-Za-z0-9])(?:[A-Za-z0-9][ .*_|-]){3}[A-Za-z0-9](?:[^A-Za-z0-9]|$)")
 _WORD = re.compile(r"[A-Z]?[a-z]+|[A-Z]?[a-z]+(?:[-/_][A-Za-z]?[a-z]*)+|\d+|[+/_-]+")
 """Runs of base64's alphabet that people write: words, also joined by hyphens, and numbers."""
 _SHARE_OF_TEXT = 0.9
@@ -37,11 +41,13 @@ def _readings(text: str) -> Iterator[str]:
         yield html.unescape(text)
     if "\\" in text and _ESCAPE.search(text):
         yield _ESCAPE.sub(_escaped, text)
-    for run in _RUN.findall(text):
-        if not run.islower() and not _WORD.fullmatch(run):
-            yield from _from_base64(run)
-    if apart := _APART.findall(text):
-        yield SEPARATOR.join("".join(filter(str.isalnum, one)) for one in apart)
+    encoded = text.encode(errors="replace")  # asked of RE2 first: most prompts end here
+    if _MAY_HAVE_RUN.search(encoded):
+        for run in _RUN.findall(text):
+            if not run.islower() and not _WORD.fullmatch(run):
+                yield from _from_base64(run)
+    if _MAY_BE_APART.search(encoded):
+        yield SEPARATOR.join("".join(filter(str.isalnum, one)) for one in _APART.findall(text))
 
 
 def _escaped(match: re.Match[str]) -> str:

@@ -80,7 +80,7 @@ class Expressions:
         self._sets = tuple(_Set(part) for part in _parts(expressions))
         self.any = bool(expressions)
         self.weight = sum(one.weight for one in expressions)
-        self.sees_case = any("(?" in one.compiled.pattern for one in expressions)
+        self.sees_case = any(_CASE.search(one.compiled.pattern) for one in expressions)
         """Whether any may ask for case, so that what is written in capitals must be looked at as it is written."""
 
     def passes(self, text: str) -> Iterator[list[Expression]]:
@@ -141,6 +141,8 @@ def _options(memory: int) -> re2.Options:
     return options
 
 
+_CASE = re.compile(r"\(\?[a-zA-Z]*-")
+"""Flags that an expression takes back."""
 _DIFFERENT = re.compile(r"\{,|\[\[|\[\^?\]|&&|\\[0-9xuUNkg]|\(\?[^:P]")
 """What Python reads in another way than RE2 does."""
 

@@ -12,7 +12,8 @@ from contracts.routes import BUILT_IN_ROUTES
 from contracts.text import Storable
 from guard.rules import Action, PatternType, Stage
 
-MAX_RULES = 1_000
+MAX_RULES = 10_000
+"""Compiled in a quarter of a second, in 14 MB; what is written in all of them is bounded by a config's bytes."""
 _BUILT_IN = frozenset(route.name for route in BUILT_IN_ROUTES)
 
 

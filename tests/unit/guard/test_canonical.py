@@ -43,7 +43,7 @@ def test_the_canonical_form_of_ascii_in_it_is_itself(text: str) -> None:
 def test_characters_that_are_taken_to_stand_for_themselves_do() -> None:
     for first, last in module._ALWAYS_USUAL:
         for character in map(chr, range(first, last + 1)):
-            if not module.may_be_look_alike(character) and module._READ[character][0] != "":
+            if not module.is_look_alike(character) and module._READ[character][0] != "":
                 assert module._READ[character] == (character,) * 3 or not character.isalnum(), character
 
 
