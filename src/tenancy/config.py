@@ -10,9 +10,10 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstra
 from contracts.chat import Identifier, Locale, Route, RouteName
 from contracts.routes import BUILT_IN_ROUTES
 from contracts.text import Storable
-from tenancy.patterns import PatternType
+from guard.rules import Action, PatternType, Stage
 
-MAX_RULES = 1_000
+MAX_RULES = 10_000
+"""Compiled in a quarter of a second, in 14 MB; what is written in all of them is bounded by a config's bytes."""
 _BUILT_IN = frozenset(route.name for route in BUILT_IN_ROUTES)
 
 
@@ -34,8 +35,9 @@ class Tier(StrEnum):
 
 
 class RefusalRule(BaseModel):
-    """A prompt that matches is answered with a refusal that gives `reason`. Only its form is checked here: whether
-    its pattern can be used, `tenancy.rules` says, which takes its time."""
+    """A text of its stage that matches is answered with a refusal that gives `reason`; with the action `redact`, the
+    match is replaced instead. Only its form is checked here: whether its pattern can be used, `tenancy.rules` says,
+    which takes its time."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -43,6 +45,8 @@ class RefusalRule(BaseModel):
     pattern: Pattern
     reason: Reason
     id: Identifier | None = None
+    stage: Stage = Stage.INPUT
+    action: Action = Action.REFUSE
 
     @model_validator(mode="after")
     def _looks_for_something(self) -> Self:

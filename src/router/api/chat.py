@@ -28,10 +28,10 @@ from router.api.stream import EventStream, sse
 from router.domain.access import Permission
 from router.domain.caller import Caller
 from router.domain.moderation import MODERATION
-from router.domain.refusal import SENSITIVE_PROMPT
 from router.service.chat import Queued, Turn
 from servicekit.edge import until_disconnect
 from servicekit.problems import OPENAPI_ERRORS
+from tenancy.rules import SENSITIVE_PROMPT
 
 _OUR_REASONS = {SENSITIVE_PROMPT, MODERATION}
 

@@ -47,7 +47,7 @@ class Policy:
 
 def compile_policy(record: TenantRecord) -> Policy:
     """Of a record as it is stored. Not for an event loop: a thousand regular expressions take their time."""
-    return policy_with(record, RefusalRules(record.config, compile_rules(record.config, stored=True)))
+    return policy_with(record, RefusalRules(compile_rules(record.config, stored=True)))
 
 
 def policy_with(record: TenantRecord, rules: RefusalRules) -> Policy:

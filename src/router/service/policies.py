@@ -80,7 +80,7 @@ class Policies:
                 f"the config would have {size} bytes as JSON: {MAX_CONFIG_BYTES} are allowed",
                 details={"bytes": size, "limit": MAX_CONFIG_BYTES},
             )
-        return config, RefusalRules(config, compile_rules(config))
+        return config, RefusalRules(compile_rules(config))
 
     def _remember(self, policy: Policy) -> None:
         self._keep(policy.tenant_id, policy.config, policy.rules)
