@@ -28,6 +28,7 @@ good one."""
 MAX_CANONICAL_CHARS = 131_072
 """Four times the longest prompt: there are characters that the canonical form writes out as eighteen."""
 REDACTED = "[REDACTED]"
+MIN_BLOCK = 32
 _BASE_WEIGHT = 8
 _MAX_ALIKE = 64
 """Matches of an expression that only look-alike letters make, and that are looked at one by one."""
@@ -94,6 +95,18 @@ class OutputRules:
     @property
     def any(self) -> bool:
         return self.literals.any or self.expressions.any
+
+    @property
+    def block(self) -> int:
+        """Canonical characters from one window to the next."""
+        return max(MIN_BLOCK, self.width // 4)
+
+    @property
+    def weight(self) -> int:
+        """The work for each character of an answer at worst, in about nanoseconds: where a token's is more than an
+        event loop may be held up, the answer is to be read in a thread."""
+        windows = (self.width + self.block) / self.block
+        return _BASE_WEIGHT + 4 * (self.literals.weight - 1) + round(windows * self.expressions.weight)
 
     def verdict(self, rank: int) -> Verdict:
         return _verdict(self.rules[rank], Stage.OUTPUT)

@@ -17,7 +17,6 @@ from guard.expressions import Expression
 from guard.literals import Form, Match, is_match
 from guard.rules import REDACTED, OutputRules, Verdict, disguised
 
-_MIN_BLOCK = 32
 _MAX_TEXT = 256
 """Characters that are kept of a plain stream before its beginning is let go."""
 
@@ -72,7 +71,7 @@ class StreamGuard:
         self._rules = rules
         self._redactor = redactor
         self._literals = rules.literals
-        self._block = max(_MIN_BLOCK, rules.width // 4)
+        self._block = rules.block
         self._ready = rules.any or redactor is not None
         # The end of the answer, as far as it is still needed; all places are counted from its beginning.
         self._text = ""
@@ -81,7 +80,9 @@ class StreamGuard:
         self._plain = self._skeleton = ""  # of what has not left, while the stream is simple
         # With expressions nothing leaves, and nothing is known, before another window is full.
         self._unread, self._enough = 0, self._block if rules.expressions.any else 1
-        self._simple = not rules.expressions.any and redactor is None and rules.literals.any
+        self._literals_only = not rules.expressions.any and redactor is None and rules.literals.any
+        self._simple = self._literals_only
+        self._after_space = False
         # What was let go before it.
         self._gone = 0
         self._gone_canonical = 0
@@ -121,8 +122,7 @@ class StreamGuard:
             plain, skeleton = piece
         else:
             return None
-        known = self._text
-        if plain[0] == " " and (known[-1:].isspace()):
+        if (plain[0] == " " and self._after_space) or len(self._text) > _MAX_TEXT:
             return None
         if self._plain is self._skeleton and plain is skeleton:
             plain = skeleton = self._plain + plain
@@ -132,16 +132,13 @@ class StreamGuard:
         if literals.occurs(plain, skeleton):
             return None
         held = literals.held(plain, skeleton)
-        known += text
-        out = self._out + held
-        left = known[self._out : out]
+        self._text += text
+        first, self._out = self._out, self._out + held
+        self._held += held
         self._plain = plain[held:]
         self._skeleton = self._plain if plain is skeleton else skeleton[held:]
-        if len(known) > _MAX_TEXT:
-            gone = out - REACH - 1
-            known, out = known[gone:], out - gone
-        self._text, self._out, self._held = known, out, out
-        return left
+        self._after_space = plain[-1] == " "
+        return self._text[first : self._out]
 
     def _read(self, *, final: bool) -> str:
         whole = canonical(self._text)
@@ -288,18 +285,18 @@ class StreamGuard:
         self._gone_canonical += gone
         self._out -= raw
         self._held -= gone
-        self._simple = (
-            self._rules.literals.any
-            and not self._rules.expressions.any
-            and self._redactor is None
-            and not self._spans
-            and self._held == self._out
-            and len(whole.plain) == len(whole.text)
-            and is_usual(self._text)
-        )
+        self._simple = self._literals_only and self._is_simple(whole, gone, raw)
         if self._simple:
             self._plain = whole.plain[gone + self._held :]
             self._skeleton = self._plain if whole.plain is whole.skeleton else whole.skeleton[gone + self._held :]
+            self._after_space = whole.plain.endswith(" ")
+
+    def _is_simple(self, whole: Canonical, gone: int, raw: int) -> bool:
+        """Whether each character that has not left stands for itself, and for nothing that is to be replaced."""
+        held = gone + self._held
+        rest = self._text[self._out :]
+        same_place = held == len(whole.plain) or whole.offsets[held] == raw + self._out
+        return not self._spans and same_place and len(whole.plain) - held == len(rest) and is_usual(rest)
 
 
 def guarded(rules: OutputRules, text: str, redactor: Redactor | None = None) -> tuple[str, Verdict | None]:
