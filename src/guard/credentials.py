@@ -32,6 +32,8 @@ _CHANGES = 12
 
 
 def aws_keys(shadow: str) -> Iterator[tuple[int, int]]:
+    if len(shadow) < 20:
+        return
     for match in _ACCESS_KEY_ID.finditer(shadow):
         yield match.span()
     for match in _SECRET.finditer(shadow):
@@ -83,7 +85,14 @@ _TWO_DIGITS = re.compile(r"\d.*\d")
 _PASSWORD = re.compile(r"[^\s:/?#@]{0,64}:([^\s/?#@]{3,128})@")
 
 
+_UNBROKEN = re.compile(r"[A-Za-z0-9_./+=~-]{16}")
+_SHORT = 256
+
+
 def api_keys(shadow: str) -> Iterator[tuple[int, int]]:
+    yield from _passwords(shadow)
+    if len(shadow) < _SHORT and not _UNBROKEN.search(shadow):
+        return
     encoded = shadow.encode()  # ASCII: a place in the bytes is the same place in the text
     for match in _STARTS.finditer(encoded):
         start = match.start()
@@ -97,7 +106,6 @@ def api_keys(shadow: str) -> Iterator[tuple[int, int]]:
         value = _VALUE.match(shadow, match.end())
         if value and _TWO_DIGITS.search(value.group()) and shadow[value.end() : value.end() + 1] != "(":
             yield value.span()
-    yield from _passwords(shadow)
 
 
 def _passwords(shadow: str) -> Iterator[tuple[int, int]]:

@@ -1,4 +1,4 @@
-"""What can be redacted, and who finds it.
+"""Who finds what can be redacted.
 
 Each detector is local: whether something is found at a place is decided by a bounded number of characters around it.
 So the beginning of a text can be redacted before its end is known, with the same result; and the work is linear.
@@ -6,27 +6,14 @@ So the beginning of a text can be redacted before its end is known, with the sam
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from enum import StrEnum
 
 from guard import addresses, credentials, numbers, telephone
+from guard.kinds import Kind
 
 Found = tuple[int, int]
 """Start and end."""
-
-
-class Kind(StrEnum):
-    EMAIL = "email"
-    PHONE = "phone"
-    CARD = "card"
-    IBAN = "iban"
-    AWS_KEY = "aws_key"
-    API_KEY = "api_key"
-    IP = "ip"
-
-
-PLACEHOLDERS: Mapping[Kind, str] = {kind: f"[{kind.upper()}]" for kind in Kind} | {Kind.IP: "[IP_ADDRESS]"}
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,13 +10,22 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
-from guard.detectors import PLACEHOLDERS, Kind, detectors
+import re2
+
+from guard.detectors import detectors
+from guard.kinds import PLACEHOLDERS, Kind
 from guard.shadow import ascii_shadow
 
 _MARK = re.compile(r"[@\d]|[A-Za-z_-]{16}", re.ASCII)
 """Nothing that any detector finds is without one of these, in ASCII."""
-_HARMLESS = re.compile(r"[0-9a-f]{32}|[0-9.+eE-]{0,6}", re.ASCII)
-"""Request and session ids, short numbers."""
+_HARMLESS = re.compile(r"[0-9a-f]{32}|[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}|.{0,5}", re.ASCII | re.DOTALL)
+"""Request and session ids, and what is too short to be anything."""
+_WORTH_LOOKING = re2.compile(
+    rb"@|\d(?:[^\dA-Za-z]{0,3}\d){6}|\d\.\d|::|(?:[0-9A-Fa-f]{1,4}:){7}|[A-Za-z]{2}\d{2}[A-Za-z0-9 -]{11}"
+    rb"|[A-Za-z0-9_-]{16}|[A-Za-z0-9+/]{40}|eyJ|(?i:key|token|secret|bearer|basic)",
+)
+"""What every find has in it, in one pass: most short texts with a digit, such as paths, end here."""
+_SHORT = 256
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +35,14 @@ class Span:
     start: int
     end: int
     placeholder: str
+
+
+def _is_harmless(text: str) -> bool:
+    if not _MARK.search(text):
+        return True
+    if len(text) > _SHORT:  # where there is much there is mostly something
+        return False
+    return _HARMLESS.fullmatch(text) is not None or _WORTH_LOOKING.search(text.encode()) is None
 
 
 class Redactor:
@@ -48,7 +65,7 @@ class Redactor:
 
     def spans(self, text: str) -> Sequence[Span]:
         """In the order of the text, none overlapping. Linear in the text."""
-        if text.isascii() and (not _MARK.search(text) or _HARMLESS.fullmatch(text)):
+        if text.isascii() and _is_harmless(text):
             return ()
         return tuple(self._pieces(ascii_shadow(text)))
 
@@ -60,6 +77,8 @@ class Redactor:
         return min((tail_from + detector.undecided(tail) for detector in self._detectors), default=len(text))
 
     def redact(self, text: str) -> str:
+        if not _MARK.search(text) and text.isascii():
+            return text
         spans = self.spans(text)
         if not spans:
             return text

@@ -27,7 +27,7 @@ _LETTERS = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
 _IN_PHONE = " .-/()+"
 _MAX_TRIES = 4
 """Of one beginning: whole groups, from the longest that its country can have."""
-_BETWEEN = re.compile(r" ?[-./]? ?|\)[ -]?|[ -]?\(|\) ?- ?|/ ?")
+_BETWEEN = re.compile(r" ?[-./]? ?|\)[ -]?|[ -]?\(|\) ?-|\)- ")
 _AMERICAN = re.compile(r"(?:\([2-9]\d{2}\)[ .-]?|[2-9]\d{2}[.-])\d{3}[.-]\d{4}|\([2-9]\d{2}\) ?\d{3} \d{4}")
 _DATE = re.compile(
     r"(?:19|20)\d{2}[-./ ](?:0?[1-9]|1[0-2])[-./ ]\d{1,2}|\d{1,2}([-./])\d{1,2}\1(?:19|20)?\d{2}(?!\1?\d)"

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 
 from contracts.chat import Route
 from contracts.tenant import TenantId
+from guard.redaction import Redactor
+from guard.telephone import region_of
 from router.domain.admission import Limits
 from router.domain.limits import Window
 from router.domain.pricing import NANO
@@ -24,6 +26,8 @@ class Policy:
     windows: tuple[Window, ...]
     limits: Limits
     routes: tuple[Route, ...]
+    input_redactor: Redactor
+    output_redactor: Redactor
     instruction_bytes: int
     """Of the longest system prompt among the routes."""
 
@@ -67,4 +71,6 @@ def policy_with(record: TenantRecord, rules: RefusalRules) -> Policy:
     )
     routes = config.all_routes()
     longest = max(len((route.system_prompt or "").encode()) for route in routes)
-    return Policy(record.tenant_id, record.revision, config, rules, windows, limits, routes, longest)
+    region = region_of(config.locale)
+    redactors = Redactor(config.redact.input, region), Redactor(config.redact.output, region)
+    return Policy(record.tenant_id, record.revision, config, rules, windows, limits, routes, *redactors, longest)

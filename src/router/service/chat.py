@@ -103,7 +103,8 @@ class ChatService:
         Raises RateLimitedError, OverloadedError, UpstreamTimeoutError, or what the orchestrator raised before it began.
         """
         session_id = request.session_id or uuid.uuid4().hex
-        bounds = self._worst_case.of(caller.policy, request.query)
+        sent = await self._redacted(caller, request)
+        bounds = self._worst_case.of(caller.policy, sent.query)
         async with self._accounts.open(
             caller,
             lease_id=uuid.uuid4().hex,
@@ -112,7 +113,7 @@ class ChatService:
             bounds=bounds,
             deadline_s=self._timeout.total_seconds() + SETTLE_S,
         ) as account:
-            self._note(caller, request)
+            self._note(caller, sent)
             asker = Asker(request.user_id, session_id)
             began = time.monotonic()
             refusal = await self._refusal(caller, request)
@@ -122,7 +123,7 @@ class ChatService:
                 return
             async with (
                 self._place(caller, bounds, began) as place,
-                self._events(caller, request, asker, bounds, began) as events,
+                self._events(caller, sent, asker, bounds, began) as events,
                 aclosing(self._metered(account, events, place)) as metered,
             ):
                 yield Turn(account, metered, queue_ms=round(place.waited_s * 1000, 3))
@@ -134,6 +135,16 @@ class ChatService:
                 return await self._judge.refusal(policy.tenant_id, policy.rules, request.query)
         except TimeoutError as error:
             raise UpstreamTimeoutError("the tenant's rules were not through with the prompt in time") from error
+
+    async def _redacted(self, caller: Caller, request: ChatRequest) -> ChatRequest:
+        """The request as it is kept and sent on. The rules still judge what was asked."""
+        policy = caller.policy
+        try:
+            async with asyncio.timeout(self._timeout.total_seconds()):
+                query = await self._judge.redacted(policy.tenant_id, policy.input_redactor, request.query)
+        except TimeoutError as error:
+            raise UpstreamTimeoutError("the prompt was not redacted in time") from error
+        return request if query == request.query else request.model_copy(update={"query": query})
 
     def _place(self, caller: Caller, bounds: Bounds, began: float) -> AbstractAsyncContextManager[Place]:
         """Its turn among all tenants' requests. Raises OverloadedError where that would come too late."""
@@ -157,6 +168,8 @@ class ChatService:
             routes=policy.routes,
             blocked_tools=policy.config.blocked_tools,
             max_tokens=bounds.answer,
+            passage_injection=policy.config.passage_injection,
+            strip_passage_links=policy.config.strip_passage_links,
         )
         context = self._contexts.build(caller, asker, self._left(began))
         async with self._orchestrator.turn(context, turn) as events:

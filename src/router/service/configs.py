@@ -196,8 +196,20 @@ def _merged(current: TenantConfig, patch: Mapping[str, Any]) -> Mapping[str, Any
         known = {name: value for name, value in known.items() if gave.get(name) != value}
     # What the patch says null of takes its default; a null that stood there stays; an unknown field is for the schema.
     kept = {name: value for name, value in known.items() if name not in patch}
-    said = {name: value for name, value in patch.items() if value is not None or name not in TenantConfig.model_fields}
+    said = {
+        name: _patched(known.get(name), value)
+        for name, value in patch.items()
+        if value is not None or name not in TenantConfig.model_fields
+    }
     return kept | said
+
+
+def _patched(before: Any, change: Any) -> Any:
+    """RFC 7396 for an object within the config: who patches `redact.input` leaves `redact.output` as it is."""
+    if not isinstance(before, dict) or not isinstance(change, dict):
+        return change
+    kept = {name: value for name, value in before.items() if name not in change}
+    return kept | {name: _patched(before.get(name), value) for name, value in change.items() if value is not None}
 
 
 def _entitled(caller: Caller, said: Mapping[str, Any], current: TenantConfig) -> tuple[Tier, Mapping[str, Any]]:

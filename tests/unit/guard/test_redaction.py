@@ -7,7 +7,7 @@ from hashlib import sha256
 
 import pytest
 
-from guard.detectors import Kind
+from guard.kinds import Kind
 from guard.redaction import Redactor, Span
 from guard.telephone import region_of
 

@@ -7,7 +7,8 @@ from itertools import pairwise
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from guard.detectors import Kind, detectors
+from guard.detectors import detectors
+from guard.kinds import Kind
 from guard.redaction import Redactor
 from guard.shadow import ascii_shadow
 
