@@ -158,8 +158,8 @@ SIGNS: Mapping[str, Sign] = {
         (
             (
                 r"\b(?:call|invoke|use|run|execute|trigger) (?:the |your |a |this )?(?:following )?(?:\w+ )?(?:tool"
-                r"|function|plugin|command|shell|code)\b[^.!?]{0,60}\b(?:delete|send|transfer|wire|e-?mail|http|curl|rm -rf"
-                r"|payment|purchase|download|password|immediately)\b"
+                r"|function|plugin|command|shell|code)\b[^.!?]{0,60}\b(?:delete|send|transfer|wire|e-?mail"
+                r"|http|curl|rm -rf|payment|purchase|download|password|immediately)\b"
             ),
         ),
     ),

@@ -119,6 +119,13 @@ LEDGER_FAILURE = Metric(
     "Batches of usage events that failed and are tried again (unreachable, unexpected); events that cannot be kept"
     " (rejected): must stay 0.",
 )
+PASSAGE_FLAGGED = Metric(
+    "PassageFlagged",
+    "counter",
+    "count",
+    ("action",),
+    "Retrieved passages that read like orders to the model, by what became of them (mark, drop).",
+)
 CHUNKS_INGESTED = Metric("ChunksIngested", "counter", "count", ("tenant",), "Chunks committed.")
 
 ALL: tuple[Metric, ...] = tuple(value for value in globals().values() if isinstance(value, Metric))

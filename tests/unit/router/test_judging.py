@@ -8,9 +8,10 @@ from collections.abc import Iterator
 
 import pytest
 
-from contracts.chat import Refusal
+from contracts.chat import MAX_QUERY_CHARS, Refusal
 from contracts.errors import OverloadedError, PromptTooLongError, RateLimitedError
 from contracts.tenant import TenantId
+from guard.redaction import Redactor
 from observability.metrics import NullMetrics
 from router.domain.access import Permission
 from router.domain.refusal import LONG_WORK, Judgement, RefusalRules
@@ -109,3 +110,15 @@ async def test_a_tenant_has_so_many_administrative_operations_at_once_and_other_
     assert refused.value.details == {"limit": "admin_concurrency", "value": 2}
     async with turns.held(T1, Permission.KEYS):
         pass
+
+
+@pytest.mark.parametrize("padding", ["", "x " * judging.LONG_TEXT])
+async def test_a_prompt_is_redacted_at_once_or_in_a_thread(judge: Judge, padding: str) -> None:
+    redactor = Redactor(["email"])
+    assert await judge.redacted(T1, redactor, f"{padding}to alice@example.com") == f"{padding}to [EMAIL]"
+    assert await judge.redacted(T1, Redactor([]), "alice@example.com") == "alice@example.com"
+
+
+async def test_placeholders_cannot_make_a_prompt_longer_than_prompts_may_be(judge: Judge) -> None:
+    with pytest.raises(PromptTooLongError):
+        await judge.redacted(T1, Redactor(["ip"]), "1.1.1.1 " * (MAX_QUERY_CHARS // 8))
