@@ -62,7 +62,8 @@ def build_messages(
     """A system and a user message. Passage `n` of `passages` is marked `[n]`, those of the chunks `flagged` also as
     not to be obeyed."""
     instruction = " ".join(filter(None, (route.system_prompt or DEFAULT_INSTRUCTION, _language(locale))))
-    question = f"{query}\n\n{_FROM_PASSAGES}\n{_numbered(passages, flagged)}" if passages else query
+    asked = without_control_tokens(query)
+    question = f"{asked}\n\n{_FROM_PASSAGES}\n{_numbered(passages, flagged)}" if passages else asked
     return [{"role": "system", "content": instruction}, {"role": "user", "content": question}]
 
 

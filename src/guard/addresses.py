@@ -68,7 +68,7 @@ def ips(shadow: str) -> Iterator[tuple[int, int]]:
             shadow[max(0, start - _BEHIND) : start]
         ):
             yield start, end
-    if "::" in shadow or shadow.count(":") >= 7:
+    if "::" in shadow or shadow.count(":") >= 6:
         yield from _ipv6(shadow)
 
 

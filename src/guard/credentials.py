@@ -66,7 +66,7 @@ _KEY = re.compile(
     r"|(?:[rs]k_(?:live|test)|pk_live)_[A-Za-z0-9]{16,128}|whsec_[A-Za-z0-9+/]{24,64}"  # Stripe
     r"|gh[oprsu]_[A-Za-z0-9]{36,251}|github_pat_\w{22,200}"
     rf"|glpat-{_RUN}{{20,64}}"
-    rf"|xox[abeoprs]-[A-Za-z0-9-]{{10,200}}|xapp-[A-Za-z0-9-]{{20,200}}"  # Slack
+    rf"|xox[abeoprs]-[A-Za-z0-9-]{{12,200}}|xapp-[A-Za-z0-9-]{{20,200}}"  # Slack
     rf"|AIza{_RUN}{{35}}|ya29\.{_RUN}{{20,250}}"  # Google
     rf"|SG\.{_RUN}{{16,32}}\.{_RUN}{{32,64}}"  # SendGrid
     rf"|npm_[A-Za-z0-9]{{36}}|pypi-AgEI{_RUN}{{50,240}}"

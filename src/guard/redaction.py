@@ -16,12 +16,13 @@ from guard.detectors import detectors
 from guard.kinds import PLACEHOLDERS, Kind
 from guard.shadow import ascii_shadow
 
-_MARK = re.compile(r"[@\d]|[A-Za-z_-]{16}", re.ASCII)
-"""Nothing that any detector finds is without one of these, in ASCII."""
+_MARK = re.compile(r"[@\d]|[A-Za-z_/+-]{16}|eyJ", re.ASCII)
+"""Nothing that any detector finds is without one of these, in ASCII: texts without need not be looked at, and the
+beginning of a text has the same finds whether it is looked at or not."""
 _HARMLESS = re.compile(r"[0-9a-f]{32}|[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}|.{0,5}", re.ASCII | re.DOTALL)
 """Request and session ids, and what is too short to be anything."""
 _WORTH_LOOKING = re2.compile(
-    rb"@|\d(?:[^\dA-Za-z]{0,3}\d){6}|\d\.\d|::|(?:[0-9A-Fa-f]{1,4}:){7}|[A-Za-z]{2}\d{2}[A-Za-z0-9 -]{11}"
+    rb"@|\d(?:[^\dA-Za-z]{0,3}\d){6}|\d\.\d|::|(?:[0-9A-Fa-f]{1,4}:){6}|[A-Za-z]{2}\d{2}[A-Za-z0-9 -]{11}"
     rb"|[A-Za-z0-9_-]{16}|[A-Za-z0-9+/]{40}|eyJ|(?i:key|token|secret|bearer|basic)",
 )
 """What every find has in it, in one pass: most short texts with a digit, such as paths, end here."""

@@ -60,7 +60,8 @@ FULL_WIDTH_CARD = "4111 1111 1111 1111".translate({ord(digit): ord(digit) + 0xFE
         ("10.0.0.1-10.0.0.9", "[IP_ADDRESS]-[IP_ADDRESS]"),
         ("[2001:db8::1]:443 fe80::1%eth0", "[[IP_ADDRESS]]:443 [IP_ADDRESS]%eth0"),
         ("addr:2001:db8::ff00:42:8329: no", "addr:[IP_ADDRESS]: no"),
-        ("::ffff:10.0.0.1", "[IP_ADDRESS]"),
+        ("::ffff:10.0.0.1 0:0:0:0:0:ffff:10.0.0.2", "[IP_ADDRESS] [IP_ADDRESS]"),
+        ("secret=aaaaaaaaaa/bbbbbbbbbb/cccccccccc/ddddddd", "secret=[AWS_KEY]"),
     ],
 )
 def test_personal_data_and_credentials_become_their_placeholders(text: str, redacted: str) -> None:

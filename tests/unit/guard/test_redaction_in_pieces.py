@@ -19,6 +19,8 @@ PARTS = [
     "10.0.0.1", "1.2.3.4", "::1", "2001:db8::", ":", "fe80", "version ", "v", "nginx-", "==",
     "AKIAIOSFODNN7EXAMPLE", "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY", "sk-", "sk-proj-abcdefgh0123456789ijkl",
     "eyJhbGciOiJI.", "api_key=", "Bearer ", "ghp_", "a1" * 18, "://u:", "@", "/", "=", "secret_key: ",
+    "0:0:0:0:0:ffff:", "eyJabcdefgh.abcdefgh",
+    "secret=aaaaaaaaaa/bbbbbbbbbb/cccccccccc/ddddddd", "xoxb-abcdefghijkl", "1:2:3:4:5:6:7:8",
 ]  # fmt: skip
 TEXTS = st.lists(st.sampled_from(PARTS) | st.text(max_size=3), max_size=60).map("".join)
 REDACTORS = {
