@@ -1,1 +1,4 @@
-"""Text in, verdict out: what a tenant's rules say of a text, however it is spelled and wherever it is cut. Pure."""
+"""What is looked for in prompts, answers, passages and logs, however it is spelled and wherever it is cut.
+
+Pure: no I/O, no clock.
+"""

@@ -109,11 +109,11 @@ class Literals:
     def held(self, plain: str, skeleton: str, begin: int = 0) -> int:
         """Where the longest end of the text begins, not before `begin`, with which a literal may begin; its length if
         there is none."""
+        if self.growing and plain[-1:] in self.growing:
+            plain, skeleton = plain[:-1], skeleton[:-1]  # it may yet be another letter
         held = self._held(skeleton, begin)
         if self._native and plain is not skeleton:
             held = min(held, self._held(plain, begin))
-        if self.growing and plain[-1:] in self.growing:
-            held = min(held, len(plain) - 1)
         return held
 
     def _held(self, text: str, start: int) -> int:

@@ -235,6 +235,8 @@ class StreamGuard:
 
     def _redact(self, redactor: Redactor, *, final: bool) -> None:
         settled = len(self._text) if final else redactor.settled(self._text)
+        if settled <= self._redacted - self._gone:
+            return  # most tokens end no word
         for span in redactor.spans(self._text):
             if self._redacted - self._gone <= span.start < settled:
                 self._replace(span.start, span.end, span.placeholder)

@@ -141,6 +141,13 @@ RULE_HIT_DROPPED = Metric(
     ("reason",),
     "Rule hits that the audit log has as a number only (rate, full), or not at all (tenant_gone, failed, closed).",
 )
+PASSAGE_FLAGGED = Metric(
+    "PassageFlagged",
+    "counter",
+    "count",
+    ("action",),
+    "Retrieved passages that read like orders to the model, by what became of them (mark, drop).",
+)
 CHUNKS_INGESTED = Metric("ChunksIngested", "counter", "count", ("tenant",), "Chunks committed.")
 
 ALL: tuple[Metric, ...] = tuple(value for value in globals().values() if isinstance(value, Metric))

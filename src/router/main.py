@@ -50,6 +50,7 @@ from router.service.engine_places import EnginePlaces
 from router.service.export import TenantExport
 from router.service.export_sources import AuditRows, ConfigRows, DocumentRows, KeyRows, NoRows, UsageRows
 from router.service.first_answers import FirstAnswers
+from router.service.guarding import Guarding
 from router.service.housekeeping import Housekeeping, Job
 from router.service.identity import Identity
 from router.service.index_traces import IndexTraces
@@ -223,7 +224,7 @@ async def _open(
             notes,
             judge,
             moderating,
-            Telling(accounts, moderating, hits),
+            Telling(accounts, Guarding(judging), moderating, hits),
             WorstCase(settings.engine_context_tokens, settings.max_answer_tokens, settings.max_passages_bytes),
             first_answers,
             timeout=timeout,

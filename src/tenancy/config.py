@@ -7,9 +7,10 @@ from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
-from contracts.chat import Identifier, Locale, Route, RouteName
+from contracts.chat import Identifier, Locale, PassageInjection, Route, RouteName
 from contracts.routes import BUILT_IN_ROUTES
 from contracts.text import Storable
+from guard.kinds import Kind
 from guard.rules import Action, PatternType, Stage
 
 MAX_RULES = 10_000
@@ -80,6 +81,22 @@ class ModerationConfig(BaseModel):
     on_failure: FailureMode = FailureMode.CLOSED
 
 
+def _each_once(kinds: tuple[Kind, ...]) -> tuple[Kind, ...]:
+    return tuple(dict.fromkeys(kinds))
+
+
+Kinds = Annotated[tuple[Kind, ...], Field(max_length=4 * len(Kind)), AfterValidator(_each_once)]
+
+
+class Redact(BaseModel):
+    """What is replaced by a placeholder before a prompt is sent on, and before an answer is."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    input: Kinds = ()
+    output: Kinds = ()
+
+
 class TenantConfig(BaseModel):
     """Immutable: a change is a new version."""
 
@@ -93,6 +110,9 @@ class TenantConfig(BaseModel):
     sensitive_prompt_patterns: tuple[LiteralPattern, ...] = Field(default=(), max_length=MAX_RULES)
     refusal_rules: tuple[RefusalRule, ...] = Field(default=(), max_length=MAX_RULES)
     moderation: ModerationConfig = ModerationConfig()
+    redact: Redact = Redact()
+    passage_injection: PassageInjection = "mark"
+    strip_passage_links: bool = False
     rate_limit_per_minute: int = Field(default=60, ge=1, le=1_000_000)
     rate_limit_per_hour: int = Field(default=1_000, ge=1, le=10_000_000)
     tokens_per_minute: int | None = Field(default=1_000_000, ge=1, le=1_000_000_000)

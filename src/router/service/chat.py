@@ -173,7 +173,8 @@ class ChatService:
     async def _admitted(
         self, caller: Caller, request: ChatRequest, once: Once, *, tell_queue: bool
     ) -> AsyncIterator[Turn]:
-        bounds = self._worst_case.of(caller.policy, request.query)
+        sent = await self._redacted(caller, request)
+        bounds = self._worst_case.of(caller.policy, sent.query)
         async with self._accounts.open(
             caller,
             lease_id=uuid.uuid4().hex,
@@ -182,8 +183,8 @@ class ChatService:
             bounds=bounds,
             deadline_s=self._timeout.total_seconds() + SETTLE_S,
         ) as account:
-            self._note(caller, request)
-            work = _Work(account, request, bounds, time.monotonic(), once, Transcript())
+            self._note(caller, sent)
+            work = _Work(account, sent, bounds, time.monotonic(), once, Transcript())
             refusal = await self._refusal(caller, request)
             if refusal is not None:
                 async with self._told(work, _just(*_refused(refusal))) as told:
@@ -206,6 +207,15 @@ class ChatService:
                 return refusal or await self._moderating.input(policy, request.query)
         except TimeoutError as error:
             raise UpstreamTimeoutError("the prompt was not judged in time") from error
+
+    async def _redacted(self, caller: Caller, request: ChatRequest) -> ChatRequest:
+        """The request as it is kept and sent on. The rules still judge what was asked."""
+        try:
+            async with asyncio.timeout(self._timeout.total_seconds()):
+                query = await self._judge.redacted(caller.policy, request.query)
+        except TimeoutError as error:
+            raise UpstreamTimeoutError("the prompt was not redacted in time") from error
+        return request if query == request.query else request.model_copy(update={"query": query})
 
     def _place(self, work: _Work) -> AbstractAsyncContextManager[Place]:
         """In the queue of all tenants' requests. Raises OverloadedError where its turn would come too late."""
@@ -240,6 +250,8 @@ class ChatService:
             routes=policy.routes,
             blocked_tools=policy.config.blocked_tools,
             max_tokens=work.bounds.answer,
+            passage_injection=policy.config.passage_injection,
+            strip_passage_links=policy.config.strip_passage_links,
         )
         asker = Asker(request.user_id, work.account.session_id)
         context = self._contexts.build(work.caller, asker, self._left(work.began))

@@ -18,6 +18,7 @@ from router.domain.transcript import Transcript
 from router.service.accounts import Account, Accounts, outcome_of
 from router.service.engine_places import Place
 from router.service.first_answers import Once
+from router.service.guarding import Guarding
 from router.service.moderating import Moderating
 from router.service.rule_hits import RuleHits
 from tenancy.usage import Outcome
@@ -26,8 +27,9 @@ _LAST = DoneEvent | RefusalEvent | ErrorEvent
 
 
 class Telling:
-    def __init__(self, accounts: Accounts, moderating: Moderating, hits: RuleHits) -> None:
+    def __init__(self, accounts: Accounts, guarding: Guarding, moderating: Moderating, hits: RuleHits) -> None:
         self._accounts = accounts
+        self._guarding = guarding
         self._moderating = moderating
         self._hits = hits
 
@@ -47,7 +49,8 @@ class Telling:
         """
         async with (
             aclosing(_counted(account, events, place)) as counted,
-            self._moderating.output(account.caller.policy, counted) as judged,
+            self._guarding.output(account.caller.policy, counted) as guarded,
+            self._moderating.output(account.caller.policy, guarded) as judged,
             aclosing(self._told(account, transcript, judged, once)) as told,
         ):
             yield told

@@ -53,6 +53,13 @@ def test_everything_has_a_default() -> None:
         ({"moderation": {"surprise": 1}}, "moderation.surprise"),
         ({"moderation": None}, "moderation"),
         ({"routes": [{"name": "A"}, {"name": "A"}]}, ""),
+        ({"redact": {"input": ["shoe_size"]}}, "redact.input"),
+        ({"redact": {"input": "email"}}, "redact.input"),
+        ({"redact": ["email"]}, "redact"),
+        ({"redact": {"log": ["email"]}}, "redact.log"),
+        ({"redact": {"input": ["email"] * 100}}, "redact.input"),
+        ({"passage_injection": "obey"}, "passage_injection"),
+        ({"strip_passage_links": "perhaps"}, "strip_passage_links"),
         ({"routes": [{"name": "A", "surprise": 1}]}, "routes"),
     ],
 )
@@ -60,6 +67,12 @@ def test_what_cannot_work_is_refused_and_named(change: dict[str, Any], place: st
     with pytest.raises(ValidationError) as caught:
         TenantConfig.model_validate(EXAMPLE | change)
     assert ".".join(str(part) for part in caught.value.errors()[0]["loc"]).startswith(place)
+
+
+def test_a_kind_that_is_named_twice_counts_once() -> None:
+    config = TenantConfig.model_validate({"redact": {"output": ["email", "ip", "email"]}})
+    assert config.redact.output == ("email", "ip")
+    assert config.redact.input == ()
 
 
 def test_a_tenants_own_route_takes_the_place_of_a_built_in_one() -> None:
