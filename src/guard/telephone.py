@@ -25,7 +25,7 @@ PHONE = Bounds(MAX_PHONE, MAX_PHONE + 12, _WORDS_BEHIND + 2)
 
 _LETTERS = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
 _IN_PHONE = " .-/()+"
-_MAX_TRIES = 4
+_MAX_TRIES = 3
 """Of one beginning: whole groups, from the longest that its country can have."""
 _BETWEEN = re.compile(r" ?[-./]? ?|\)[ -]?|[ -]?\(|\) ?-|\)- ")
 _AMERICAN = re.compile(r"(?:\([2-9]\d{2}\)[ .-]?|[2-9]\d{2}[.-])\d{3}[.-]\d{4}|\([2-9]\d{2}\) ?\d{3} \d{4}")

@@ -29,6 +29,8 @@ e-mail address there."""
 ADDRESSES = frozenset({"address", "host", "peer", "replica", "url"})
 """Fields with addresses of our own machines. A password in one goes."""
 _NUMBERS = (int, float)
+MAX_TEXT, MAX_EXCEPTION = 4_096, 32_768
+"""Characters of a text that are logged: looking through more of a client's path would hold up the others."""
 _MAX_DEPTH = 8
 """Of lists and objects in a field; what is deeper becomes one text."""
 
@@ -48,7 +50,7 @@ class JsonFormatter(logging.Formatter):
             "level": record.levelname.lower(),
             "service": self._service,
             "logger": record.name,
-            "message": self._redactor.redact(record.getMessage()),
+            "message": _redacted_text(record.getMessage(), self._redactor),
         }
         fields = getattr(record, "fields", None)
         if isinstance(fields, dict):
@@ -58,26 +60,33 @@ class JsonFormatter(logging.Formatter):
                 else:
                     entry[name] = _redacted(value, self._of_addresses if name in ADDRESSES else self._redactor)
         if record.exc_info:
-            entry["exception"] = self._redactor.redact(self.formatException(record.exc_info))
+            entry["exception"] = _redacted_text(self.formatException(record.exc_info), self._redactor, MAX_EXCEPTION)
         try:
             return orjson.dumps(entry, default=self._text, option=_OPTIONS).decode()
         except TypeError:  # half a surrogate pair somewhere: escaped, for a record must never be lost or raw
             return json.dumps(entry, default=self._text)
 
     def _text(self, value: object) -> str:
-        return self._redactor.redact(str(value))
+        return _redacted_text(str(value), self._redactor)
 
 
 def _redacted(value: Any, redactor: Redactor, depth: int = 0) -> Any:
     if isinstance(value, str):
-        return redactor.redact(value)
+        return _redacted_text(value, redactor)
     if value is None or isinstance(value, _NUMBERS):
         return value
     if depth < _MAX_DEPTH and isinstance(value, list | tuple | set | frozenset):
         return [_redacted(item, redactor, depth + 1) for item in value]
     if depth < _MAX_DEPTH and isinstance(value, dict):
         return {name: _redacted(item, redactor, depth + 1) for name, item in value.items()}
-    return redactor.redact(str(value))
+    return _redacted_text(str(value), redactor)
+
+
+def _redacted_text(text: str, redactor: Redactor, at_most: int = MAX_TEXT) -> str:
+    if len(text) <= at_most:
+        return redactor.redact(text)
+    # What cannot be decided at the cut is cut off as well.
+    return redactor.redact(text[: at_most + redactor.window])[: -redactor.window] + "…"
 
 
 def configure_logging(service: str, level: str = "INFO") -> None:

@@ -15,8 +15,8 @@ from servicekit.tenant_slots import TenantSlots
 
 MAX_WAITING = 32
 """Of a tenant's prompts whose judging is long work. One is judged at a time."""
-LONG_TEXT = 1_000
-"""Characters to redact. At worst, digits that are nearly telephone numbers, one takes 20 microseconds."""
+LONG_TEXT = 400
+"""Characters to redact. At worst, in digits that are nearly telephone numbers, one takes 35 microseconds."""
 SLICE_S = 0.05
 """Then the next tenant has its turn, and a request that was given up has none any more."""
 

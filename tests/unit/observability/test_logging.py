@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from observability.logging import JsonFormatter
+from observability.logging import MAX_TEXT, JsonFormatter
 from observability.middleware import safe_request_id
 
 
@@ -82,6 +82,15 @@ def test_identifiers_and_addresses_of_our_machines_stay_as_they_are() -> None:
     ids = {"request_id": "4111111111111111", "tenant_id": "t1", "chunk_ids": ["a@b.co#1"], "citations": ["a@b.co#1"]}
     assert logged("x", **ids, address="10.0.0.1:6379").items() >= {**ids, "address": "10.0.0.1:6379"}.items()
     assert logged("x", url="redis://:hunter2@10.0.0.1/0")["url"] == "redis://:[API_KEY]@10.0.0.1/0"
+
+
+@pytest.mark.parametrize("cut", range(24))
+def test_a_long_text_is_cut_and_nothing_of_what_is_redacted_shows_at_the_cut(cut: int) -> None:
+    found = logged("x", path="/" + "x y " * (MAX_TEXT // 4) + CARD[cut:] + CARD * 100, twice="a@b.co " * MAX_TEXT)
+    assert MAX_TEXT - 300 < len(found["path"]) <= MAX_TEXT + 30
+    assert found["path"].endswith("…")
+    assert "11" not in found["path"]
+    assert "@" not in found["twice"]
 
 
 def test_what_is_nested_without_end_becomes_a_text() -> None:
