@@ -12,6 +12,7 @@ import unicodedata
 
 import re2
 
+from guard.canonical import canonical
 from guard.injection_signs import DISCUSSES, NEGATED, REPORTS, SIGNS
 
 THRESHOLD = 4.0
@@ -59,8 +60,14 @@ _FROM_INVISIBLE = _TAGS | _IGNORED
 
 
 def injection_score(text: str) -> float:
-    """The sum of the weights of the kinds of signs in the text. Linear in it."""
-    seen = _normal(text)
+    """The sum of the weights of the kinds of signs in the text, also as it looks. Linear in it."""
+    forms = {_normal(text)}
+    if not text.isascii():
+        forms.add(_normal(canonical(text).skeleton))
+    return max(map(_score, forms))
+
+
+def _score(seen: str) -> float:
     all_signs = _signs_in(seen)
     if not all_signs or not _DISCUSSES.search(seen):
         return sum(all_signs.values())

@@ -46,3 +46,8 @@ def test_a_text_made_to_fill_the_automaton_is_still_searched(text: str) -> None:
 def test_a_pattern_is_one_that_text_in_lower_case_can_match(pattern: str) -> None:
     assert pattern == pattern.replace("\\S", "\\s").replace("\\W", "\\w").lower() or "\\S" in pattern
     assert re2.compile(pattern)
+
+
+def test_orders_in_letters_that_look_like_others_are_found() -> None:
+    cyrillic = str.maketrans("aeopc", "\u0430\u0435\u043e\u0440\u0441")
+    assert all(reads_like_orders(text.translate(cyrillic)) for text in INJECTED if text.isascii())
