@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import random
 from collections import Counter
 from collections.abc import Callable
@@ -18,6 +19,7 @@ from support.engine_model import EngineModel, Load, jain
 A, B, C = (TenantId(name) for name in "abc")
 TENANTS = [TenantId(f"t{number}") for number in range(6)]
 WEIGHTS = dict(zip(TENANTS, (1, 1, 1, 2, 0.1, 100), strict=True))
+"""At first: a config change may change a tenant's from one request to the next."""
 ROUNDING = 1e-6
 BOUNDS = Bounds(per_tenant=6, total=20)
 
@@ -45,21 +47,40 @@ class FairQueueMachine(RuleBasedStateMachine):
         self.now = 0.0
         self.waiting: dict[TenantId, list[Ticket]] = {}
         self.running: list[Ticket] = []
+        self.weights: dict[TenantId, float] = dict(WEIGHTS)
+        """As said by the last request of each that was taken: this is its share of the places."""
+        self.weight_of: dict[Ticket, float] = {}
+        """As said with the request: by this its tokens are charged."""
 
     @initialize(capacity=st.integers(1, 20), headroom=st.none() | st.integers(0, 5))
     def begin(self, capacity: int, headroom: int | None) -> None:
         self.queue = FairQueue(capacity, headroom=headroom, bounds=BOUNDS)
 
-    @rule(target=tickets, tenant=st.sampled_from(TENANTS), tokens=st.integers(0, 3_000))
-    def ask(self, tenant: TenantId, tokens: int) -> object:
+    @rule(
+        target=tickets,
+        tenant=st.sampled_from(TENANTS),
+        tokens=st.integers(0, 3_000),
+        factor=st.sampled_from([1, 1, 1, 0.5, 3]),
+        time_left_s=st.sampled_from([math.inf, math.inf, 20.0, 0.0]),
+    )
+    def ask(self, tenant: TenantId, tokens: int, factor: float, time_left_s: float) -> object:
         before, own = self.queue.counters(), self.waiting.get(tenant, [])
         least = min((before[other] for other, theirs in self.waiting.items() if theirs), default=0.0)
-        ticket = self.queue.ask(tenant, WEIGHTS[tenant], expected_tokens=tokens)
+        weight = max(0.1, WEIGHTS[tenant] * factor)
+        active = self.queue.active_weight
+        ticket = self.queue.ask(tenant, weight, expected_tokens=tokens, time_left_s=time_left_s)
         if isinstance(ticket, Refused):
             total = sum(map(len, self.waiting.values()))
-            assert len(own) == BOUNDS.per_tenant or total >= BOUNDS.total - BOUNDS.total // 10
-            assert self.queue.counters() == before
+            if ticket.reason == "deadline":
+                assert time_left_s < ticket.retry_after_s or ticket.retry_after_s in {1.0, 60.0}
+            else:
+                assert len(own) == BOUNDS.per_tenant or total >= BOUNDS.total - BOUNDS.total // 10
+            assert ticket.retry_after_s >= 1.0
+            assert (self.queue.counters(), self.queue.active_weight) == (before, active), (
+                "who is refused changes nothing"
+            )
             return multiple()
+        self.weights[tenant] = self.weight_of[ticket] = weight
         counter = self.queue.counters()[tenant]
         assert counter >= before.get(tenant, 0.0)
         if not own:
@@ -73,7 +94,7 @@ class FairQueueMachine(RuleBasedStateMachine):
         before = self.queue.counters().get(ticket.tenant_id, 0.0)
         self.queue.charge(ticket, (ticket.used or 0) + tokens)
         grown = self.queue.counters().get(ticket.tenant_id, 0.0) - before
-        expected = tokens / WEIGHTS[ticket.tenant_id] if ticket in self.running else 0.0
+        expected = tokens / self.weight_of[ticket] if ticket in self.running else 0.0
         assert grown == pytest.approx(expected)
         self.start_all()
 
@@ -118,7 +139,7 @@ class FairQueueMachine(RuleBasedStateMachine):
         keys = self.queue.keys()
         for tenant, counter in self.queue.counters().items():
             running = [ticket for ticket in self.running if ticket.tenant_id == tenant]
-            to_come = sum(max(0, one.forecast - (one.used or 0)) for one in running) / WEIGHTS[tenant]
+            to_come = sum(max(0, one.forecast - (one.used or 0)) / self.weight_of[one] for one in running)
             assert keys[tenant] - counter == pytest.approx(to_come, abs=1e-6)
         if not self.running and not self.queue.waiting:
             assert self.queue.counters() == {}, "nobody is left: nothing is remembered"
@@ -133,11 +154,21 @@ class FairQueueMachine(RuleBasedStateMachine):
         if len(self.running) < queue.capacity:
             waiting = [tenant for tenant, theirs in self.waiting.items() if theirs]
             active = {ticket.tenant_id for ticket in self.running} | set(waiting)
-            share = {tenant: WEIGHTS[tenant] / sum(WEIGHTS[one] for one in active) * unreserved for tenant in active}
+            whole = sum(self.weights[one] for one in active)
+            share = {tenant: self.weights[tenant] / whole * unreserved for tenant in active}
             places = {tenant: sum(ticket.tenant_id == tenant for ticket in self.running) for tenant in active}
             least = min(keys[tenant] for tenant in waiting)
             next_ones = [tenant for tenant in waiting if keys[tenant] <= least + ROUNDING]
             assert any(places[one] and places[one] + 1 > share[one] - 1e-9 for one in next_ones)
+
+    @invariant()
+    def the_weight_of_who_waits_or_runs_is_known_and_the_headroom_fits(self) -> None:
+        if hasattr(self, "queue"):
+            active = {ticket.tenant_id for ticket in self.running} | {
+                one for one, theirs in self.waiting.items() if theirs
+            }
+            assert self.queue.active_weight == pytest.approx(sum(self.weights[one] for one in active))
+            assert 0 <= self.queue.headroom < self.queue.capacity
 
     @invariant()
     def every_waiting_request_has_a_position(self) -> None:
