@@ -181,7 +181,7 @@ async def _open(
     notes = RecentNotes(recent, metrics)
     stack.push_async_callback(notes.close)
     ledger, prices = PostgresLedger(database), await _open_prices(settings, database)
-    places = EnginePlaces(metrics)
+    places = EnginePlaces(metrics, headroom=settings.pool_kept_free)
     share = PoolShare(uuid.uuid4().hex, places, turns, ValkeyHeartbeats(valkey), metrics)
     stack.push_async_callback(share.leave)
     admissions, first_answers = await _open_link(settings, share, metrics, stack)

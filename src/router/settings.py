@@ -66,6 +66,7 @@ class Settings(ServiceSettings):
     request_timeout_s: float = Field(default=120.0, gt=0, le=3_600)
     ingest_timeout_s: float = Field(default=600.0, gt=0, le=3_600)
     engine_context_tokens: int = Field(default=4_096, ge=64, description="of the engine's model: prompt and answer")
+    pool_kept_free: int | None = Field(default=None, ge=0, le=65_536, description="places of a pool, for newcomers")
     max_answer_tokens: int = Field(default=512, ge=1, le=32_768)
     max_passages_bytes: int = Field(default=6_000, ge=200)
     price_prompt_usd_per_mtok: Decimal = Field(default=Decimal("0.10"), ge=0, le=1_000_000, decimal_places=3)

@@ -10,7 +10,7 @@ from contextlib import AbstractAsyncContextManager, aclosing, asynccontextmanage
 from dataclasses import dataclass
 from datetime import timedelta
 
-from contracts.chat import ChatRequest, MetaEvent, Refusal, RefusalEvent, TurnEvent, TurnRequest, Usage
+from contracts.chat import MAX_PRIORITY, ChatRequest, MetaEvent, Refusal, RefusalEvent, TurnEvent, TurnRequest, Usage
 from contracts.errors import AtriumError, UpstreamTimeoutError
 from router.domain.caller import Caller
 from router.domain.first_answer import FirstAnswer
@@ -250,6 +250,7 @@ class ChatService:
             routes=policy.routes,
             blocked_tools=policy.config.blocked_tools,
             max_tokens=work.bounds.answer,
+            priority=min(MAX_PRIORITY, place.priority),
             passage_injection=policy.config.passage_injection,
             strip_passage_links=policy.config.strip_passage_links,
         )
