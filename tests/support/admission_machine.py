@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from hypothesis import strategies as st
-from hypothesis.stateful import Bundle, RuleBasedStateMachine, invariant, multiple, rule
+from hypothesis.stateful import Bundle, MultipleResults, RuleBasedStateMachine, invariant, multiple, rule
 
 from router.domain.admission import Admission, Ask, Limits, LimitState, Timing, Used, bucket_us
 from support.admissions import MOMENT_US, MONTH, NEXT_MONTH
@@ -170,7 +170,9 @@ class Tenant(RuleBasedStateMachine):
         deadline=st.sampled_from([1.0, 5.0, 20.0, 60.0]),
         ledger_says=COSTS,
     )
-    def admit(self, limits: Limits, tokens: int, cost: int, deadline: float, ledger_says: int) -> object:
+    def admit(
+        self, limits: Limits, tokens: int, cost: int, deadline: float, ledger_says: int
+    ) -> MultipleResults[str] | str:
         self.count += 1
         ask = Ask(f"l{self.count}", tokens, cost, deadline)
         self.model.end_due(self.now)
