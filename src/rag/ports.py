@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
+from pathlib import Path
 from typing import Protocol
 
 from contracts.retrieval import DocumentInfo, StoredPassage
 from contracts.tenant import TenantId
 from rag.domain.corpus import Chunk, Corpus, CorpusVersion, Document, Standing
+from rag.domain.query import ChunkRows, IndexQuery, Scored
 from rag.domain.ranking import Hit
 from rag.domain.vectors import HalfMatrix, Matrix, Vector
 
@@ -107,3 +109,67 @@ class VectorIndex(Protocol):
 
 class IndexFactory(Protocol):
     def __call__(self, vectors: HalfMatrix) -> VectorIndex: ...
+
+
+class TenantIndex(Protocol):
+    """One tenant's chunks, to be found by meaning and by words. Immutable: several threads may search it at once.
+
+    Rows stand in the order in which they came: built first, then each change's. Equal scores keep that order.
+    """
+
+    @property
+    def nbytes(self) -> int:
+        """Memory it keeps: what a cache weighs it by. Files that are mapped or read as needed are not counted."""
+        ...
+
+    def __len__(self) -> int:
+        """Chunks that can be found."""
+        ...
+
+    def search(self, query: IndexQuery) -> list[Scored]:
+        """The best min(k, n) chunks of the n that the filter allows, best first. Blocking: CPU, and reads of files."""
+        ...
+
+    def with_changes(self, added: ChunkRows, removed: frozenset[str]) -> TenantIndex:
+        """Another index, which shares most of its memory with this one. Costs in proportion to all changes since it was
+        built: a few thousand at most, then it is to be compacted.
+
+        `removed` are chunk ids that go first, unknown ones allowed; a chunk in `added` takes the place of one with the
+        same id. So the same changes may be made twice.
+        """
+        ...
+
+    def compacted(self) -> TenantIndex:
+        """The same chunks built anew: as small, quick and exact as their number allows. Blocking, seconds for 1M."""
+        ...
+
+    def files(self) -> Mapping[str, bytes]:
+        """What `IndexBuilder.load` makes it of again. Raises ValueError where changes are not compacted."""
+        ...
+
+
+class IndexBuilder(Protocol):
+    def build(self, rows: ChunkRows) -> TenantIndex:
+        """Blocking. The chunk ids are all different."""
+        ...
+
+    def load(self, files: Mapping[str, Path], dimension: int) -> TenantIndex:
+        """An index from what `files()` gave, each kept as one file whose bytes the caller has verified.
+
+        The files may be removed afterwards, but not written to: parts of them are read at searches.
+        Raises ValueError where they are not such files, of this dimension and of this version of the format.
+        """
+        ...
+
+
+class Reranker(Protocol):
+    """A model that reads the question and a passage together; slower and finer than any index."""
+
+    @property
+    def depth(self) -> int:
+        """How many of the best it is to be asked about; 0: it is not to be asked."""
+        ...
+
+    def scores(self, query: str, texts: Sequence[str]) -> list[float]:
+        """One a text, the greater the better. Blocking, for one thread at a time."""
+        ...

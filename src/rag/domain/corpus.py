@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 
 from contracts.retrieval import Metadata
@@ -60,7 +60,11 @@ class Standing:
 
 @dataclass(frozen=True, slots=True)
 class ChunkRecord:
-    """A chunk as an index holds it. `tenant_id` is the owner that the chunk log names, not the one who asks."""
+    """A chunk as an index holds it. `tenant_id` is the owner that the chunk log names, not the one who asks.
+
+    `metadata` is the document's; `heading` says under which headings the chunk stands, outermost first, or is empty;
+    `seq` is the write that brought the chunk.
+    """
 
     tenant_id: TenantId
     chunk_id: str
@@ -69,6 +73,9 @@ class ChunkRecord:
     text: str
     start: int
     end: int
+    seq: int = 0
+    metadata: Metadata = field(default_factory=dict, hash=False)
+    heading: str = ""
 
 
 @dataclass(frozen=True, slots=True)
