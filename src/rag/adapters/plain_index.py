@@ -57,10 +57,8 @@ class PlainIndex:
         return self
 
     def files(self) -> Mapping[str, bytes]:
-        return {
-            "vectors.f16": self._half.astype("<f2").tobytes(),
-            "records.json": json.dumps([asdict(record) for record in self._records]).encode(),
-        }
+        records = [{**asdict(record), "tenant_id": str(record.tenant_id)} for record in self._records]
+        return {"vectors.f16": self._half.astype("<f2").tobytes(), "records.json": json.dumps(records).encode()}
 
     def _ranking(self, query: IndexQuery, rows: Sequence[int]) -> list[tuple[int, float]]:
         """Best first, the min(k, n) asked for at least."""

@@ -36,13 +36,17 @@ class Document:
 
 @dataclass(frozen=True, slots=True)
 class Chunk:
-    """A part of a document's text: `text` is what stands at characters `start` to `end` of it."""
+    """A part of a document's text: `text` is what stands at characters `start` to `end` of it, below `heading`.
+
+    `ordinal` counts a document's chunks from 0.
+    """
 
     chunk_id: str
     ordinal: int
     text: str
     start: int
     end: int
+    heading: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,3 +93,22 @@ class Corpus:
     records: tuple[ChunkRecord, ...]
     vectors: HalfMatrix
     of_other_models: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class ChunkTail:
+    """What happened to a corpus since an earlier version: `removed` (chunk ids) went first, then `added` came.
+
+    A chunk that came and went again in between is in `removed` alone.
+    """
+
+    added: Corpus
+    removed: frozenset[str]
+
+    @property
+    def version(self) -> CorpusVersion:
+        return self.added.version
+
+    @property
+    def changes(self) -> int:
+        return len(self.added.records) + len(self.removed)
