@@ -87,14 +87,18 @@ class Compactor:
 
     async def compact(self, tenant_id: TenantId) -> bool:
         """Write a snapshot of the tenant as it is now, and remove what that makes superfluous. False where another
-        replica does so.
+        replica does so, or has.
 
         Raises NotFoundError, and DependencyDownError: then nothing is lost, and the lease keeps all from trying again
         at once.
         """
         if not await self._snapshots.marks.claim(tenant_id, LEASE):
             return False
-        view = await self._loader.compacted(await self._view(tenant_id))
+        view = await self._view(tenant_id)
+        if await self._snapshots.has(tenant_id, view):
+            await self._snapshots.marks.release(tenant_id, view.version.born)
+            return False
+        view = await self._loader.compacted(view)
         try:
             mark = await self._snapshots.write(tenant_id, view, view.index)
             if mark is not None:

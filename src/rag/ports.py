@@ -173,6 +173,10 @@ class SnapshotStore(Protocol):
         """Remove everything that is older than the snapshot at `mark`, and all of earlier tenants of the name."""
         ...
 
+    async def discard_orphan(self, tenant_id: TenantId, model: str, version: CorpusVersion) -> None:
+        """Remove what lies at this version, where no mark names it, if its writer must be dead by now."""
+        ...
+
     async def discard(self, tenant_id: TenantId, model: str, version: CorpusVersion) -> None:
         """Remove what lies at this version."""
         ...

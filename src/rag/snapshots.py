@@ -87,17 +87,20 @@ class Snapshots:
         written = await self.store.write(tenant_id, self._model, view.version, shape, files)
         try:
             won = written is not None and await self.marks.advance(tenant_id, self._model, written)
-        except NotFoundError:
-            await self.forget_life(tenant_id, view)
+        except NotFoundError:  # it went away while its snapshot was written
+            await self.store.discard(tenant_id, self._model, view.version)
+            await self.store.forget(tenant_id)
             raise
+        if written is None and not await self.has(tenant_id, view):
+            await self.store.discard_orphan(tenant_id, self._model, view.version)
         self._metrics.count(names.SNAPSHOT_WRITE, outcome="written" if won else "lost")
         return written if won else None
 
-    async def forget_life(self, tenant_id: TenantId, view: View) -> None:
-        """The tenant went away while its snapshot was written."""
-        if self.store is not None:
-            await self.store.discard(tenant_id, self._model, view.version)
-            await self.store.forget(tenant_id)
+    async def has(self, tenant_id: TenantId, view: View) -> bool:
+        """Whether what `view` shows is marked as kept already."""
+        mark = await self.marks.mark(tenant_id, self._model)
+        stored = mark is not None and (self.store is None or mark.digest is not None)
+        return mark is not None and stored and mark.version.covers(view.version)
 
     async def tidy(self, tenant_id: TenantId, mark: Mark) -> None:
         """Remove what the snapshot at `mark` makes superfluous, in the store and in the log."""

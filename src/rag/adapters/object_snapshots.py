@@ -90,7 +90,8 @@ class ObjectSnapshots:
             await self._objects.put(tenant_id, f"{folder}/{parts[-1].name}", part)
         manifest = Manifest(tenant_id, version, model, dimension, chunks, entries, parts, self._now()).to_bytes()
         if not await self._objects.put(tenant_id, f"{folder}/{_MANIFEST}", manifest, if_absent=True):
-            await self._give_way(tenant_id, folder, parts)
+            for own in parts:
+                await self._objects.delete(tenant_id, f"{folder}/{own.name}")
             return None
         await asyncio.to_thread(self._keep_quietly, tenant_id, manifest, files)
         return Mark(version, digest_of(manifest), chunks)
@@ -107,6 +108,12 @@ class ObjectSnapshots:
             if key not in wanted and not newer:
                 await self._objects.delete(tenant_id, key)
 
+    async def discard_orphan(self, tenant_id: TenantId, model: str, version: CorpusVersion) -> None:
+        folder = snapshot_folder(model, version)
+        manifest = await self._objects.get(tenant_id, f"{folder}/{_MANIFEST}")
+        if manifest is not None and self._is_orphaned(manifest):
+            await self._remove(tenant_id, folder)
+
     async def discard(self, tenant_id: TenantId, model: str, version: CorpusVersion) -> None:
         await self._remove(tenant_id, snapshot_folder(model, version))
 
@@ -118,15 +125,6 @@ class ObjectSnapshots:
 
     async def forget(self, tenant_id: TenantId) -> None:
         await asyncio.to_thread(self._disk.forget, tenant_id)
-
-    async def _give_way(self, tenant_id: TenantId, folder: str, parts: Iterable[Entry]) -> None:
-        """Another writer's manifest is there. Remove our parts; or everything, where that writer died long ago."""
-        theirs = await self._objects.get(tenant_id, f"{folder}/{_MANIFEST}")
-        if theirs is not None and self._is_orphaned(theirs):
-            await self._remove(tenant_id, folder)
-            return
-        for part in parts:
-            await self._objects.delete(tenant_id, f"{folder}/{part.name}")
 
     def _is_orphaned(self, manifest: bytes) -> bool:
         try:
