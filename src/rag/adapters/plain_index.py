@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -13,19 +12,20 @@ import numpy as np
 from contracts.tenant import TenantId
 from rag.domain import bm25
 from rag.domain.corpus import ChunkRecord
-from rag.domain.diversity import diverse
+from rag.domain.diversity import diverse, pool_size
 from rag.domain.fusion import DEPTH, fused
+from rag.domain.postings import MAX_COUNT, UNSTEMMED, Analyzer
 from rag.domain.query import ChunkRows, IndexQuery, Scored
 from rag.domain.vectors import HalfMatrix, Vector
-from rag.domain.words import words
 
 
 class PlainIndex:
-    def __init__(self, rows: ChunkRows) -> None:
+    def __init__(self, rows: ChunkRows, analyzer: Analyzer) -> None:
+        self._analyzer = analyzer
         self._records = tuple(rows.records)
         self._half = rows.vectors
         self._vectors = rows.vectors.astype(np.float32)
-        self._counts = [Counter(words(record.text)) for record in self._records]
+        self._counts = [analyzer.counts(record.text) for record in self._records]
 
     @property
     def nbytes(self) -> int:
@@ -38,7 +38,8 @@ class PlainIndex:
         rows = [row for row, record in enumerate(self._records) if _allowed(query, record)]
         ranking = self._ranking(query, rows)
         if query.diversity is not None:
-            ranking = diverse(ranking, self._vectors, query.k, query.diversity)
+            pool = ranking[: pool_size(query.k)]
+            ranking = diverse(pool, self._half[[row for row, _ in pool]], query.k, query.diversity)
         return [self._scored(query, row, value) for row, value in ranking[: query.k]]
 
     def with_changes(self, added: ChunkRows, removed: frozenset[str]) -> PlainIndex:
@@ -50,19 +51,22 @@ class PlainIndex:
             ChunkRows(
                 [*(self._records[row] for row in kept), *(added.records[row] for row in new)],
                 np.concatenate([self._half[kept], added.vectors[new]]),
-            )
+            ),
+            self._analyzer,
         )
 
     def compacted(self) -> PlainIndex:
         return self
 
     def files(self) -> Mapping[str, bytes]:
-        records = [{**asdict(record), "tenant_id": str(record.tenant_id)} for record in self._records]
-        return {"vectors.f16": self._half.astype("<f2").tobytes(), "records.json": json.dumps(records).encode()}
+        return {
+            "vectors.f16": self._half.astype("<f2").tobytes(),
+            "records.json": json.dumps([{**asdict(record), "tenant_id": str(record.tenant_id)} for record in self._records]).encode(),
+        }
 
     def _ranking(self, query: IndexQuery, rows: Sequence[int]) -> list[tuple[int, float]]:
         """Best first, the min(k, n) asked for at least."""
-        depth = max(query.k, DEPTH)
+        depth = max(pool_size(query.k) if query.diversity is not None else query.k, DEPTH)
         by_vector = self._by_vector(query.vector, rows)[:depth] if query.by_vector and query.vector is not None else []
         by_words = self._by_words(query.text, rows)[:depth] if query.by_words else []
         if not query.by_vector:
@@ -74,14 +78,14 @@ class PlainIndex:
         return fused([(weights.vector, [row for row, _ in by_vector]), (weights.lexical, [row for row, _ in by_words])])
 
     def _by_vector(self, vector: Vector, rows: Sequence[int]) -> list[tuple[int, float]]:
-        scores = self._vectors @ vector
+        scores = np.vecdot(self._vectors.astype(np.float64), vector)  # of equal rows exactly equal, unlike a product's
         return sorted(((row, float(scores[row])) for row in rows), key=lambda item: (-item[1], item[0]))
 
     def _by_words(self, text: str, rows: Sequence[int]) -> list[tuple[int, float]]:
         lengths = np.array([counts.total() for counts in self._counts], dtype=np.float64)
         sums = np.zeros(len(lengths))
-        for word in set(words(text)):
-            counts = np.array([counts[word] for counts in self._counts], dtype=np.float64)
+        for word in self._analyzer.counts(text):
+            counts = np.minimum([float(counts[word]) for counts in self._counts], MAX_COUNT)
             rarity = bm25.rarity(len(counts), int(np.count_nonzero(counts)))
             sums += bm25.weights(rarity, counts, lengths, max(1.0, float(lengths.mean()))) if counts.any() else 0.0
         found = ((row, float(sums[row]) / bm25.UNIT) for row in rows if sums[row] > 0)
@@ -93,14 +97,18 @@ class PlainIndex:
 
 
 class PlainIndexBuilder:
+    def __init__(self, analyzer: Analyzer = UNSTEMMED) -> None:
+        self._analyzer = analyzer
+
     def build(self, rows: ChunkRows) -> PlainIndex:
-        return PlainIndex(rows)
+        return PlainIndex(rows, self._analyzer)
 
     def load(self, files: Mapping[str, Path], dimension: int) -> PlainIndex:
         vectors: HalfMatrix = np.frombuffer(files["vectors.f16"].read_bytes(), dtype="<f2").reshape(-1, dimension)
         records = json.loads(files["records.json"].read_bytes())
         return PlainIndex(
-            ChunkRows([ChunkRecord(**{**one, "tenant_id": TenantId(one["tenant_id"])}) for one in records], vectors)
+            ChunkRows([ChunkRecord(**{**one, "tenant_id": TenantId(one["tenant_id"])}) for one in records], vectors),
+            self._analyzer,
         )
 
 

@@ -20,7 +20,10 @@ def rarity(chunks: int, holding: int) -> float:
 
 
 def weights(
-    rarity: float, counts: NDArray[np.float64], lengths: NDArray[np.float64], mean_length: float
+    rarity: float | NDArray[np.float64],
+    counts: NDArray[np.float64],
+    lengths: NDArray[np.float64] | NDArray[np.uint32],
+    mean_length: float,
 ) -> NDArray[np.float64]:
     """Of a word that stands `counts` times in chunks of `lengths` words; whole numbers of 1/65,536."""
     damped = counts + K1 * (1.0 - B + B * lengths / mean_length)

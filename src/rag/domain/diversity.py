@@ -6,25 +6,30 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from rag.domain.vectors import Matrix
+from rag.domain.vectors import HalfMatrix
 
 POOL = 50
 """Of how many best at least the answer is picked."""
 
 
-def diverse(ranking: Sequence[tuple[int, float]], vectors: Matrix, k: int, diversity: float) -> list[tuple[int, float]]:
-    """`k` of the ranking's best max(50, 4 k), in the order in which they are picked; each keeps its value.
+def pool_size(k: int) -> int:
+    return max(POOL, 4 * k)
+
+
+def diverse(
+    pool: Sequence[tuple[int, float]], vectors: HalfMatrix, k: int, diversity: float
+) -> list[tuple[int, float]]:
+    """`k` of the pool's rows in the order in which they are picked; each keeps its value.
 
     A pick has the greatest (1 - diversity) · value - diversity · cosine with the nearest that was picked before, values
-    scaled to 0…1 among the pool. `vectors[row]` is a row's embedding.
+    scaled to 0…1 among the pool. `vectors[i]` is the embedding of `pool[i]`.
     """
-    pool = list(ranking[: max(POOL, 4 * k)])
     if not pool:
         return []
     values = np.array([value for _, value in pool])
     spread = float(np.ptp(values)) or 1.0
     merit = (1.0 - diversity) * (values - values.min()) / spread
-    rows = vectors[[row for row, _ in pool]]
+    rows = vectors.astype(np.float32)
     nearest = np.zeros(len(pool))
     picked: list[int] = []
     for _ in range(min(k, len(pool))):
