@@ -16,8 +16,8 @@ from contracts.retrieval import MAX_DOCUMENT_BYTES
 from observability.logging import configure_logging
 from observability.metrics import Metrics
 from observability.prometheus import PrometheusMetrics
+from rag.adapters.index_builder import HybridIndexBuilder
 from rag.adapters.object_snapshots import ObjectSnapshots
-from rag.adapters.plain_index import PlainIndexBuilder
 from rag.adapters.postgres_chunks import PostgresChunkStore
 from rag.adapters.postgres_marks import PostgresMarks
 from rag.adapters.sentence_transformer import open_embedder
@@ -72,7 +72,7 @@ async def _open(app: FastAPI, settings: Settings, metrics: Metrics, stack: Async
     )
     store = PostgresChunkStore(database)
     model, dimension = embedder.model, embedder.dimension
-    builder = PlainIndexBuilder()
+    builder = HybridIndexBuilder()
     snapshot_store = _open_snapshots(settings, metrics, stack)
     marks = PostgresMarks(database)
     snapshots = Snapshots(marks, snapshot_store, builder, metrics, model=model, dimension=dimension)

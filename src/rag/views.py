@@ -16,7 +16,7 @@ OVERHEAD_BYTES = 2_048
 """Of a view beside its index, so that a million empty tenants are not free."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class View:
     """A tenant's index at a version. `pending` counts the changes since it was built or compacted."""
 

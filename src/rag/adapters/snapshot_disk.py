@@ -148,7 +148,7 @@ def _checked(path: Path, entry: Entry) -> Path:
 
 def _write_files(folder: Path, files: Iterable[Entry], parts: Iterable[bytes | memoryview]) -> None:
     """Raises DamagedSnapshotError for a file that does not come to what the manifest says."""
-    pieces: Iterator[memoryview] = (memoryview(part) for part in parts)
+    pieces: Iterator[memoryview] = (memoryview(part) for part in parts if part)
     rest = memoryview(b"")
     for entry in files:
         hashed, missing = hashlib.sha256(), entry.size

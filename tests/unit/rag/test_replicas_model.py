@@ -14,8 +14,12 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 
 from contracts.errors import DependencyDownError
 from contracts.tenant import TenantId
+from rag.adapters.index_builder import HybridIndexBuilder, Sizes
 from rag.adapters.memory_chunks import MemoryChunkStore
 from rag.adapters.memory_marks import MemoryMarks
+from rag.adapters.plain_index import PlainIndexBuilder
+from rag.domain.postings import UNSTEMMED
+from rag.ports import IndexBuilder
 from stores.objects_memory import MemoryObjects
 from support.retrieval import EMBEDDER, Replica, put_texts, question, replica
 
@@ -46,6 +50,8 @@ class UnsteadyObjects(MemoryObjects):
 class Replicas(RuleBasedStateMachine):
     """Two replicas over one log and one object store, each with a disk; and what the documents are, as a dict."""
 
+    builder: IndexBuilder = PlainIndexBuilder()
+
     def __init__(self) -> None:
         super().__init__()
         self.runner = asyncio.Runner()
@@ -65,7 +71,8 @@ class Replicas(RuleBasedStateMachine):
     def started(self, number: int) -> Replica:
         """Room for two or three small views, so that they come and go by themselves."""
         disk = self.folder / str(number)
-        return replica(self.store, self.marks, objects=self.objects, disk=disk, disk_bytes=20_000, cache_bytes=20_000)
+        bounds = {"disk_bytes": 20_000, "cache_bytes": 20_000}
+        return replica(self.store, self.marks, objects=self.objects, disk=disk, builder=self.builder, **bounds)
 
     @rule(tenant=TENANTS, document=DOCUMENTS, texts=TEXTS)
     def put(self, tenant: TenantId, document: str, texts: list[str]) -> None:
@@ -161,7 +168,14 @@ class Replicas(RuleBasedStateMachine):
         return data[:place] + bytes([data[place] ^ 1 << draw.draw(st.integers(0, 7))]) + data[place + 1 :]
 
 
-TestReplicas = Replicas.TestCase
-TestReplicas.settings = settings(
-    max_examples=60, stateful_step_count=40, deadline=None, suppress_health_check=[HealthCheck.too_slow]
+class RealIndexes(Replicas):
+    """The same with the index that is used, the kinds of large tenants included."""
+
+    builder = HybridIndexBuilder(Sizes(exact=6, flat=12), analyzer=UNSTEMMED)
+
+
+_SETTINGS = settings(
+    max_examples=40, stateful_step_count=40, deadline=None, suppress_health_check=[HealthCheck.too_slow]
 )
+TestReplicas, TestRealIndexes = Replicas.TestCase, RealIndexes.TestCase
+TestReplicas.settings = TestRealIndexes.settings = _SETTINGS

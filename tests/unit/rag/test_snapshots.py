@@ -372,3 +372,14 @@ def test_parts_are_of_one_size_and_hold_the_files_end_to_end() -> None:
     assert list(cut([b"abc", b"", b"defgh"], 4)) == [b"abcd", b"efgh"]
     assert list(cut([b"abc", b"de"], 4)) == [b"abcd", b"e"]
     assert list(cut([], 4)) == []
+
+
+async def test_a_tenant_that_has_deleted_everything_has_an_empty_snapshot_and_no_text_anywhere(world: World) -> None:
+    await world.filled()
+    for number in range(len(TEXTS)):
+        await world.store.delete(T1, f"d{number}")
+    assert await world.writer.compactor.compact(T1)
+    assert b"euro" not in b"".join(world.objects._objects.values())
+    other = world.replica()
+    assert await other.texts(T1) == []
+    assert other.metrics.sources() == ["object_store"]

@@ -17,6 +17,7 @@ from rag.adapters.memory_chunks import MemoryChunkStore
 from rag.adapters.memory_marks import MemoryMarks
 from rag.adapters.plain_index import PlainIndex, PlainIndexBuilder
 from rag.domain.corpus import ChunkTail, Corpus, CorpusVersion
+from rag.domain.postings import UNSTEMMED
 from rag.domain.query import ChunkRows, IndexQuery, Scored
 from rag.domain.vectors import to_half
 from rag.ports import IndexBuilder
@@ -252,7 +253,7 @@ async def test_a_large_index_is_searched_off_the_event_loop() -> None:
 
     class LargeIndexBuilder(PlainIndexBuilder):
         def build(self, rows: ChunkRows) -> PlainIndex:
-            return LargeIndex(rows)
+            return LargeIndex(rows, UNSTEMMED)
 
     world = World(builder=LargeIndexBuilder())
     await world.put(T1, "d", "milk")
