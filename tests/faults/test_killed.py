@@ -24,6 +24,8 @@ from stores.postgres import Database
 from support.killed_writer import SCENARIO
 from support.retrieval import EMBEDDER, Replica, put_texts, replica
 
+pytestmark = pytest.mark.slow
+
 PROGRAM = Path(__file__).parents[1] / "support" / "killed_writer.py"
 AT_ONCE = 10
 """Steps that one test tries: each on what the one before has left."""

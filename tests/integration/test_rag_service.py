@@ -244,7 +244,15 @@ def test_metadata_comes_back_as_it_was_sent(caller: Caller) -> None:
 
 @pytest.mark.parametrize(
     "fields",
-    [{"query": " "}, {"k": 0}, {"k": 101}, {"vector": [1.0]}, {"vector": [0.0] * 384}, {"min_seq": -1}, {"filter": {}}],
+    [
+        {"query": " "},
+        {"k": 0},
+        {"k": 101},
+        {"vector": [1.0]},
+        {"vector": [0.0] * 384},
+        {"min_seq": -1},
+        {"filter": {"tenant_id": "t2"}},
+    ],
     ids=lambda fields: str(fields)[:20],
 )
 def test_a_bad_search_is_refused(caller: Caller, fields: dict[str, Any]) -> None:
