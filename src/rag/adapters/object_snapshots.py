@@ -35,10 +35,9 @@ from rag.domain.snapshot import (
 )
 from stores.objects import Objects
 
-MANIFEST_S = 2.0
-PART_S = 10.0
-"""A reader waits no longer for one object: then the log is quicker. A part of 32 MiB takes a third of a second at 1
-Gbit/s."""
+ANSWER_S = 1.0
+SLOWEST_BYTES_PER_S = 4 * 1024 * 1024
+"""A reader waits no longer for an object's answer, and then for its bytes: the log is quicker."""
 ORPHAN_AGE = timedelta(minutes=1)
 """From a manifest's making to its mark a writer needs milliseconds: after this it is dead, or will be told it lost."""
 QUICKLY = 1
@@ -47,6 +46,10 @@ the snapshot together stay within twice the living rows."""
 _MANIFEST = "manifest.json"
 
 _logger = logging.getLogger("atrium.snapshots")
+
+
+class _MissingPartError(Exception):
+    """An object that the manifest names is not there."""
 
 
 class ObjectSnapshots:
@@ -65,7 +68,7 @@ class ObjectSnapshots:
         if found is not None:
             return SnapshotFiles(found, "disk")
         folder = snapshot_folder(model, mark.version)
-        manifest = await self._get(tenant_id, f"{folder}/{_MANIFEST}", MANIFEST_S)
+        manifest = await self._get(tenant_id, f"{folder}/{_MANIFEST}", ANSWER_S)
         if manifest is None:
             return None
         if digest_of(manifest) != mark.digest:
@@ -73,8 +76,10 @@ class ObjectSnapshots:
         parts = Manifest.from_bytes(manifest).parts
         if not await self._download(tenant_id, manifest, [(f"{folder}/{part.name}", part) for part in parts]):
             return None
-        paths = await asyncio.to_thread(self._disk.read, tenant_id, mark.digest)
-        return SnapshotFiles(paths, "object_store") if paths is not None else None
+        paths = await asyncio.to_thread(self._read_disk, tenant_id, mark.digest)
+        if paths is None:
+            raise OSError("the disk did not keep what was written to it")
+        return SnapshotFiles(paths, "object_store")
 
     async def write(
         self,
@@ -158,15 +163,16 @@ class ObjectSnapshots:
 
         def arriving() -> Iterator[bytes]:
             for key, entry in parts:
-                got = asyncio.run_coroutine_threadsafe(self._get(tenant_id, key, PART_S), loop).result()
+                within_s = ANSWER_S + entry.size / SLOWEST_BYTES_PER_S
+                got = asyncio.run_coroutine_threadsafe(self._get(tenant_id, key, within_s), loop).result()
                 if got is None:
-                    raise FileNotFoundError(key)
+                    raise _MissingPartError(key)
                 entry.check(got)
                 yield zlib.decompressobj().decompress(got, PART_BYTES)
 
         try:
             await asyncio.to_thread(self._disk.keep, tenant_id, manifest, arriving())
-        except FileNotFoundError:
+        except _MissingPartError:
             return False
         return True
 

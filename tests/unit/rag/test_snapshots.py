@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import hashlib
 import json
 import pickle
@@ -19,6 +20,7 @@ from rag.adapters import object_snapshots
 from rag.adapters.memory_chunks import MemoryChunkStore
 from rag.adapters.memory_marks import MemoryMarks
 from rag.adapters.object_snapshots import cut
+from rag.adapters.snapshot_disk import SnapshotDisk
 from rag.domain.snapshot import Mark, snapshot_folder
 from stores.objects_memory import MemoryObjects
 from support.retrieval import EMBEDDER, MIB, Replica, put_texts, replica
@@ -237,7 +239,7 @@ async def test_readers_and_writers_go_on_while_the_object_store_is_away(world: W
 
 async def test_nobody_waits_long_for_an_object_store_that_hangs(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     await world.filled()
-    monkeypatch.setattr(object_snapshots, "MANIFEST_S", 0.05)
+    monkeypatch.setattr(object_snapshots, "ANSWER_S", 0.05)
     world.objects.hanging = True
     other = world.replica()
     async with asyncio.timeout(2):
@@ -390,3 +392,39 @@ async def test_a_tenant_that_has_deleted_everything_has_an_empty_snapshot_and_no
     other = world.replica()
     assert await other.texts(T1) == []
     assert other.metrics.sources() == ["object_store"]
+
+
+async def test_a_full_disk_makes_nobody_doubt_the_snapshot(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    await world.filled()
+    mark, stored = await world.marks.mark(T1, EMBEDDER.model), world.stored()
+
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "no space left")
+
+    monkeypatch.setattr(SnapshotDisk, "keep", full)
+    other = world.replica()
+    assert sorted(await other.texts(T1)) == sorted(TEXTS)
+    assert (other.metrics.sources(), other.metrics.faults()) == (["log"], {("disk", "unreadable"): 1})
+    assert (await world.marks.mark(T1, EMBEDDER.model), world.stored()) == (mark, stored)
+    await put_texts(world.store, T1, "d9", ["new"])
+    assert await other.compactor.compact(T1)  # what is written needs no disk
+    assert other.metrics.faults()["disk", "full"] == 1
+
+
+async def test_what_a_killed_process_left_on_the_disk_is_found_again_and_halves_are_removed(
+    world: World, tmp_path: Path
+) -> None:
+    await world.filled()
+    folder = tmp_path / "disk"
+    await world.replica(disk=folder).texts(T1)
+    (folder / ".new-abc" / "files").mkdir(parents=True)
+    (folder / ".new-abc" / "files" / "vectors.f16").write_bytes(b"half")
+    disk = SnapshotDisk(folder, 100 * MIB)
+    assert (disk.nbytes, disk.held()) == (0, [])
+    disk.survey()
+    [(tenant, _)] = disk.held()
+    assert tenant == T1
+    assert disk.nbytes > 4_096
+    assert not (folder / ".new-abc").exists()
+    SnapshotDisk(folder, 0).survey()  # too large for a smaller bound, but it is the last
+    assert files_below(folder) != []
