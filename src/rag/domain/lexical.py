@@ -103,9 +103,8 @@ class _Scoring:
             return np.empty(0, np.int64), np.empty(0)
         whole = sum(term.size for term in terms) <= EXACT_POSTINGS
         sums = self._sums(terms) if whole else self._bounded_sums(terms, depth)
-        if self.allowed is not None:
-            sums = np.where(self.allowed, sums, 0.0)
-        rows = np.flatnonzero(sums)
+        held = sums > 0.0
+        rows = np.flatnonzero(held if self.allowed is None else held & self.allowed)
         return _top(rows, sums[rows], depth)
 
     def _sums(self, terms: Sequence[_Term]) -> NDArray[np.float64]:
@@ -134,7 +133,8 @@ class _Scoring:
 
     def _candidates(self, sums: NDArray[np.float64], depth: int) -> Rows:
         """The best so far, ascending."""
-        rows = np.flatnonzero(sums if self.allowed is None else np.where(self.allowed, sums, 0.0))
+        held = sums > 0.0
+        rows = np.flatnonzero(held if self.allowed is None else held & self.allowed)
         best, _ = _top(rows, sums[rows], max(CANDIDATES, 10 * depth))
         return np.sort(best)
 
