@@ -209,7 +209,8 @@ class IndexFactory(Protocol):
 class TenantIndex(Protocol):
     """One tenant's chunks, to be found by meaning and by words. Immutable: several threads may search it at once.
 
-    Rows stand in the order in which they came: built first, then each change's. Equal scores keep that order.
+    Rows stand in the order in which they came: built first, then each change's. Equal scores keep that order; where
+    both rankings are fused, equal sums are first told apart by the ranking of words.
     """
 
     @property

@@ -6,7 +6,7 @@ RaBitQ (Gao and Long, SIGMOD 2024) over randomly rotated vectors: 56 bytes each 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from math import ceil, sqrt
 from typing import Any
@@ -35,10 +35,11 @@ _SEED = 1
 
 @dataclass(frozen=True, slots=True)
 class Effort:
-    """How much of an approximate index a search looks at: recall against time."""
+    """How much of an approximate index a search looks at, recall against time; and how many cores making one takes."""
 
     rescored: int = 400
     probes: int = 128
+    build_threads: int = 1
 
     def candidates(self, k: int) -> int:
         return max(self.rescored, 4 * k)
@@ -115,13 +116,14 @@ def flat(rows: VectorRows, effort: Effort) -> QuantizedVectors:
 
 
 def lists(rows: VectorRows, effort: Effort) -> QuantizedVectors:
-    """4 √n lists, of which a search looks at `effort.probes`."""
+    """2 √n lists, of which a search looks at `effort.probes`."""
     dimension = rows.all().shape[1]
-    count = max(1, min(ceil(4 * sqrt(len(rows))), len(rows) // _ROWS_A_CENTROID))
+    count = max(1, min(ceil(2 * sqrt(len(rows))), len(rows) // _ROWS_A_CENTROID))
     coarse = faiss.IndexFlatIP(dimension)
     index = faiss.IndexIVFRaBitQFastScan(coarse, dimension, count, faiss.METRIC_INNER_PRODUCT)
     index.cp.max_points_per_centroid = _ROWS_A_CENTROID
     index.cp.min_points_per_centroid = 1
+    index.cp.niter = 10
     index.cp.seed = _SEED
     return _filled(index, rows, count * _ROWS_A_CENTROID, effort)
 
@@ -140,6 +142,7 @@ def loaded(codes: bytes, rows: VectorRows, dimension: int, effort: Effort) -> Qu
 
 def _filled(inner: Any, rows: VectorRows, trained_on: int, effort: Effort) -> QuantizedVectors:
     vectors = rows.all()
+    faiss.omp_set_num_threads(effort.build_threads)  # of this thread's own calls
     rotation = faiss.RandomRotationMatrix(inner.d, inner.d)
     rotation.init(_SEED)
     index = faiss.IndexPreTransform(rotation, inner)
@@ -158,6 +161,3 @@ def _sample(vectors: HalfMatrix, size: int) -> Matrix:
 def _portions(vectors: HalfMatrix) -> Iterator[Matrix]:
     for start in range(0, len(vectors), _ROWS_AT_ONCE):
         yield vectors[start : start + _ROWS_AT_ONCE].astype(np.float32)
-
-
-Maker = Callable[[VectorRows, Effort], QuantizedVectors]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import mmap
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,6 +11,7 @@ from rag.adapters.array_file import Array, unpack
 from rag.adapters.faiss_exact import ExactVectors
 from rag.adapters.faiss_quantized import Effort
 from rag.adapters.hybrid_index import LEXICAL_KIND, RECORDS_KIND, HybridIndex, Segment, fresh_index
+from rag.adapters.mapped_file import mapped
 from rag.adapters.records import RecordTable
 from rag.adapters.stemming import Stemmer
 from rag.adapters.vector_index import Vectors
@@ -71,11 +71,6 @@ class HybridIndexBuilder:
 
 
 def _arrays(path: Path, kind: str) -> tuple[dict[str, Array], int]:
-    """The arrays of a file, and how many bytes of memory they take: none where the file can be mapped."""
-    with path.open("rb") as file:
-        try:
-            content, on_heap = memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)), 0
-        except OSError:  # the kernel bounds a process's maps (65,530 by default)
-            content = memoryview(file.read())
-            on_heap = len(content)
+    """The arrays of a file, and how many bytes of memory they take."""
+    content, on_heap = mapped(path)
     return unpack(content, kind), on_heap

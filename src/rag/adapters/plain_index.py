@@ -61,7 +61,9 @@ class PlainIndex:
     def files(self) -> Mapping[str, bytes]:
         return {
             "vectors.f16": self._half.astype("<f2").tobytes(),
-            "records.json": json.dumps([{**asdict(record), "tenant_id": str(record.tenant_id)} for record in self._records]).encode(),
+            "records.json": json.dumps(
+                [{**asdict(record), "tenant_id": str(record.tenant_id)} for record in self._records]
+            ).encode(),
         }
 
     def _ranking(self, query: IndexQuery, rows: Sequence[int]) -> list[tuple[int, float]]:

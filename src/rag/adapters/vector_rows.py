@@ -15,9 +15,6 @@ from rag.domain.vectors import HalfMatrix, Vector
 
 _HALF = np.dtype("<f2")
 
-GAP_ROWS = 4
-"""Rows nearer to each other than this are read in one go: a call costs as much as reading some rows more."""
-
 
 class VectorRows(Protocol):
     """Shape (n, dimension). Safe from several threads."""
@@ -78,25 +75,31 @@ class FileRows:
 
     def gather(self, rows: Rows) -> HalfMatrix:
         found = np.empty((len(rows), self._dimension), _HALF)
-        cuts = np.flatnonzero(np.diff(rows) > GAP_ROWS) + 1
-        for run, start in zip(np.split(rows, cuts), [0, *cuts.tolist()], strict=True):
-            if len(run):
-                found[start : start + len(run)] = self._read(int(run[0]), int(run[-1]) + 1)[run - run[0]]
+        if not len(rows):
+            return found
+        # Rows that lie one behind the other are read in one go.
+        firsts = np.flatnonzero(np.diff(rows, prepend=-2) != 1)
+        room, width = memoryview(found.view(np.uint8).reshape(-1).data), self._width
+        for at, end, row in zip(
+            (firsts * width).tolist(), [*(firsts[1:] * width).tolist(), len(room)], rows[firsts].tolist(), strict=True
+        ):
+            self._read(room[at:end], row * width)
         return found
 
     def all(self) -> HalfMatrix:
-        return self._read(0, self._size)
+        found = np.empty((self._size, self._dimension), _HALF)
+        if self._size:
+            self._read(memoryview(found.view(np.uint8).reshape(-1).data), 0)
+        return found
 
-    def _read(self, first: int, end: int) -> HalfMatrix:
-        """Rows `first` up to `end`. One `pread` gives at most 2 GiB."""
-        wanted, offset = (end - first) * self._width, first * self._width
-        content = os.pread(self._file, wanted, offset)
-        while len(content) < wanted:
-            more = os.pread(self._file, wanted - len(content), offset + len(content))
+    def _read(self, room: memoryview, offset: int) -> None:
+        """Fills `room`. One call gives at most 2 GiB."""
+        read = os.preadv(self._file, [room], offset)
+        while read < len(room):
+            more = os.preadv(self._file, [room[read:]], offset + read)
             if not more:
                 raise OSError("the file of an index's vectors has become shorter")
-            content += more
-        return np.frombuffer(content, _HALF).reshape(end - first, self._dimension)
+            read += more
 
 
 def cosines(rows: HalfMatrix, query: Vector) -> NDArray[np.float32]:

@@ -12,12 +12,14 @@ DEPTH = 100
 
 
 def fused(rankings: Sequence[tuple[float, Sequence[int]]]) -> list[tuple[int, float]]:
-    """Rows with the sum of weight / (60 + place) over the rankings, best first; equal sums in the order of rows.
+    """Rows with the sum of weight / (60 + place) over the rankings, best first.
 
-    Each ranking is its weight and its rows, best first.
+    Each ranking is its weight and its rows, best first. Equal sums are common, as where each ranking has the other's
+    second first: then the last ranking decides, which is that of words where there are two, and then the row.
     """
     sums: dict[int, float] = {}
     for weight, rows in rankings:
         for place, row in enumerate(rows, start=1):
             sums[row] = sums.get(row, 0.0) + weight / (SMOOTHING + place)
-    return sorted(sums.items(), key=lambda item: (-item[1], item[0]))
+    last = {row: place for place, row in enumerate(rankings[-1][1])} if rankings else {}
+    return sorted(sums.items(), key=lambda item: (-item[1], last.get(item[0], len(last)), item[0]))

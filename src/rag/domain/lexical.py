@@ -1,23 +1,26 @@
 """Ranking by words: BM25 over the parts of an index, with the statistics of exactly the chunks that can be found.
 
-Where a question's common words stand in very many chunks, those chunks are looked at only that can still be among the
-best by their rarer words (Turtle and Flood's max-score, 1995): the answer is the same.
+Exact while a question's words stand in 100,000 places altogether. Beyond that its rarer words choose the chunks, and
+the common ones only add to those (the "continue" strategy of Moffat and Zobel, Self-Indexing Inverted Files, 1996): a
+chunk that holds none but common words ranks low anyhow.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from math import ceil
 
 import numpy as np
 from numpy.typing import NDArray
 
 from rag.domain import bm25
-from rag.domain.postings import MAX_COUNT, Mask, Postings, Rows, Terms
+from rag.domain.postings import Mask, Postings, Rows, Terms
 
-PRUNED_FROM = 50_000
-"""Postings of a question from which on leaving chunks out costs less than adding up all of them."""
+EXACT_POSTINGS = 100_000
+"""Of a question's postings so many are added up at least, a millisecond's work; then those of its rarest words only."""
+
+CANDIDATES = 2_000
+"""Of the chunks that hold rarer words so many are looked at for the common ones, or ten times what is asked for."""
 
 MAX_TERMS = 128
 """Of a question with more words than this the rarest count: it is a page, and the others hardly tell chunks apart."""
@@ -75,13 +78,12 @@ class _Term:
     rarity: float
 
     @property
-    def bound(self) -> int:
-        """No chunk gets more for this term than one that holds it 255 times and nothing else."""
-        return ceil(bm25.UNIT * self.rarity * (bm25.K1 + 1) * MAX_COUNT / (MAX_COUNT + bm25.K1 * (1 - bm25.B))) + 1
+    def size(self) -> int:
+        return self.end - self.start
 
 
 def _wanted(part: Postings, places: NDArray[np.intp], rarities: Sequence[float]) -> list[_Term]:
-    """Rarest first, so that a bound for the best is soon known."""
+    """Rarest first."""
     wanted = [
         _Term(int(part.starts[place]), int(part.starts[place + 1]), rarity)
         for place, rarity in zip(places.tolist(), rarities, strict=True)
@@ -99,13 +101,10 @@ class _Scoring:
     def best(self, terms: Sequence[_Term], depth: int) -> tuple[Rows, NDArray[np.float64]]:
         if not terms:
             return np.empty(0, np.int64), np.empty(0)
-        if sum(term.end - term.start for term in terms) < PRUNED_FROM:
-            sums = self._sums(terms)
-        else:
-            sums = self._pruned_sums(terms, depth)
-        if self.allowed is not None:
-            sums = np.where(self.allowed, sums, 0.0)
-        rows = np.flatnonzero(sums)
+        whole = sum(term.size for term in terms) <= EXACT_POSTINGS
+        sums = self._sums(terms) if whole else self._bounded_sums(terms, depth)
+        held = sums > 0.0
+        rows = np.flatnonzero(held if self.allowed is None else held & self.allowed)
         return _top(rows, sums[rows], depth)
 
     def _sums(self, terms: Sequence[_Term]) -> NDArray[np.float64]:
@@ -113,47 +112,41 @@ class _Scoring:
         spans = [slice(term.start, term.end) for term in terms]
         rows = np.concatenate([part.rows[span] for span in spans])
         counts = np.concatenate([part.counts[span] for span in spans])
-        rarities = np.repeat([term.rarity for term in terms], [term.end - term.start for term in terms])
+        rarities = np.repeat([term.rarity for term in terms], [term.size for term in terms])
         return np.bincount(rows, self._weights(rarities, rows, counts), minlength=len(part)).astype(
             np.float64, copy=False
         )
 
-    def _pruned_sums(self, terms: Sequence[_Term], depth: int) -> NDArray[np.float64]:
-        """Right for the rows that can be among the `depth` best; less than right, or 0, for others."""
-        sums = np.zeros(len(self.part))
-        rest = sum(term.bound for term in terms)
-        threshold, seen, seen_at_check = 0.0, 0, 0
+    def _bounded_sums(self, terms: Sequence[_Term], depth: int) -> NDArray[np.float64]:
+        """Right for the rows that the rarer terms rank high, 0 or less than right for others."""
+        sums, seen = np.zeros(len(self.part)), 0
         for done, term in enumerate(terms):
-            if seen >= max(depth, 2 * seen_at_check):  # each look costs as much as all that was added up before it
-                threshold, seen_at_check = self._threshold(sums, terms[:done], depth), seen
-            if rest < threshold:
-                return self._completed(sums, terms[done:], threshold, rest)
-            rows = self.part.rows[term.start : term.end]
-            sums[rows] += self._weights(term.rarity, rows, self.part.counts[term.start : term.end])
-            rest -= term.bound
-            seen += len(rows)
+            seen += term.size
+            if seen > EXACT_POSTINGS:
+                rows = self._candidates(sums, depth)
+                if len(rows) >= depth:
+                    self._complete(sums, rows, terms[done:])
+                    return sums
+            holders = self.part.rows[term.start : term.end]
+            sums[holders] += self._weights(term.rarity, holders, self.part.counts[term.start : term.end])
         return sums
 
-    def _threshold(self, sums: NDArray[np.float64], done: Sequence[_Term], depth: int) -> float:
-        """What the last of the `depth` best rows has by the terms done; 0 where there are not so many."""
-        rows = np.unique(np.concatenate([self.part.rows[term.start : term.end] for term in done]))
-        if self.allowed is not None:
-            rows = rows[self.allowed[rows]]
-        if len(rows) < depth:
-            return 0.0
-        return float(np.partition(sums[rows], len(rows) - depth)[len(rows) - depth])
+    def _candidates(self, sums: NDArray[np.float64], depth: int) -> Rows:
+        """The best so far, ascending."""
+        held = sums > 0.0
+        rows = np.flatnonzero(held if self.allowed is None else held & self.allowed)
+        best, _ = _top(rows, sums[rows], max(CANDIDATES, 10 * depth))
+        return np.sort(best)
 
-    def _completed(
-        self, sums: NDArray[np.float64], rest: Sequence[_Term], threshold: float, bound: int
-    ) -> NDArray[np.float64]:
-        rows = np.flatnonzero(sums >= max(1.0, threshold - bound))
+    def _complete(self, sums: NDArray[np.float64], rows: Rows, rest: Sequence[_Term]) -> None:
+        """Adds to these rows what the rest of the terms weigh in them."""
+        sought = rows.astype(self.part.rows.dtype)
         for term in rest:
             holders = self.part.rows[term.start : term.end]
-            at = np.minimum(np.searchsorted(holders, rows.astype(holders.dtype)), len(holders) - 1)
-            holds = holders[at] == rows
+            at = np.minimum(np.searchsorted(holders, sought), len(holders) - 1)
+            holds = holders[at] == sought
             found = rows[holds]
             sums[found] += self._weights(term.rarity, found, self.part.counts[term.start : term.end][at[holds]])
-        return sums
 
     def _weights(
         self, rarity: float | NDArray[np.float64], rows: NDArray[np.integer], counts: NDArray[np.uint8]
