@@ -21,6 +21,7 @@ ACROSS_TENANTS = {
     "changes_after": "ids of tenants that changed",
     "record_usage": "usage of many tenants in one transaction; it returns nothing",
     "close_orphans": "usage that nobody renews, of all tenants; a number",
+    "corpora_to_compact": "ids of tenants whose snapshot is behind; the snapshot itself is the tenant's own work",
     "add_usage": "the sums beside the ledger; no service may call it",
     "note_change": "the trigger that notes them; no service may call it",
 }
@@ -42,6 +43,7 @@ WITHOUT_A_TENANT = {
         "tenancy/postgres_keys.py": {"find", "add_first_platform_key", "touch"},
         "tenancy/postgres_tenants.py": {"list"},
         "tenancy/postgres_changes.py": {"last", "after"},
+        "rag/adapters/postgres_marks.py": {"due"},
     },
     "across_tenants": {"tenancy/postgres_ledger.py": {"write", "_close_some"}},
     "platform": {
