@@ -29,6 +29,8 @@ DOCUMENTS = st.sampled_from(["a", "b", "c", "d"])
 WORDS = st.sampled_from(["milk", "bread", "shop", "euro", "open", "eight"])
 TEXTS = st.lists(st.lists(WORDS, min_size=1, max_size=4).map(" ".join), min_size=1, max_size=4, unique=True)
 REPLICAS = st.integers(0, 1)
+DAMAGE = st.tuples(st.integers(0, 1_000), st.integers(0, 1_000_000))
+"""Which file, and which bit of it, counted round: their names and lengths differ from run to run."""
 
 
 class UnsteadyObjects(MemoryObjects):
@@ -137,19 +139,19 @@ class Replicas(RuleBasedStateMachine):
             for one in self.replicas:
                 one.loader.snapshots._rests_until = float("-inf")
 
-    @rule(which=st.integers(0, 999), bit=st.integers(0, 1_000_000))
-    def flip_a_bit_in_the_object_store(self, which: int, bit: int) -> None:
-        # Names are random: what is drawn must not depend on which there are.
-        if keys := sorted(self.objects._objects):
-            key = keys[which % len(keys)]
-            self.objects._objects[key] = flipped(self.objects._objects[key], bit)
+    @rule(damage=DAMAGE)
+    def flip_a_bit_in_the_object_store(self, damage: tuple[int, int]) -> None:
+        keys = sorted(self.objects._objects)
+        if keys:
+            key = keys[damage[0] % len(keys)]
+            self.objects._objects[key] = flipped(self.objects._objects[key], damage[1])
 
-    @rule(which=st.integers(0, 999), bit=st.integers(0, 1_000_000))
-    def flip_a_bit_on_a_disk(self, which: int, bit: int) -> None:
+    @rule(damage=DAMAGE)
+    def flip_a_bit_on_a_disk(self, damage: tuple[int, int]) -> None:
         files = sorted(path for path in self.folder.rglob("*") if path.is_file() and path.stat().st_size)
         if files:
-            path = files[which % len(files)]
-            path.write_bytes(flipped(path.read_bytes(), bit))
+            path = files[damage[0] % len(files)]
+            path.write_bytes(flipped(path.read_bytes(), damage[1]))
 
     @rule(tenant=TENANTS, swept=st.booleans())
     def made_again(self, tenant: TenantId, swept: bool) -> None:
@@ -164,11 +166,9 @@ class Replicas(RuleBasedStateMachine):
             assert one.cache.nbytes <= 20_000 or len(one.cache) == 1
 
 
-def flipped(data: bytes, bit: int) -> bytes:
-    if not data:
-        return data
-    place, which = divmod(bit % (8 * len(data)), 8)
-    return data[:place] + bytes([data[place] ^ 1 << which]) + data[place + 1 :]
+def flipped(data: bytes, which: int) -> bytes:
+    place, bit = which // 8 % len(data), which % 8
+    return data[:place] + bytes([data[place] ^ 1 << bit]) + data[place + 1 :]
 
 
 class RealIndexes(Replicas):
