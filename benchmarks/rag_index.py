@@ -3,10 +3,9 @@
     PYTHONPATH=src:tests python -m benchmarks.rag_index [LARGEST]
 
 Synthetic: vectors of 384 dimensions in clusters whose spread falls from dimension to dimension, texts of words as
-frequent as those of a language. Up to LARGEST chunks (100,000 unless said otherwise; 1,000,000 takes five minutes and
-7 GB). Every index is loaded from its files, as a tenant is that comes back. Times are medians of the searching
-thread's CPU.
-The LangChain row is left out where `langchain-community` is not installed.
+frequent as those of a language. Up to LARGEST chunks (100,000 unless said otherwise; 1,000,000 takes ten minutes and
+7 GB). Every index is loaded from its files, as a tenant is that comes back. Times of searches are medians of the
+thread's CPU. The LangChain row is left out where `langchain-community` is not installed.
 """
 
 from __future__ import annotations

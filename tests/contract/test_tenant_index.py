@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from contracts.retrieval import Metadata
@@ -130,6 +130,7 @@ QUERIES = st.builds(
 
 
 @pytest.mark.parametrize("kind", KINDS)
+@settings(deadline=None)  # a search is quick, but several indexes are made and written out on a busy machine
 @given(first=chunk_rows(unique=True), changes=CHANGES, queries=st.lists(QUERIES, min_size=1, max_size=3))
 def test_after_any_changes_it_finds_what_the_plain_computation_finds(
     kind: str, first: ChunkRows, changes: list[Change], queries: list[IndexQuery]
@@ -280,6 +281,7 @@ def test_any_text_can_be_kept_and_asked(builder: IndexBuilder, text: str) -> Non
     assert len(reloaded(builder, index).search(IndexQuery(None, text, 3, mode="lexical"))) == 3
 
 
+@settings(deadline=None)
 @given(st.lists(st.text(max_size=40), min_size=1, max_size=6), st.text(max_size=40))
 def test_any_text_finds_the_same_by_words_as_the_plain_computation(texts: list[str], asked: str) -> None:
     query = IndexQuery(None, asked, 9, mode="lexical")

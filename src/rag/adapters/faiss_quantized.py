@@ -57,6 +57,7 @@ class QuantizedVectors:
         inner = faiss.downcast_index(index.index)
         if isinstance(inner, faiss.IndexIVF):
             inner.nprobe = effort.probes
+            self._codes_size += int(index.ntotal) * _BYTES_IN_A_LIST + int(inner.nlist * index.d) * 4
 
     @property
     def nbytes(self) -> int:
@@ -108,6 +109,9 @@ class QuantizedVectors:
 
 _BYTES_BESIDE_THE_BITS = 8
 """Two factors a row, 32 bits each."""
+
+_BYTES_IN_A_LIST = 16
+"""A row's number, and its share of the room that lists keep free."""
 
 
 def flat(rows: VectorRows, effort: Effort) -> QuantizedVectors:

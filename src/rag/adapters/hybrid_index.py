@@ -32,7 +32,7 @@ Ranking = list[tuple[int, float]]
 """Rows and what they were ranked by, best first."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Segment:
     """Row i of all three is one chunk. `heap_bytes` is what of it lies in memory, not in mapped files."""
 
@@ -60,7 +60,7 @@ class Make(Protocol):
     def __call__(self, vectors: HalfMatrix) -> Vectors: ...
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class HybridIndex:
     """`base`'s rows come first, then `head`'s. `alive` has one value a row, or is None where nothing is gone; `gone`
     are the words of what is, which do not count any more."""

@@ -28,7 +28,7 @@ _NAMES = (
 )  # fmt: skip
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class RecordTable:
     """`bodies` holds a JSON list a chunk, `heads` one a document: a document's title and metadata are kept once.
 
@@ -96,7 +96,9 @@ class RecordTable:
 
     def record(self, row: int) -> ChunkRecord:
         tenant_id, chunk_id, start, end, seq, heading, text = orjson.loads(_piece(self.bodies, self.body_ends, row))
-        document_id, title, metadata = json.loads(bytes(_piece(self.heads, self.head_ends, int(self.documents[row]))))
+        document_id, title, metadata = json.loads(
+            str(_piece(self.heads, self.head_ends, int(self.documents[row])), "utf-8")
+        )
         return ChunkRecord(TenantId(tenant_id), chunk_id, document_id, title, text, start, end, seq, metadata, heading)
 
     def texts(self, rows: Iterable[int]) -> Iterable[str]:

@@ -37,7 +37,7 @@ class Statistics:
         return [bm25.rarity(self.chunks, int(count)) for count in holding]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Lexicon:
     """The words of an index: `parts`, one behind the other, less the chunks whose words are in `gone`."""
 
@@ -92,7 +92,7 @@ def _wanted(part: Postings, places: NDArray[np.intp], rarities: Sequence[float])
     return sorted(wanted, key=lambda term: (-term.rarity, term.start))[:MAX_TERMS]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class _Scoring:
     part: Postings
     mean_length: float

@@ -54,7 +54,7 @@ def _term(stem: str) -> int:
     return int.from_bytes(hashlib.blake2b(stem.encode(), digest_size=8).digest(), "little")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Postings:
     """Term `terms[i]` (ascending) stands in chunks `rows[starts[i]:starts[i + 1]]` (ascending), `counts` times each.
 

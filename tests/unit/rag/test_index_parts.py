@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import sys
 from datetime import UTC, datetime
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -129,9 +131,7 @@ class ImitationCrossEncoder:
 def test_a_cross_encoder_is_made_of_a_folder_without_pickle_and_scores_pairs(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    import sentence_transformers  # noqa: PLC0415 - takes seconds: only this test pays
-
-    monkeypatch.setattr(sentence_transformers, "CrossEncoder", ImitationCrossEncoder)
+    monkeypatch.setitem(sys.modules, "sentence_transformers", SimpleNamespace(CrossEncoder=ImitationCrossEncoder))
     reranker = CrossEncoderReranker(str(tmp_path), depth=7)
     assert reranker.depth == 7
     assert reranker.scores("a b", ["b a", "a", "x"]) == [2.0, 1.0, 0.0]
