@@ -12,9 +12,9 @@ from contracts.retrieval import MAX_DOCUMENT_BYTES
 from observability.logging import configure_logging
 from observability.metrics import Metrics
 from observability.prometheus import PrometheusMetrics
+from rag.adapters.embedder import open_embedder
 from rag.adapters.faiss_index import FaissIndex
 from rag.adapters.postgres_chunks import PostgresChunkStore
-from rag.adapters.sentence_transformer import open_embedder
 from rag.api import documents, retrieval
 from rag.service import RagService
 from rag.settings import Settings
@@ -55,9 +55,7 @@ async def _open(app: FastAPI, settings: Settings, metrics: Metrics, stack: Async
     """Everything the service holds, closed in reverse order when `stack` ends."""
     database = Database(settings.database_url.get_secret_value())
     stack.push_async_callback(database.close)
-    embedder = await stack.enter_async_context(
-        open_embedder(settings.embedding_model, bulk_threads=settings.embedding_threads)
-    )
+    embedder = await stack.enter_async_context(open_embedder(settings))
     store = PostgresChunkStore(database)
     retriever = TenantRetriever(
         store,
