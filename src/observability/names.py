@@ -120,5 +120,8 @@ LEDGER_FAILURE = Metric(
     " (rejected): must stay 0.",
 )
 CHUNKS_INGESTED = Metric("ChunksIngested", "counter", "count", ("tenant",), "Chunks committed.")
+CHUNKS_REEMBEDDED = Metric(
+    "ChunksReembedded", "counter", "count", ("tenant",), "Chunks embedded anew for another embedding model."
+)
 
 ALL: tuple[Metric, ...] = tuple(value for value in globals().values() if isinstance(value, Metric))

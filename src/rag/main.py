@@ -15,7 +15,7 @@ from observability.prometheus import PrometheusMetrics
 from rag.adapters.embedder import open_embedder
 from rag.adapters.faiss_index import FaissIndex
 from rag.adapters.postgres_chunks import PostgresChunkStore
-from rag.api import documents, retrieval
+from rag.api import documents, embeddings, retrieval
 from rag.service import RagService
 from rag.settings import Settings
 from rag.tenant_retriever import TenantRetriever
@@ -42,6 +42,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.state.verifier = TokenVerifier(Audience.RAG, settings.verify_keys())
     app.include_router(retrieval.router)
     app.include_router(documents.router)
+    app.include_router(embeddings.router)
 
     async def postgres() -> None:
         await app.state.database.check()

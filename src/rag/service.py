@@ -37,8 +37,11 @@ PARSES_AT_ONCE = 2
 
 @dataclass(frozen=True, slots=True)
 class Embedded:
+    """`tokens` is what the model read, where it was asked for."""
+
     model: str
     rows: Matrix
+    tokens: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +66,15 @@ class RagService:
 
     async def embed(self, tenant_id: TenantId, texts: Sequence[str]) -> Embedded:
         return Embedded(self._embedder.model, await self._embedder.embed(texts, tenant_id=tenant_id))
+
+    async def embed_for_client(self, tenant_id: TenantId, texts: Sequence[str], *, model: str | None) -> Embedded:
+        """Raises NotFoundError for a `model` that is not the one served: the vectors of another fit no index."""
+        own = self._embedder.model
+        if model not in {None, own, own.partition("@")[0]}:
+            raise NotFoundError(f"there is no such embedding model; {own} is served", details={"model": own})
+        rows = await self._embedder.embed(texts, tenant_id=tenant_id)
+        counts = await asyncio.to_thread(self._embedder.token_counts, texts)
+        return Embedded(own, rows, sum(min(count, self._embedder.max_tokens) for count in counts))
 
     async def search(
         self, tenant_id: TenantId, request: SearchRequest, *, born: datetime | None = None

@@ -331,3 +331,35 @@ async def test_twenty_searches_at_once_of_a_tenant_not_loaded_yet_agree(caller: 
     assert found[0]
     assert all(ids == found[0] for ids in found)  # a score's last bits depend on what else was in the batch
     assert "atrium_index_load_seconds_count 1.0" in metrics
+
+
+def test_embeddings_in_openais_shape_are_the_vectors_of_the_index(connect: Connect) -> None:
+    client = connect("t-openai")
+    [vector] = client.http.post("/v1/embed", json={"texts": ["milk"]}).json()["vectors"]
+    one = client.http.post("/v1/embeddings", json={"input": "milk"}).json()
+    assert (one["object"], one["data"][0]["object"], one["data"][0]["index"]) == ("list", "embedding", 0)
+    assert one["data"][0]["embedding"] == vector
+    assert one["usage"] == {"prompt_tokens": 1, "total_tokens": 1}
+    body = {"input": ["space", "milk"], "model": one["model"], "encoding_format": "base64"}
+    two = client.http.post("/v1/embeddings", json=body).json()
+    assert [row["index"] for row in two["data"]] == [0, 1]
+    written = np.frombuffer(base64.b64decode(two["data"][1]["embedding"]), dtype="<f4")
+    assert np.allclose(written, vector, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("body", "status"),
+    [
+        ({"input": []}, 422),
+        ({"input": ""}, 422),
+        ({"input": ["x"] * 257}, 422),
+        ({"input": [1, 2]}, 422),
+        ({"input": "x", "model": "text-embedding-3-small"}, 404),
+    ],
+)
+def test_what_cannot_be_embedded_is_refused(connect: Connect, body: dict[str, Any], status: int) -> None:
+    assert connect("t-openai").http.post("/v1/embeddings", json=body).status_code == status
+
+
+def test_embeddings_ask_for_a_token(service: str) -> None:
+    assert httpx.post(f"{service}/v1/embeddings", json={"input": "x"}, timeout=60).status_code == 401
