@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import secrets
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 
@@ -15,7 +17,9 @@ from observability.prometheus import PrometheusMetrics
 from rag.adapters.embedder import open_embedder
 from rag.adapters.faiss_index import FaissIndex
 from rag.adapters.postgres_chunks import PostgresChunkStore
+from rag.adapters.postgres_reembedding import PostgresReembeddingStore
 from rag.api import documents, embeddings, retrieval
+from rag.reembedding import Reembedder
 from rag.service import RagService
 from rag.settings import Settings
 from rag.tenant_retriever import TenantRetriever
@@ -67,8 +71,15 @@ async def _open(app: FastAPI, settings: Settings, metrics: Metrics, stack: Async
         max_tenants=settings.index_cache_tenants,
     )
     stack.push_async_callback(retriever.close)
+    reembedder = Reembedder(PostgresReembeddingStore(database), embedder, metrics, owner=secrets.token_hex(8))
+    stack.push_async_callback(_ended, asyncio.create_task(reembedder.run(), name="re-embedding"))
     app.state.database = database
     app.state.service = RagService(embedder, store, retriever, metrics)
+
+
+async def _ended(task: asyncio.Task[None]) -> None:
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
 
 
 def main() -> None:

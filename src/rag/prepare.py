@@ -15,8 +15,8 @@ from rag.adapters.export_cache import DamagedExportError, ExportCache, NoExportE
 from rag.settings import EmbeddingSettings
 
 
-def prepare(settings: EmbeddingSettings) -> str:
-    """What is there now, in a sentence. Raises OSError where the model or the place for the export is missing."""
+def standing(settings: EmbeddingSettings) -> str:
+    """What is there already, in a sentence; empty where something is to be made. Raises OSError without a model."""
     if settings.embedding_backend == "torch":
         return "torch runs the embedding model"
     key = key_of(model_folder(settings.embedding_model))
@@ -24,13 +24,21 @@ def prepare(settings: EmbeddingSettings) -> str:
     try:
         return f"embedding model {cache.read(key).manifest.model}"
     except DamagedExportError:
-        cache.drop(key)
+        return ""
     except NoExportError as error:
-        if cache.has(key):
-            return f"torch runs the embedding model ({error})"
+        return f"torch runs the embedding model ({error})" if cache.has(key) else ""
+
+
+def prepare(settings: EmbeddingSettings) -> str:
+    """What is there now, in a sentence. Raises OSError where the model or the place for the export is missing."""
+    if found := standing(settings):
+        return found
     from rag.adapters.onnx_export import build  # noqa: PLC0415  torch and its kin
 
     logging.getLogger("torch").setLevel(logging.ERROR)  # what of torchvision it misses
+    key = key_of(model_folder(settings.embedding_model))
+    cache = ExportCache(settings.embedding_cache_dir)
+    cache.drop(key)
     manifest = build(settings.embedding_model, key, cache)
     if manifest.refused:
         return f"torch runs the embedding model ({manifest.refused})"

@@ -107,7 +107,7 @@ class Reembedder:
         while True:
             try:
                 tenants = await self._store.tenants_behind(self._embedder.model, after=after, limit=TENANTS_AT_ONCE)
-            except AtriumError as error:
+            except Exception as error:  # noqa: BLE001  the worker lives as long as the service
                 self._count_failure(error)
                 return switched
             for tenant_id in tenants:

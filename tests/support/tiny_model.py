@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 TEXTS = (
     "the shop opens at eight and milk costs one euro",
@@ -34,9 +35,10 @@ def make_tiny_model(folder: Path, *, seed: int = 7) -> Path:
         single="<s> $A </s>", pair="<s> $A </s> </s> $B </s>", special_tokens=[("<s>", 0), ("</s>", 2)]
     )
     names = {"bos_token": "<s>", "cls_token": "<s>", "pad_token": "<pad>", "eos_token": "</s>", "sep_token": "</s>"}
-    PreTrainedTokenizerFast(
-        tokenizer_object=pieces, unk_token="<unk>", model_max_length=WINDOW, **names
-    ).save_pretrained(folder / "bare")
+    tokenizer: Any = PreTrainedTokenizerFast  # its __init__ has no types
+    tokenizer(tokenizer_object=pieces, unk_token="<unk>", model_max_length=WINDOW, **names).save_pretrained(
+        folder / "bare"
+    )
     config = XLMRobertaConfig(
         vocab_size=pieces.get_vocab_size(),
         hidden_size=DIMENSION,
