@@ -20,6 +20,7 @@ ACROSS_TENANTS = {
     "last_change": "a number",
     "changes_after": "ids of tenants that changed",
     "record_usage": "usage of many tenants in one transaction; it returns nothing",
+    "tenants_behind": "ids of tenants with chunks of another embedding model",
     "close_orphans": "usage that nobody renews, of all tenants; a number",
     "add_usage": "the sums beside the ledger; no service may call it",
     "note_change": "the trigger that notes them; no service may call it",
@@ -43,6 +44,7 @@ WITHOUT_A_TENANT = {
         "tenancy/postgres_tenants.py": {"list"},
         "tenancy/postgres_changes.py": {"last", "after"},
         "tenancy/postgres_ledger.py": {"write", "_close_some"},
+        "rag/adapters/postgres_reembedding.py": {"tenants_behind"},
     },
     "platform": {
         "stores/postgres.py": {"scope"},
