@@ -26,7 +26,7 @@ from rich.table import Table
 
 from contracts.tenant import TenantId
 from rag.adapters.index_builder import HybridIndexBuilder
-from rag.adapters.sentence_transformer import LoadedModel
+from rag.adapters.sentence_transformer import ReferenceModel
 from rag.domain.corpus import ChunkRecord
 from rag.domain.query import ChunkRows, IndexQuery, Mode
 from rag.domain.vectors import Matrix, to_half
@@ -71,14 +71,14 @@ def _discounted(gains: Sequence[float]) -> float:
 class Embeddings:
     def __init__(self, cache: Path | None) -> None:
         self._cache = cache
-        self._model: LoadedModel | None = None
+        self._model: ReferenceModel | None = None
 
     def of(self, name: str, texts: Sequence[str]) -> Matrix:
         path = self._cache / f"{name}.npy" if self._cache else None
         if path and path.exists():
             kept: Matrix = np.load(path, allow_pickle=False)
             return kept
-        self._model = self._model or LoadedModel(bundled_model(), bulk_threads=bulk_threads())
+        self._model = self._model or ReferenceModel(bundled_model(), bulk_threads=bulk_threads())
         made = np.zeros((len(texts), self._model.dimension), np.float32)
         by_length = sorted(range(len(texts)), key=lambda place: len(texts[place]))
         for start in range(0, len(texts), 32):

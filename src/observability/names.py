@@ -169,5 +169,8 @@ PASSAGE_FLAGGED = Metric(
     "Retrieved passages that read like orders to the model, by what became of them (mark, drop).",
 )
 CHUNKS_INGESTED = Metric("ChunksIngested", "counter", "count", ("tenant",), "Chunks committed.")
+CHUNKS_REEMBEDDED = Metric(
+    "ChunksReembedded", "counter", "count", ("tenant",), "Chunks embedded anew for another embedding model."
+)
 
 ALL: tuple[Metric, ...] = tuple(value for value in globals().values() if isinstance(value, Metric))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import secrets
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import timedelta
@@ -16,14 +17,16 @@ from contracts.retrieval import MAX_DOCUMENT_BYTES
 from observability.logging import configure_logging
 from observability.metrics import Metrics
 from observability.prometheus import PrometheusMetrics
+from rag.adapters.embedder import open_embedder
 from rag.adapters.index_builder import HybridIndexBuilder
 from rag.adapters.object_snapshots import ObjectSnapshots
 from rag.adapters.postgres_chunks import PostgresChunkStore
 from rag.adapters.postgres_marks import PostgresMarks
-from rag.adapters.sentence_transformer import open_embedder
+from rag.adapters.postgres_reembedding import PostgresReembeddingStore
 from rag.adapters.snapshot_disk import SnapshotDisk
-from rag.api import documents, retrieval
+from rag.api import documents, embeddings, retrieval
 from rag.compactor import Compactor, Thresholds
+from rag.reembedding import Reembedder
 from rag.service import RagService
 from rag.settings import Settings
 from rag.snapshots import Snapshots
@@ -54,6 +57,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.state.verifier = TokenVerifier(Audience.RAG, settings.verify_keys())
     app.include_router(retrieval.router)
     app.include_router(documents.router)
+    app.include_router(embeddings.router)
 
     async def postgres() -> None:
         await app.state.database.check()
@@ -67,9 +71,7 @@ async def _open(app: FastAPI, settings: Settings, metrics: Metrics, stack: Async
     """Everything the service holds, closed in reverse order when `stack` ends."""
     database = Database(settings.database_url.get_secret_value())
     stack.push_async_callback(database.close)
-    embedder = await stack.enter_async_context(
-        open_embedder(settings.embedding_model, bulk_threads=settings.embedding_threads)
-    )
+    embedder = await stack.enter_async_context(open_embedder(settings))
     store = PostgresChunkStore(database)
     model, dimension = embedder.model, embedder.dimension
     builder = HybridIndexBuilder()
@@ -83,6 +85,8 @@ async def _open(app: FastAPI, settings: Settings, metrics: Metrics, stack: Async
     thresholds = Thresholds(settings.snapshot_writes, age, settings.snapshot_interval_s)
     compactor = Compactor(loader, retriever, metrics, thresholds, model=model)
     await stack.enter_async_context(compactor.running())
+    reembedder = Reembedder(PostgresReembeddingStore(database), embedder, metrics, owner=secrets.token_hex(8))
+    stack.push_async_callback(_ended, asyncio.create_task(reembedder.run(), name="re-embedding"))
     app.state.database = database
     app.state.service = RagService(embedder, store, retriever, metrics)
 
@@ -101,6 +105,11 @@ def _open_snapshots(settings: Settings, metrics: Metrics, stack: AsyncExitStack)
     survey = asyncio.create_task(asyncio.to_thread(disk.survey), name="survey of the disk")
     stack.callback(survey.cancel)
     return ObjectSnapshots(objects, disk, metrics, now=utc_now)
+
+
+async def _ended(task: asyncio.Task[None]) -> None:
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
 
 
 def main() -> None:

@@ -30,15 +30,19 @@ class Embedder(Protocol):
         """What the model reads of one text; the rest is cut off."""
         ...
 
-    async def embed(self, texts: Sequence[str]) -> Matrix:
-        """One L2-normalised row a text. Raises OverloadedError when too many texts wait already.
+    async def embed(self, texts: Sequence[str], *, tenant_id: TenantId) -> Matrix:
+        """One L2-normalised row a text, not to be written to. Raises OverloadedError when too many texts wait already.
 
-        Cancelling stops the work on texts not yet begun.
+        Tenants who wait are served in turn. Cancelling stops the work on texts not yet begun.
         """
         ...
 
     def token_counts(self, texts: Sequence[str]) -> list[int]:
         """Tokens of each text, the model's own marks left out. Blocking; safe in any thread."""
+        ...
+
+    def forget(self, tenant_id: TenantId) -> None:
+        """Drop what is remembered of the tenant's questions."""
         ...
 
 

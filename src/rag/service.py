@@ -38,8 +38,11 @@ PARSES_AT_ONCE = 2
 
 @dataclass(frozen=True, slots=True)
 class Embedded:
+    """`tokens` is what the model read, where it was asked for."""
+
     model: str
     rows: Matrix
+    tokens: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,8 +65,17 @@ class RagService:
         self._chunker = Chunker(embedder.token_counts, embedder.max_tokens)
         self._parse_slots = asyncio.Semaphore(PARSES_AT_ONCE)
 
-    async def embed(self, texts: Sequence[str]) -> Embedded:
-        return Embedded(self._embedder.model, await self._embedder.embed(texts))
+    async def embed(self, tenant_id: TenantId, texts: Sequence[str]) -> Embedded:
+        return Embedded(self._embedder.model, await self._embedder.embed(texts, tenant_id=tenant_id))
+
+    async def embed_for_client(self, tenant_id: TenantId, texts: Sequence[str], *, model: str | None) -> Embedded:
+        """Raises NotFoundError for a `model` that is not the one served: the vectors of another fit no index."""
+        own = self._embedder.model
+        if model not in {None, own, own.partition("@")[0]}:
+            raise NotFoundError(f"there is no such embedding model; {own} is served", details={"model": own})
+        rows = await self._embedder.embed(texts, tenant_id=tenant_id)
+        counts = await asyncio.to_thread(self._embedder.token_counts, texts)
+        return Embedded(own, rows, sum(min(count, self._embedder.max_tokens) for count in counts))
 
     async def search(
         self, tenant_id: TenantId, request: SearchRequest, *, born: datetime | None = None
@@ -74,7 +86,7 @@ class RagService:
         PreconditionFailedError when `min_seq` lies ahead of the log.
         """
         query = IndexQuery(
-            vector=await self._query_vector(request),
+            vector=await self._query_vector(tenant_id, request),
             text=request.query,
             k=request.k,
             filter=Filter.of(request.filter),
@@ -98,7 +110,8 @@ class RagService:
         await self._store.version(tenant_id, born=born)  # an unknown tenant is told so before the work, not after
         async with self._parse_slots:
             chunks = await asyncio.to_thread(self._chunks, tenant_id, document, request.content)
-        return Prepared(document, chunks, await self._embedder.embed([chunk.text for chunk in chunks]))
+        texts = [chunk.text for chunk in chunks]
+        return Prepared(document, chunks, await self._embedder.embed(texts, tenant_id=tenant_id))
 
     async def keep(self, tenant_id: TenantId, prepared: Prepared, *, born: datetime | None = None) -> DocumentReceipt:
         """In the place of any document with the same id. Committed when this returns; not to be cancelled, as nobody
@@ -134,7 +147,8 @@ class RagService:
         return self._retriever.vectors_loaded(tenant_id)
 
     async def unload(self, tenant_id: TenantId) -> int:
-        """Drop the tenant's index from memory; returns how many vectors it held."""
+        """Drop the tenant's index and questions from memory; returns how many vectors the index held."""
+        self._embedder.forget(tenant_id)
         return await self._retriever.unload(tenant_id)
 
     async def delete(self, tenant_id: TenantId, document_id: str, *, born: datetime | None = None) -> None:
@@ -142,9 +156,9 @@ class RagService:
         if not await self._store.delete(tenant_id, document_id, born=born):
             raise _no_document()
 
-    async def _query_vector(self, request: SearchRequest) -> Vector:
+    async def _query_vector(self, tenant_id: TenantId, request: SearchRequest) -> Vector:
         if request.vector is None:
-            row: Vector = (await self._embedder.embed([request.query]))[0]
+            row: Vector = (await self._embedder.embed([request.query], tenant_id=tenant_id))[0]
             return row
         try:
             return unit_vector(request.vector, self._embedder.dimension)

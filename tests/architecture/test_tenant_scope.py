@@ -20,6 +20,7 @@ ACROSS_TENANTS = {
     "last_change": "a number",
     "changes_after": "ids of tenants that changed",
     "record_usage": "usage of many tenants in one transaction; it returns nothing",
+    "tenants_behind": "ids of tenants with chunks of another embedding model",
     "close_orphans": "usage that nobody renews, of all tenants; a number",
     "corpora_to_compact": "ids of tenants whose snapshot is behind; the snapshot itself is the tenant's own work",
     "add_usage": "the sums beside the ledger; no service may call it",
@@ -44,6 +45,7 @@ WITHOUT_A_TENANT = {
         "tenancy/postgres_tenants.py": {"list"},
         "tenancy/postgres_changes.py": {"last", "after"},
         "rag/adapters/postgres_marks.py": {"due"},
+        "rag/adapters/postgres_reembedding.py": {"tenants_behind"},
     },
     "across_tenants": {"tenancy/postgres_ledger.py": {"write", "_close_some"}},
     "platform": {

@@ -370,3 +370,53 @@ def settled(objects: Path, tenant: str) -> bool:
     """Whether there is the snapshot of the second write, and nothing beside it."""
     found = [path for path in (objects / "tenants" / tenant).rglob("*") if path.is_file()]
     return len(found) == 2 and {path.parent.name for path in found} == {"000000000002"}
+
+
+def test_embeddings_in_openais_shape_are_the_vectors_of_the_index(caller: Caller) -> None:
+    [vector] = caller.http.post("/v1/embed", json={"texts": ["milk"]}).json()["vectors"]
+    one = caller.http.post("/v1/embeddings", json={"input": "milk"}).json()
+    assert (one["object"], one["data"][0]["object"], one["data"][0]["index"]) == ("list", "embedding", 0)
+    assert one["data"][0]["embedding"] == vector
+    assert one["usage"] == {"prompt_tokens": 1, "total_tokens": 1}
+    body = {"input": ["space", "milk"], "model": one["model"], "encoding_format": "base64"}
+    two = caller.http.post("/v1/embeddings", json=body).json()
+    assert [row["index"] for row in two["data"]] == [0, 1]
+    written = np.frombuffer(base64.b64decode(two["data"][1]["embedding"]), dtype="<f4")
+    assert np.allclose(written, vector, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("body", "status"),
+    [
+        ({"input": []}, 422),
+        ({"input": ""}, 422),
+        ({"input": ["x"] * 257}, 422),
+        ({"input": [1, 2]}, 422),
+        ({"input": "x", "model": "text-embedding-3-small"}, 404),
+    ],
+)
+def test_what_cannot_be_embedded_is_refused(caller: Caller, body: dict[str, Any], status: int) -> None:
+    assert caller.http.post("/v1/embeddings", json=body).status_code == status
+
+
+def test_embeddings_ask_for_a_token(service: str) -> None:
+    assert httpx.post(f"{service}/v1/embeddings", json={"input": "x"}, timeout=60).status_code == 401
+
+
+def test_chunks_of_another_model_are_embedded_anew_and_found_again(
+    caller: Caller, database_url: str, connect: Connect
+) -> None:
+    receipt = caller.upload(MILK).json()
+    with psycopg.connect(database_url, autocommit=True) as database:
+        database.execute("SELECT set_config('app.tenant_id', %s, false)", [caller.tenant])
+        database.execute(
+            "UPDATE chunks SET model = 'another@0', embedding = ''::bytea WHERE tenant_id = %s", [caller.tenant]
+        )
+    with running_service(database_url) as fresh:
+        again = connect(fresh, caller.tenant)
+        deadline = time.monotonic() + 60
+        while not (found := again.search("How much is milk?")):
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+    assert {passage["document_id"] for passage in found} == {receipt["document_id"]}
+    assert len(found) == receipt["chunks"]

@@ -8,6 +8,7 @@ import typer
 
 from cli.console import ERR
 from cli.engine.choice import HOW_EXTERNAL, Engine, Machine, choose
+from cli.engine.embedding import prepare_embedding_model
 from cli.engine.prepare import prepare as prepare_engine
 
 app = typer.Typer(help="The inference engine of the local stack.", no_args_is_help=True, add_completion=False)
@@ -20,7 +21,8 @@ def engine() -> None:
 
 @app.command()
 def prepare() -> None:
-    """Install the engine and convert its model. Does nothing when both are there."""
+    """Install the engine, convert its model and export the embedding model. Does nothing when all are there."""
+    prepare_embedding_model(os.environ)
     choice = choose(os.environ, Machine.here())
     if choice.engine is Engine.EXTERNAL:
         ERR.print(f"engine: external ({choice.reason})")

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from contracts.tenant import TenantId
 from rag.domain.vectors import Matrix
 
 _WORD = re.compile(r"\w+")
@@ -22,7 +23,7 @@ class HashEmbedder:
         self.embedded: list[str] = []
         """Every text that was asked for, in order."""
 
-    async def embed(self, texts: Sequence[str]) -> Matrix:
+    async def embed(self, texts: Sequence[str], *, tenant_id: TenantId | None = None) -> Matrix:
         self.embedded.extend(texts)
         rows = np.zeros((len(texts), self.dimension), dtype=np.float32)
         for row, text in zip(rows, texts, strict=True):
@@ -33,3 +34,6 @@ class HashEmbedder:
 
     def token_counts(self, texts: Sequence[str]) -> list[int]:
         return [len(_WORD.findall(text)) for text in texts]
+
+    def forget(self, tenant_id: TenantId) -> None:
+        """It remembers nothing."""

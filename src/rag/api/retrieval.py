@@ -17,7 +17,7 @@ router = APIRouter(prefix="/v1", tags=["retrieval"], responses=OPENAPI_ERRORS)
 @router.post("/embed", response_model=EmbedResponse)
 async def embed(body: EmbedRequest, request: Request, context: Context, service: Service) -> Response:
     """Texts to L2-normalised vectors, with the model that the index uses."""
-    embedded = await while_awaited(request, context, service.embed(body.texts))
+    embedded = await while_awaited(request, context, service.embed(context.tenant_id, body.texts))
     # An EmbedResponse, written straight from the array: 256 rows are 100,000 numbers.
     answer = {"model": embedded.model, "vectors": embedded.rows}
     return Response(orjson.dumps(answer, option=orjson.OPT_SERIALIZE_NUMPY), media_type="application/json")

@@ -139,7 +139,7 @@ async def test_an_unknown_tenant_is_not_found_before_anything_is_embedded() -> N
 async def test_the_query_is_not_embedded_when_its_vector_comes_along_and_a_wrong_one_is_refused() -> None:
     world = World()
     await world.ingest(T1, upload("milk"))
-    [row] = (await world.service.embed(["milk"])).rows
+    [row] = (await world.service.embed(T1, ["milk"])).rows
     world.embedder.embedded.clear()
     vector = tuple(float(value) * 2 for value in row)
     [passage] = await world.service.search(T1, SearchRequest(query="milk", vector=vector))
