@@ -120,5 +120,11 @@ LEDGER_FAILURE = Metric(
     " (rejected): must stay 0.",
 )
 CHUNKS_INGESTED = Metric("ChunksIngested", "counter", "count", ("tenant",), "Chunks committed.")
+PARSER_LOST = Metric(
+    "ParserLost", "counter", "count", (), "Parser processes that a file ended: out of time, memory, or broken down."
+)
+INGEST_JOBS = Metric(
+    "IngestJobs", "counter", "count", ("reason",), "Ingestion jobs that ended: ready, failed, cancelled."
+)
 
 ALL: tuple[Metric, ...] = tuple(value for value in globals().values() if isinstance(value, Metric))

@@ -14,18 +14,26 @@ from observability.metrics import Metrics
 from observability.prometheus import PrometheusMetrics
 from rag.adapters.faiss_index import FaissIndex
 from rag.adapters.postgres_chunks import PostgresChunkStore
+from rag.adapters.postgres_jobs import PostgresJobStore
 from rag.adapters.sentence_transformer import open_embedder
 from rag.api import documents, retrieval
+from rag.ingestion.pipeline import Pipeline
+from rag.ingestion.worker import WorkerPool
+from rag.job_runner import JobRunner
 from rag.service import RagService
 from rag.settings import Settings
 from rag.tenant_retriever import TenantRetriever
+from rag.uploads import Uploads
 from servicekit.edge import dress
 from servicekit.server import serve
 from servicekit.tokens import TokenVerifier
+from stores.objects import Objects, open_objects
 from stores.postgres import Database
 
-MAX_BODY_BYTES = 6 * MAX_DOCUMENT_BYTES
-"""Room for a document in base64 (four thirds of its size) and for the largest batch of texts to embed."""
+MAX_BODY_BYTES = 12 * 1024 * 1024
+"""Room for the largest batch of texts to embed."""
+MAX_UPLOAD_BYTES = 4 * MAX_DOCUMENT_BYTES // 3 + 128 * 1024
+"""A document in base64, with what is said of it."""
 
 
 def create_app(settings: Settings | None = None) -> FastAPI:
@@ -47,7 +55,14 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         await app.state.database.check()
 
     # The embedding model is part of this process: it was loaded before the first request could come.
-    dress(app, checks={"postgres": postgres}, checks_within_s=1.0, metrics=metrics, max_body_bytes=MAX_BODY_BYTES)
+    dress(
+        app,
+        checks={"postgres": postgres},
+        checks_within_s=1.0,
+        metrics=metrics,
+        max_body_bytes=MAX_BODY_BYTES,
+        max_upload_bytes=MAX_UPLOAD_BYTES,
+    )
     return app
 
 
@@ -68,8 +83,26 @@ async def _open(app: FastAPI, settings: Settings, metrics: Metrics, stack: Async
         max_tenants=settings.index_cache_tenants,
     )
     stack.push_async_callback(retriever.close)
+    jobs = PostgresJobStore(database)
+    uploads = Uploads(jobs, await _open_objects(settings, stack))
+    workers = await stack.enter_async_context(WorkerPool.running(metrics))
+    pipeline = Pipeline(embedder, workers)
+    runner = JobRunner(jobs, uploads, store, pipeline, metrics)
+    await stack.enter_async_context(runner.running())
     app.state.database = database
-    app.state.service = RagService(embedder, store, retriever, metrics)
+    app.state.service = RagService(
+        embedder, store, retriever, metrics, pipeline=pipeline, jobs=jobs, uploads=uploads, wake=runner.wake
+    )
+
+
+async def _open_objects(settings: Settings, stack: AsyncExitStack) -> Objects | None:
+    if settings.object_store_url is None:
+        return None
+    objects = open_objects(
+        settings.object_store_url, region=settings.aws_region, endpoint_url=settings.aws_endpoint_url
+    )
+    stack.push_async_callback(objects.close)
+    return objects
 
 
 def main() -> None:

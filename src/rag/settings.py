@@ -33,6 +33,10 @@ class Settings(ServiceSettings):
     embedding_threads: int = Field(default_factory=bulk_threads, ge=1, description="threads that embed documents")
     index_cache_tenants: int = Field(default=500, ge=1, description="tenants whose index stays in memory")
 
+    object_store_url: str | None = None
+    aws_region: str = "us-east-1"
+    aws_endpoint_url: str | None = None
+
     @field_validator("database_url")
     @classmethod
     def _is_set(cls, url: SecretStr) -> SecretStr:

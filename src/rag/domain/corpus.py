@@ -36,13 +36,17 @@ class Document:
 
 @dataclass(frozen=True, slots=True)
 class Chunk:
-    """A part of a document's text: `text` is what stands at characters `start` to `end` of it."""
+    """A part of a document's text: `text` is what stands at characters `start` to `end` of it, below `heading`.
+
+    `ordinal` counts a document's chunks from 0.
+    """
 
     chunk_id: str
     ordinal: int
     text: str
     start: int
     end: int
+    heading: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,6 +16,7 @@ from rag.adapters.hash_embedder import HashEmbedder
 from rag.adapters.memory_chunks import MemoryChunkStore
 from rag.service import MAX_METADATA_BYTES, RagService
 from rag.tenant_retriever import TenantRetriever
+from support.ingesting import ingesting_service
 
 T1, T2 = TenantId("t1"), TenantId("t2")
 
@@ -31,7 +32,7 @@ class World:
         retriever = TenantRetriever(
             self.store, BruteForceIndex, NullMetrics(), model=self.embedder.model, dimension=64, max_tenants=10
         )
-        return RagService(self.embedder, self.store, retriever, NullMetrics())
+        return ingesting_service(self.embedder, self.store, retriever)
 
     async def ingest(self, tenant_id: TenantId, request: IngestRequest) -> DocumentReceipt:
         found = await self.service.prepare(tenant_id, request)
@@ -43,7 +44,7 @@ class World:
 
 
 def upload(text: str = "Milk costs one euro.", **fields: Any) -> IngestRequest:
-    content = base64.b64encode(text.encode())
+    content = base64.b64encode(text.encode()).decode()
     return IngestRequest(**{"title": "Prices", "filename": "prices.txt", "content": content} | fields)
 
 
