@@ -103,7 +103,7 @@ def _replace_in_purge(old: str, new: str) -> None:
     found = connection.exec_driver_sql("SELECT pg_get_functiondef('purge_tenant(integer)'::regprocedure)").scalar_one()
     if old not in found:
         raise RuntimeError("purge_tenant does not look as its migration wrote it")
-    connection.exec_driver_sql(found.replace(old, new))
+    connection.exec_driver_sql(found.replace(old, new).replace("%", "%%"))
 
 
 def upgrade() -> None:

@@ -18,6 +18,7 @@ ACROSS_TENANTS = {
     "add_first_platform_key": "the platform's own key",
     "list_tenants": "the platform's list: ids, names, tiers, states",
     "last_change": "a number",
+    "claim_ingest_job": "whose upload is processed next: ids only",
     "changes_after": "ids of tenants that changed",
     "record_usage": "usage of many tenants in one transaction; it returns nothing",
     "close_orphans": "usage that nobody renews, of all tenants; a number",
@@ -42,6 +43,7 @@ WITHOUT_A_TENANT = {
         "tenancy/postgres_keys.py": {"find", "add_first_platform_key", "touch"},
         "tenancy/postgres_tenants.py": {"list"},
         "tenancy/postgres_changes.py": {"last", "after"},
+        "rag/adapters/postgres_jobs.py": {"claim"},
         "tenancy/postgres_ledger.py": {"write", "_close_some"},
     },
     "platform": {

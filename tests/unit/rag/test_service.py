@@ -121,7 +121,7 @@ async def test_another_model_embeds_a_standing_document_again() -> None:
     [
         ({"metadata": {"a": "x" * MAX_METADATA_BYTES}}, "metadata: larger"),
         ({"filename": "a.exe"}, "not supported"),
-        ({"content": base64.b64encode(b" ")}, "empty"),
+        ({"content": base64.b64encode(b" ").decode()}, "empty"),
     ],
 )
 async def test_what_cannot_be_kept_is_refused_and_leaves_nothing(fields: dict[str, Any], reason: str) -> None:
