@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from rag.domain.extracted import Piece
 from rag.domain.spans import Span, fitting
 
-CONTEXT_CHARS = 200
-"""Of the title and of the heading path: some fifty tokens each at most, so that the text keeps the greater part."""
+LEAD_CHARS = 200
+"""Of a table's header: some fifty tokens at most, so that the rows keep the greater part."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,9 +28,9 @@ class Chunker:
         self._count = count
         self._max_tokens = max_tokens
 
-    def cuts(self, text: str, pieces: Sequence[Piece], title: str) -> list[Cut]:
+    def cuts(self, text: str, pieces: Sequence[Piece]) -> list[Cut]:
         """In order; each with its context has at most `max_tokens`. CPU-bound: a second for some thousand pieces."""
-        contexts = [context_of(title, piece) for piece in pieces]
+        contexts = [context_of(piece) for piece in pieces]
         known = sorted(set(contexts))
         tokens = dict(zip(known, self._count(known), strict=True)) if known else {}
         spans = [Span(piece.start, piece.end) for piece in pieces]
@@ -39,10 +39,14 @@ class Chunker:
         return [Cut(span, pieces[at].heading, contexts[at]) for at, span in fitted]
 
 
-def context_of(title: str, piece: Piece) -> str:
-    """What a chunk is embedded with, so that it is found by what it stands under: title, headings, a table's header."""
-    parts = (title[:CONTEXT_CHARS], piece.heading[-CONTEXT_CHARS:], piece.lead[:CONTEXT_CHARS])
-    return "\n".join(part for part in parts if part)
+def context_of(piece: Piece) -> str:
+    """A table's header for rows that stand without it, and nothing else.
+
+    Not the title and not the headings: measured on the English XQuAD, in chunks of 350 characters, nDCG@10 was .952
+    without and .949 with a fitting title before each text; in whole paragraphs .942 and .935, and .932 with a file's
+    name. The heading is kept beside the chunk, for whoever shows or weighs it.
+    """
+    return piece.lead[:LEAD_CHARS]
 
 
 def embedded_text(context: str, text: str) -> str:

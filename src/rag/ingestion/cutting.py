@@ -85,7 +85,7 @@ def _goes_with(held: _Atom, atom: _Atom) -> bool:
 
 def _begins_anew(packed: Sequence[_Atom]) -> list[bool]:
     """Where a piece takes nothing over from the one before it: another section, a row, a line of code."""
-    before = [None, *packed[:-1]]
+    before = [None, *packed][: len(packed)]
     return [
         held is None or held.heading != atom.heading or atom.kind is not Kind.TEXT or held.kind is not Kind.TEXT
         for held, atom in zip(before, packed, strict=True)

@@ -48,7 +48,7 @@ class Pipeline:
         extracted = await self._extractor.extract(document.filename, content)
         found: list[ToEmbed] = []
         for start in range(0, len(extracted.pieces), PIECES_AT_ONCE):
-            cuts = await asyncio.to_thread(self._cuts, extracted, start, document.title)
+            cuts = await asyncio.to_thread(self._cuts, extracted, start)
             found += [
                 _to_embed(tenant_id, document, extracted.text, len(found) + at, cut) for at, cut in enumerate(cuts)
             ]
@@ -70,8 +70,8 @@ class Pipeline:
             digest.update(item.text.encode())
         return digest.digest()
 
-    def _cuts(self, extracted: Extracted, start: int, title: str) -> list[Cut]:
-        return self._chunker.cuts(extracted.text, extracted.pieces[start : start + PIECES_AT_ONCE], title)
+    def _cuts(self, extracted: Extracted, start: int) -> list[Cut]:
+        return self._chunker.cuts(extracted.text, extracted.pieces[start : start + PIECES_AT_ONCE])
 
 
 def _to_embed(tenant_id: TenantId, document: Document, text: str, ordinal: int, cut: Cut) -> ToEmbed:
