@@ -32,7 +32,7 @@ from observability.logging import log
 from observability.metrics import Metrics
 from rag.domain.corpus import Document
 from rag.domain.jobs import Claim, Part
-from rag.domain.vectors import HalfMatrix, to_half
+from rag.domain.vectors import HalfMatrix, Matrix, to_half
 from rag.ingestion.pipeline import Pipeline, ToEmbed
 from rag.ports import ChunkStore, JobStore
 from rag.uploads import Uploads
@@ -156,7 +156,7 @@ class JobRunner:
             texts_hash = self._pipeline.texts_hash(wanted)
             kept = parts.get((first, texts_hash))
             if kept is None:
-                half = to_half(await self._embed(wanted))
+                half = to_half(await self._embed(claim.tenant_id, wanted))
                 await self._jobs.keep_part(claim, Part(first, texts_hash, half.astype("<f2").tobytes()))
             else:
                 half = np.frombuffer(kept, dtype="<f2").reshape(len(wanted), -1).astype(np.float16)
@@ -165,11 +165,11 @@ class JobRunner:
             await self._tell(claim, progress)
         return np.concatenate(rows)
 
-    async def _embed(self, wanted: Sequence[ToEmbed]) -> np.ndarray[tuple[int, int], np.dtype[np.float32]]:
+    async def _embed(self, tenant_id: TenantId, wanted: Sequence[ToEmbed]) -> Matrix:
         """Waits where too many texts wait already: nobody is held up by a job's patience."""
         while True:
             try:
-                return await self._pipeline.embed(wanted)
+                return await self._pipeline.embed(tenant_id, wanted)
             except OverloadedError:
                 await asyncio.sleep(PAUSE_S)
 

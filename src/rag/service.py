@@ -134,7 +134,7 @@ class RagService:
         found = await self._pipeline.read(tenant_id, document, request.content)
         if len(found) > INLINE_CHUNKS:
             return Large(document, request.content)
-        return Prepared(document, [item.chunk for item in found], await self._pipeline.embed(found))
+        return Prepared(document, [item.chunk for item in found], await self._pipeline.embed(tenant_id, found))
 
     async def keep(
         self, tenant_id: TenantId, prepared: Prepared | Large, *, born: datetime | None = None

@@ -46,7 +46,11 @@ class MemoryJobStore:
             self._refuse_busy(held)
             if held.job.state is not JobState.FAILED and held.job.document == job.document:
                 return await self._with_ready(tenant_id, held.job)
-        waiting = [k for k, kept in self._jobs.items() if k[0] == tenant_id and kept.job.state is not JobState.FAILED]
+        waiting = [
+            other
+            for other, kept in self._jobs.items()
+            if other[0] == tenant_id and other != key and kept.job.state is not JobState.FAILED
+        ]
         if len(waiting) >= self._most_waiting:
             raise RateLimitedError("too many of the tenant's documents wait to be processed", retry_after_s=30)
         self._jobs[key] = _Kept(job, file, version.born, until=self._now() + timedelta(minutes=10))

@@ -54,9 +54,10 @@ class Pipeline:
             ]
         return found
 
-    async def embed(self, found: Sequence[ToEmbed]) -> Matrix:
+    async def embed(self, tenant_id: TenantId, found: Sequence[ToEmbed]) -> Matrix:
         """One row each, in the same order. Embedded by length: a batch is as slow as its longest text."""
         order = sorted(range(len(found)), key=lambda at: len(found[at].text))
+        del tenant_id  # for an embedder that serves tenants in turn
         rows = await self._embedder.embed([found[at].text for at in order])
         sorted_back = np.empty_like(rows)
         sorted_back[order] = rows
