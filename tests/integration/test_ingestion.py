@@ -29,11 +29,11 @@ from support.stack import Stack
 SRC = Path(__file__).parents[2] / "src"
 LARGE = "\n\n".join(f"## Part {number}\n\n" + f"The price of item {number} is low. " * 20 for number in range(500))
 HOSTILE = {
-    "deep.html": b"<div>" * 300_000,
-    "deep.json": b"[" * 1_000_000,
-    "wide.csv": b"," * 1_000_000,
+    "deep.html": b"<div>" * 50_000,
+    "deep.json": b"[" * 200_000,
+    "wide.csv": b"," * 200_000,
     "liar.pdf": b"\x89PNG\r\n\x1a\n" + b"\x00" * 999,
-    "broken.pdf": b"%PDF-1.7\n" + b"<<" * 200_000,
+    "broken.pdf": b"%PDF-1.7\n" + b"<<" * 100_000,
     "broken.docx": b"PK\x03\x04" + b"\x00" * 5_000,
     "nul.txt": b"a\x00b",
 }

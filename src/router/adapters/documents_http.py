@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Sequence
 from datetime import timedelta
 from typing import TypeVar
@@ -82,7 +83,8 @@ class HttpDocuments:
         longer: timedelta = timedelta(0),
     ) -> bytes:
         headers = {**bearer(self._signer.mint(Audience.RAG, context), context), "content-type": "application/json"}
-        data = body.model_dump_json().encode() if isinstance(body, BaseModel) else body
+        # A file is sent in pieces, so that others get their turn on the loop between them.
+        data = body.model_dump_json().encode() if isinstance(body, BaseModel) else body and io.BytesIO(body)
         return await self._client.read(
             method, path, headers=headers, deadline=context.deadline + longer, data=data, params=params
         )
