@@ -146,7 +146,7 @@ async def test_a_file_that_computes_too_long_is_ended_by_the_kernel() -> None:
 @pytest.mark.skipif(not memory_is_limited(), reason="the kernel does not limit memory")
 async def test_a_file_that_needs_too_much_memory_is_told_so() -> None:
     async with pool(memory_bytes=400 * MIB) as running:
-        reason = await reason_of(running, "a.json", b"[" + b"{}," * 6_000_000 + b"1]")
+        reason = await reason_of(running, "a.json", b"[" + b'{"":0},' * 1_400_000 + b"1]")
         assert "memory" in reason
         await reads_on(running)
 
