@@ -182,7 +182,9 @@ async def without_embedding(name: str, content: bytes) -> tuple[int, float]:
 def main() -> None:
     chunks = int(sys.argv[1]) if len(sys.argv) > 1 else 300
     text = text_of(chunks)
-    table = Table("file", "bytes", "chunks", "chunks/s", "read and cut alone, chunks/s", title="Ingestion")
+    table = Table(
+        "file", "bytes", "chunks", "chunks/s", "CPU ms a chunk", "read and cut alone, chunks/s", title="Ingestion"
+    )
     quiet: list[float] = []
     busy: list[float] = []
     with tempfile.TemporaryDirectory() as folder, running_postgres(Path(folder) / "postgres") as server:
@@ -197,9 +199,13 @@ def main() -> None:
             for name, written in FORMATS.items():
                 content = written(text)
                 alone, read_s = asyncio.run(without_embedding(name, content))
+                before = time.process_time()
                 with asking(asker, busy):
                     count, seconds = ingest(client, name, content)
-                table.add_row(name, f"{len(content):,}", str(count), f"{count / seconds:.1f}", f"{alone / read_s:,.0f}")
+                cpu = f"{(time.process_time() - before) * 1_000 / count:.1f}"
+                table.add_row(
+                    name, f"{len(content):,}", str(count), f"{count / seconds:.1f}", cpu, f"{alone / read_s:,.0f}"
+                )
     Console().print(table)
     for what, taken in (("alone", quiet), ("while a book is ingested", busy)):
         late = sorted(taken)[int(len(taken) * 0.95)]

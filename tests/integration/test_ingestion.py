@@ -23,8 +23,9 @@ import pytest
 from contracts.context import Audience, Role, TenantContext
 from contracts.tenant import TenantId
 from servicekit.tokens import TokenSigner, generate_signing_key, load_signing_key, public_text
+from support.command import run_atrium
 from support.server import free_port
-from support.stack import Stack
+from support.stack import PLATFORM_KEY, Stack
 
 SRC = Path(__file__).parents[2] / "src"
 LARGE = "\n\n".join(f"## Part {number}\n\n" + f"The price of item {number} is low. " * 20 for number in range(500))
@@ -261,3 +262,21 @@ def test_a_service_killed_in_the_middle_is_followed_by_one_that_goes_on(database
         assert parts_of(database_url, tenant) == 0
     finally:
         second.kill()
+
+
+def test_the_command_waits_for_large_files_and_says_of_each_how_it_ended(stack: Stack, tmp_path: Path) -> None:
+    tenant = stack.new_tenant("command")
+    note, deep, huge = tmp_path / "note.html", tmp_path / "deep.html", tmp_path / "book.csv"
+    note.write_bytes(b"<p>Milk costs one euro.</p>")
+    deep.write_bytes(b"<div>" * 100_000)
+    huge.write_bytes(b"name,price\n" + b" ,\n" * 200_000 + b"milk,1\n")
+    files = [str(file) for file in (note, deep, huge)]
+    done = run_atrium("ingest", "--tenant", tenant, *files, ATRIUM_URL=stack.router, ATRIUM_KEY=PLATFORM_KEY)
+    assert done.code == 1
+    said = done.out + done.err
+    assert "nested deeper" in said
+    assert "1 of 3 files failed" in said
+    assert said.count("✓") == 2
+    with stack.client(tenant) as client:
+        items = client.get(f"/tenant/{tenant}/documents?state=ready").json()["items"]
+    assert sorted((item["filename"], item["chunks"]) for item in items) == [("book.csv", 1), ("note.html", 1)]
