@@ -2,17 +2,32 @@
 
 from __future__ import annotations
 
+import base64
+import binascii
 from datetime import UTC, datetime
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, Base64Bytes, BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PlainSerializer,
+    StringConstraints,
+)
 
 from contracts.chat import Query
 from contracts.text import Storable, StorableJson
 
-MAX_DOCUMENT_BYTES = 2 * 1024 * 1024
-"""A document is embedded within its upload's request: two minutes of two cores for this much text."""
+MAX_DOCUMENT_BYTES = 25 * 1024 * 1024
+"""A large file is a job of its own, so that this is a bound on memory (each stage holds it once) and not on time."""
+MAX_TEXT_BYTES = 2 * 1024 * 1024
+"""Of a document that is sent as a JSON string."""
+MAX_FILES = 100
+"""Of one upload."""
 MAX_PASSAGES = 100
+MAX_CHUNK_PAGE = 200
 
 DocumentId = Annotated[str, StringConstraints(min_length=1, max_length=128, pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
 Title = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=300), Storable]
@@ -30,10 +45,28 @@ FilterDate = Annotated[datetime, AfterValidator(_in_utc)]
 Metadata = dict[Annotated[str, StringConstraints(min_length=1, max_length=64), Storable], StorableJson]
 
 
+DocumentState = Literal["queued", "processing", "ready", "failed"]
+
+
+def _content(value: Any) -> Any:
+    """Bytes as they are; a string is base64."""
+    if not isinstance(value, str):
+        return value
+    try:
+        return base64.b64decode(value, validate=True)
+    except binascii.Error:
+        raise ValueError("must be base64") from None
+
+
+Content = Annotated[
+    bytes, BeforeValidator(_content), PlainSerializer(lambda raw: base64.b64encode(raw).decode(), when_used="json")
+]
+
+
 class IngestRequest(BaseModel):
     """Router to RAG: one document to keep, cut into chunks, embed and index.
 
-    `filename` decides the format (`.txt`, `.md`); `content` is the file's bytes.
+    `filename` decides the format by its ending; `content` is the file's bytes (in JSON: base64).
     Without a `document_id` the content's hash names it, so that sending the same file twice keeps one document.
     """
 
@@ -41,34 +74,53 @@ class IngestRequest(BaseModel):
 
     title: Title
     filename: Annotated[str, StringConstraints(min_length=1, max_length=255), Storable]
-    content: Base64Bytes
+    content: Content
     metadata: Metadata = {}
     document_id: DocumentId | None = None
 
 
 class DocumentReceipt(BaseModel):
-    """The document is committed. A search with `min_seq` = `seq` sees it on any replica."""
+    """`ready`: the document is committed, and a search with `min_seq` = `seq` sees it on any replica.
+
+    Otherwise it is a job: `chunks` and `seq` are of what searches find of it meanwhile, an earlier upload, or 0.
+    """
 
     model_config = ConfigDict(frozen=True)
 
     document_id: str
-    state: Literal["ready"] = "ready"
+    state: DocumentState = "ready"
     chunks: int
     seq: int
 
 
+class Progress(BaseModel):
+    """Of a job. `total` is null until the file is read."""
+
+    model_config = ConfigDict(frozen=True)
+
+    done: int
+    total: int | None
+
+
 class DocumentInfo(BaseModel):
+    """`title` to `bytes` and `metadata` are of the last upload; `chunks` and `seq` of what searches find now.
+
+    `progress` is null but for a job; `error` is the reason of one that failed.
+    """
+
     model_config = ConfigDict(frozen=True)
 
     document_id: str
     title: str
     filename: str
-    state: Literal["ready"] = "ready"
+    state: DocumentState = "ready"
     chunks: int
     bytes: int
     seq: int
     metadata: Metadata
     created_at: datetime
+    progress: Progress | None = None
+    error: str | None = None
 
 
 class DocumentPage(BaseModel):
@@ -159,6 +211,22 @@ class StoredPassage(BaseModel):
     start: int
     end: int
     text: str
+
+
+class ChunkInfo(StoredPassage):
+    """`ordinal` counts the document's chunks from 0; `heading` is the path of headings above it."""
+
+    ordinal: int
+    heading: str
+
+
+class ChunkPage(BaseModel):
+    """`next` is the cursor of the following page, null on the last."""
+
+    model_config = ConfigDict(frozen=True)
+
+    items: list[ChunkInfo]
+    next: int | None = None
 
 
 class StoredPassages(BaseModel):

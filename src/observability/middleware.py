@@ -94,7 +94,11 @@ class RequestMiddleware:
         record = RequestRecord(safe_request_id(headers.get("x-request-id")), scope["method"], scope["path"])
         attach_record(scope, record)
         started = time.perf_counter()
-        limit = self._max_upload_bytes if scope["path"].endswith("/documents") else self._max_body_bytes
+        limit = (
+            self._max_upload_bytes
+            if scope["path"].endswith(("/documents", "/documents/file"))
+            else self._max_body_bytes
+        )
 
         async def observed_send(message: Message) -> None:
             if message["type"] == "http.response.start":

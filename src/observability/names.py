@@ -172,5 +172,11 @@ CHUNKS_INGESTED = Metric("ChunksIngested", "counter", "count", ("tenant",), "Chu
 CHUNKS_REEMBEDDED = Metric(
     "ChunksReembedded", "counter", "count", ("tenant",), "Chunks embedded anew for another embedding model."
 )
+PARSER_LOST = Metric(
+    "ParserLost", "counter", "count", (), "Parser processes that a file ended: out of time, memory, or broken down."
+)
+INGEST_JOBS = Metric(
+    "IngestJobs", "counter", "count", ("reason",), "Ingestion jobs that ended: ready, failed, cancelled."
+)
 
 ALL: tuple[Metric, ...] = tuple(value for value in globals().values() if isinstance(value, Metric))

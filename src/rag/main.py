@@ -21,26 +21,33 @@ from rag.adapters.embedder import open_embedder
 from rag.adapters.index_builder import HybridIndexBuilder
 from rag.adapters.object_snapshots import ObjectSnapshots
 from rag.adapters.postgres_chunks import PostgresChunkStore
+from rag.adapters.postgres_jobs import PostgresJobStore
 from rag.adapters.postgres_marks import PostgresMarks
 from rag.adapters.postgres_reembedding import PostgresReembeddingStore
 from rag.adapters.snapshot_disk import SnapshotDisk
 from rag.api import documents, embeddings, retrieval
 from rag.compactor import Compactor, Thresholds
+from rag.ingestion.pipeline import Pipeline
+from rag.ingestion.worker import WorkerPool
+from rag.job_runner import JobRunner
 from rag.reembedding import Reembedder
 from rag.service import RagService
 from rag.settings import Settings
 from rag.snapshots import Snapshots
 from rag.tenant_retriever import TenantRetriever
+from rag.uploads import Uploads
 from rag.view_loader import ViewLoader
 from rag.views import ViewCache
 from servicekit.edge import dress
 from servicekit.server import serve
 from servicekit.tokens import TokenVerifier, utc_now
-from stores.objects import open_objects
+from stores.objects import Objects, open_objects
 from stores.postgres import Database
 
-MAX_BODY_BYTES = 6 * MAX_DOCUMENT_BYTES
-"""Room for a document in base64 (four thirds of its size) and for the largest batch of texts to embed."""
+MAX_BODY_BYTES = 12 * 1024 * 1024
+"""Room for the largest batch of texts to embed."""
+MAX_UPLOAD_BYTES = 4 * MAX_DOCUMENT_BYTES // 3 + 128 * 1024
+"""A document in base64, with what is said of it."""
 
 
 def create_app(settings: Settings | None = None) -> FastAPI:
@@ -63,7 +70,14 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         await app.state.database.check()
 
     # The embedding model is part of this process: it was loaded before the first request could come.
-    dress(app, checks={"postgres": postgres}, checks_within_s=1.0, metrics=metrics, max_body_bytes=MAX_BODY_BYTES)
+    dress(
+        app,
+        checks={"postgres": postgres},
+        checks_within_s=1.0,
+        metrics=metrics,
+        max_body_bytes=MAX_BODY_BYTES,
+        max_upload_bytes=MAX_UPLOAD_BYTES,
+    )
     return app
 
 
@@ -75,7 +89,8 @@ async def _open(app: FastAPI, settings: Settings, metrics: Metrics, stack: Async
     store = PostgresChunkStore(database)
     model, dimension = embedder.model, embedder.dimension
     builder = HybridIndexBuilder()
-    snapshot_store = _open_snapshots(settings, metrics, stack)
+    objects = _objects(settings, stack)
+    snapshot_store = _snapshots(settings, objects, metrics, stack)
     marks = PostgresMarks(database)
     snapshots = Snapshots(marks, snapshot_store, builder, metrics, model=model, dimension=dimension)
     loader = ViewLoader(store, builder, snapshots, metrics, model=model, dimension=dimension)
@@ -87,19 +102,35 @@ async def _open(app: FastAPI, settings: Settings, metrics: Metrics, stack: Async
     await stack.enter_async_context(compactor.running())
     reembedder = Reembedder(PostgresReembeddingStore(database), embedder, metrics, owner=secrets.token_hex(8))
     stack.push_async_callback(_ended, asyncio.create_task(reembedder.run(), name="re-embedding"))
+    jobs = PostgresJobStore(database)
+    uploads = Uploads(jobs, objects)
+    workers = await stack.enter_async_context(WorkerPool.running(metrics))
+    pipeline = Pipeline(embedder, workers)
+    runner = JobRunner(jobs, uploads, store, pipeline, metrics)
+    await stack.enter_async_context(runner.running())
     app.state.database = database
-    app.state.service = RagService(embedder, store, retriever, metrics)
+    app.state.service = RagService(
+        embedder, store, retriever, metrics, pipeline=pipeline, jobs=jobs, uploads=uploads, wake=runner.wake
+    )
 
 
-def _open_snapshots(settings: Settings, metrics: Metrics, stack: AsyncExitStack) -> ObjectSnapshots | None:
-    """None where no object store is named. Neither the store nor what lies on the disk is looked at here: a service is
-    ready before."""
+def _objects(settings: Settings, stack: AsyncExitStack) -> Objects | None:
     if settings.object_store_url is None:
         return None
     objects = open_objects(
         settings.object_store_url, region=settings.aws_region, endpoint_url=settings.aws_endpoint_url
     )
     stack.push_async_callback(objects.close)
+    return objects
+
+
+def _snapshots(
+    settings: Settings, objects: Objects | None, metrics: Metrics, stack: AsyncExitStack
+) -> ObjectSnapshots | None:
+    """None where no object store is named. Neither the store nor what lies on the disk is looked at here: a service is
+    ready before."""
+    if objects is None:
+        return None
     folder = settings.rag_cache_dir or Path(stack.enter_context(TemporaryDirectory(prefix="atrium-rag-")))
     disk = SnapshotDisk(folder, settings.rag_cache_bytes)
     survey = asyncio.create_task(asyncio.to_thread(disk.survey), name="survey of the disk")

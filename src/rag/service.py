@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import TypeVar
 
-from contracts.errors import InvalidRequestError, NotFoundError
+from contracts.errors import InvalidRequestError, NotFoundError, OverloadedError
 from contracts.retrieval import (
+    ChunkPage,
     DocumentInfo,
     DocumentPage,
     DocumentReceipt,
+    DocumentState,
     IngestRequest,
     Metadata,
     Passage,
+    Progress,
     SearchRequest,
     StoredPassage,
 )
@@ -24,16 +28,26 @@ from observability import names
 from observability.metrics import Metrics
 from rag.domain.corpus import Chunk, Document
 from rag.domain.filters import Filter
-from rag.domain.identity import chunk_id, content_hash, derived_document_id
+from rag.domain.identity import content_hash, derived_document_id
+from rag.domain.jobs import Job, JobBusyError
 from rag.domain.query import IndexQuery, Scored
 from rag.domain.vectors import Matrix, UnusableVectorError, Vector, to_half, unit_vector
-from rag.ingestion.chunker import Chunker
-from rag.ingestion.parsing import parse
-from rag.ports import ChunkStore, Embedder
+from rag.ingestion.formats.kinds import check_content, format_of
+from rag.ingestion.parsing import check_size
+from rag.ingestion.pipeline import Pipeline
+from rag.ports import ChunkStore, Embedder, JobStore
 from rag.tenant_retriever import TenantRetriever
+from rag.uploads import Uploads
 
 MAX_METADATA_BYTES = 16 * 1024
-PARSES_AT_ONCE = 2
+INLINE_BYTES = 256 * 1024
+INLINE_CHUNKS = 500
+"""A file beyond either is a job: this much is embedded in some ten seconds of two cores."""
+BUSY_PAUSE_S = 0.1
+BUSY_TRIES = 350
+"""35 seconds: a commit takes at most thirty."""
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,16 +68,38 @@ class Prepared:
     rows: Matrix
 
 
+@dataclass(frozen=True, slots=True)
+class Large:
+    """An upload that is to become a job, and is kept nowhere yet."""
+
+    document: Document
+    content: bytes
+
+
 class RagService:
     """`born` says which tenant of those that bore the id: NotFoundError where it has the id no more."""
 
-    def __init__(self, embedder: Embedder, store: ChunkStore, retriever: TenantRetriever, metrics: Metrics) -> None:
+    def __init__(
+        self,
+        embedder: Embedder,
+        store: ChunkStore,
+        retriever: TenantRetriever,
+        metrics: Metrics,
+        *,
+        pipeline: Pipeline,
+        jobs: JobStore,
+        uploads: Uploads,
+        wake: Callable[[], None],
+    ) -> None:
+        """`wake` tells whoever works on jobs that there is a new one."""
         self._embedder = embedder
         self._store = store
         self._retriever = retriever
         self._metrics = metrics
-        self._chunker = Chunker(embedder.token_counts, embedder.max_tokens)
-        self._parse_slots = asyncio.Semaphore(PARSES_AT_ONCE)
+        self._pipeline = pipeline
+        self._jobs = jobs
+        self._uploads = uploads
+        self._wake = wake
 
     async def embed(self, tenant_id: TenantId, texts: Sequence[str]) -> Embedded:
         return Embedded(self._embedder.model, await self._embedder.embed(texts, tenant_id=tenant_id))
@@ -97,26 +133,41 @@ class RagService:
 
     async def prepare(
         self, tenant_id: TenantId, request: IngestRequest, *, born: datetime | None = None
-    ) -> DocumentReceipt | Prepared:
+    ) -> DocumentReceipt | Prepared | Large:
         """The long part of an upload, which may be cancelled. The same upload again has nothing to keep, and gets the
-        receipt of the first.
+        receipt of the first; a large one is left to a job.
 
         Raises InvalidRequestError or BodyTooLargeError with the reason, NotFoundError for an unknown tenant.
         """
         document = _document(tenant_id, request)
-        standing = await self._store.standing(tenant_id, document.document_id, born=born)
-        if standing is not None and standing.answers(document, self._embedder.model):
-            return DocumentReceipt(document_id=document.document_id, chunks=standing.chunks, seq=standing.seq)
+        job = await self._jobs.job(tenant_id, document.document_id, born=born)
+        if job is None:
+            standing = await self._store.standing(tenant_id, document.document_id, born=born)
+            if standing is not None and standing.answers(document, self._embedder.model):
+                return DocumentReceipt(document_id=document.document_id, chunks=standing.chunks, seq=standing.seq)
         await self._store.version(tenant_id, born=born)  # an unknown tenant is told so before the work, not after
-        async with self._parse_slots:
-            chunks = await asyncio.to_thread(self._chunks, tenant_id, document, request.content)
-        texts = [chunk.text for chunk in chunks]
-        return Prepared(document, chunks, await self._embedder.embed(texts, tenant_id=tenant_id))
+        if document.size_bytes > INLINE_BYTES:
+            check_size(request.content)
+            check_content(document.filename, format_of(document.filename), request.content)
+            return Large(document, request.content)
+        found = await self._pipeline.read(tenant_id, document, request.content)
+        if len(found) > INLINE_CHUNKS:
+            return Large(document, request.content)
+        return Prepared(document, [item.chunk for item in found], await self._pipeline.embed(tenant_id, found))
 
-    async def keep(self, tenant_id: TenantId, prepared: Prepared, *, born: datetime | None = None) -> DocumentReceipt:
-        """In the place of any document with the same id. Committed when this returns; not to be cancelled, as nobody
-        would know then whether it was. Bounded by the store. Raises NotFoundError for an unknown tenant."""
+    async def keep(
+        self, tenant_id: TenantId, prepared: Prepared | Large, *, born: datetime | None = None
+    ) -> DocumentReceipt:
+        """In the place of any document with the same id, or in the queue. Committed when this returns; not to be
+        cancelled, as nobody would know then whether it was. Bounded by the store.
+
+        Raises NotFoundError for an unknown tenant, RateLimitedError when too many of its documents wait.
+        """
+        if isinstance(prepared, Large):
+            return await self._enqueue(tenant_id, prepared, born)
         document, chunks = prepared.document, prepared.chunks
+        # An upload that still waits is older than this one, and must not come after it.
+        await self._withdraw(tenant_id, document.document_id, born)
         seq = await self._store.put(
             tenant_id, document, chunks, to_half(prepared.rows), self._embedder.model, born=born
         )
@@ -124,19 +175,43 @@ class RagService:
         return DocumentReceipt(document_id=document.document_id, chunks=len(chunks), seq=seq)
 
     async def documents(
-        self, tenant_id: TenantId, *, after: str, limit: int, born: datetime | None = None
+        self,
+        tenant_id: TenantId,
+        *,
+        after: str,
+        limit: int,
+        state: DocumentState | None = None,
+        born: datetime | None = None,
     ) -> DocumentPage:
-        """`limit` documents behind `after`, by id."""
-        found = await self._store.documents(tenant_id, after=after, limit=limit + 1, born=born)
+        """`limit` documents behind `after`, by id: those that are ready and those that are jobs."""
+        found: list[DocumentInfo] = []
+        while len(found) <= limit:
+            infos, after = await self._some(tenant_id, after, limit + 1, state, born)
+            found += infos
+            if not after:
+                break
         items = found[:limit]
         return DocumentPage(items=items, next=items[-1].document_id if len(found) > limit else None)
 
     async def document(self, tenant_id: TenantId, document_id: str, *, born: datetime | None = None) -> DocumentInfo:
         """Raises NotFoundError."""
+        job = await self._jobs.job(tenant_id, document_id, born=born)
+        if job is not None:
+            return _of_job(job)
         found = await self._store.document(tenant_id, document_id, born=born)
         if found is None:
             raise _no_document()
         return found
+
+    async def chunks(
+        self, tenant_id: TenantId, document_id: str, *, after: int, limit: int, born: datetime | None = None
+    ) -> ChunkPage:
+        """`limit` chunks behind the ordinal `after`, of what searches find of the document. Raises NotFoundError."""
+        found = await self._jobs.chunks(tenant_id, document_id, after=after, limit=limit + 1, born=born)
+        if not found:
+            await self.document(tenant_id, document_id, born=born)
+        items = list(found[:limit])
+        return ChunkPage(items=items, next=items[-1].ordinal if len(found) > limit else None)
 
     async def passages(
         self, tenant_id: TenantId, document_id: str, *, born: datetime | None = None
@@ -152,9 +227,54 @@ class RagService:
         return await self._retriever.unload(tenant_id)
 
     async def delete(self, tenant_id: TenantId, document_id: str, *, born: datetime | None = None) -> None:
-        """When this returns no search finds the document any more, on any replica. Raises NotFoundError."""
-        if not await self._store.delete(tenant_id, document_id, born=born):
+        """When this returns no search finds the document any more, on any replica, and no job brings it back. Raises
+        NotFoundError."""
+        withdrawn = await self._withdraw(tenant_id, document_id, born)
+        if not await self._store.delete(tenant_id, document_id, born=born) and not withdrawn:
             raise _no_document()
+
+    async def _enqueue(self, tenant_id: TenantId, large: Large, born: datetime | None) -> DocumentReceipt:
+        job = await self._unless_busy(
+            lambda: self._uploads.enqueue(tenant_id, large.document, large.content, born=born)
+        )
+        self._wake()
+        return _receipt(job)
+
+    async def _withdraw(self, tenant_id: TenantId, document_id: str, born: datetime | None) -> bool:
+        """Whether there was a job. One that is being committed is waited for, and is then none any more."""
+        job_id = await self._unless_busy(lambda: self._jobs.withdraw(tenant_id, document_id, born=born))
+        if job_id is not None:
+            await self._uploads.discard(tenant_id, job_id)
+        return job_id is not None
+
+    async def _unless_busy(self, call: Callable[[], Awaitable[T]]) -> T:
+        """Again and again while the document is being committed, which the store bounds."""
+        for _ in range(BUSY_TRIES):
+            try:
+                return await call()
+            except JobBusyError:
+                await asyncio.sleep(BUSY_PAUSE_S)
+        raise OverloadedError("another upload of this document is being stored", retry_after_s=5)
+
+    async def _some(
+        self, tenant_id: TenantId, after: str, limit: int, state: DocumentState | None, born: datetime | None
+    ) -> tuple[list[DocumentInfo], str]:
+        """The documents behind `after` as far as one look reaches, and where to go on; nothing at the end.
+
+        Of both lists the first `limit` are seen: so of their union too.
+        """
+        jobs: Sequence[Job] = ()
+        if state != "ready":
+            jobs = await self._jobs.jobs(tenant_id, after=after, limit=limit, state=state, born=born)
+        if state not in {None, "ready"}:
+            return [_of_job(job) for job in jobs], ""
+        ready = await self._store.documents(tenant_id, after=after, limit=limit, born=born)
+        if state == "ready":
+            jobs = await self._jobs.jobs(tenant_id, after=after, limit=limit, state=None, born=born)
+        merged = {info.document_id: info for info in ready} | {job.document.document_id: _of_job(job) for job in jobs}
+        ids = sorted(merged)[:limit]
+        more = ids[-1] if len(ids) == limit else ""
+        return [merged[one] for one in ids if state is None or merged[one].state == state], more
 
     async def _query_vector(self, tenant_id: TenantId, request: SearchRequest) -> Vector:
         if request.vector is None:
@@ -164,20 +284,6 @@ class RagService:
             return unit_vector(request.vector, self._embedder.dimension)
         except UnusableVectorError as error:
             raise InvalidRequestError(f"vector: {error}") from error
-
-    def _chunks(self, tenant_id: TenantId, document: Document, content: bytes) -> list[Chunk]:
-        """CPU-bound: for a thread."""
-        parsed = parse(document.filename, content)
-        return [
-            Chunk(
-                chunk_id=chunk_id(tenant_id, document.document_id, document.content_hash, ordinal),
-                ordinal=ordinal,
-                text=span.of(parsed.text),
-                start=span.start,
-                end=span.end,
-            )
-            for ordinal, span in enumerate(self._chunker.spans(parsed))
-        ]
 
 
 def _document(tenant_id: TenantId, request: IngestRequest) -> Document:
@@ -196,6 +302,33 @@ def _document(tenant_id: TenantId, request: IngestRequest) -> Document:
 def _check_metadata(metadata: Metadata) -> None:
     if len(json.dumps(metadata, ensure_ascii=False).encode()) > MAX_METADATA_BYTES:
         raise InvalidRequestError(f"metadata: larger than {MAX_METADATA_BYTES} bytes")
+
+
+def _receipt(job: Job) -> DocumentReceipt:
+    ready = job.ready
+    return DocumentReceipt(
+        document_id=job.document.document_id,
+        state=job.shown,
+        chunks=ready.chunks if ready else 0,
+        seq=ready.seq if ready else 0,
+    )
+
+
+def _of_job(job: Job) -> DocumentInfo:
+    document, ready = job.document, job.ready
+    return DocumentInfo(
+        document_id=document.document_id,
+        title=document.title,
+        filename=document.filename,
+        state=job.shown,
+        chunks=ready.chunks if ready else 0,
+        bytes=document.size_bytes,
+        seq=ready.seq if ready else 0,
+        metadata=document.metadata,
+        created_at=ready.created_at if ready else job.created_at,
+        progress=Progress(done=job.done, total=job.total),
+        error=job.error,
+    )
 
 
 def _no_document() -> NotFoundError:

@@ -95,8 +95,8 @@ from tenancy.postgres_keys import PostgresKeyStore
 from tenancy.postgres_ledger import PostgresLedger
 from tenancy.postgres_tenants import PostgresTenantStore
 
-# JSON may write two bytes of UTF-8 as six (\\u0416), and a control character too.
-MAX_UPLOAD_BYTES = 6 * MAX_DOCUMENT_BYTES + 64 * 1024
+# Of one upload: two of the largest files, a hundred small ones, or a text as JSON in six times its bytes (\\u0416).
+MAX_UPLOAD_BYTES = 2 * MAX_DOCUMENT_BYTES + 64 * 1024
 # The framework reads these before it asks who sent them: small enough to be parsed without holding up others.
 MAX_BODY_BYTES = 2 * 1024 * 1024
 CONFIG_THREADS, JUDGING_THREADS = 2, 2

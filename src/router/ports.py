@@ -12,9 +12,11 @@ from contracts.classification import ClassifyRequest, ClassifyResponse
 from contracts.context import TenantContext
 from contracts.pools import PoolState
 from contracts.retrieval import (
+    ChunkPage,
     DocumentInfo,
     DocumentPage,
     DocumentReceipt,
+    DocumentState,
     IngestRequest,
     SearchRequest,
     SearchResponse,
@@ -149,9 +151,13 @@ class Documents(Protocol):
 
     async def add(self, context: TenantContext, document: IngestRequest) -> DocumentReceipt: ...
 
-    async def list(self, context: TenantContext, after: str, limit: int) -> DocumentPage: ...
+    async def list(
+        self, context: TenantContext, after: str, limit: int, state: DocumentState | None = None
+    ) -> DocumentPage: ...
 
     async def get(self, context: TenantContext, document_id: str) -> DocumentInfo: ...
+
+    async def chunks(self, context: TenantContext, document_id: str, after: int, limit: int) -> ChunkPage: ...
 
     async def delete(self, context: TenantContext, document_id: str) -> None: ...
 

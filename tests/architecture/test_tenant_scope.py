@@ -18,6 +18,7 @@ ACROSS_TENANTS = {
     "add_first_platform_key": "the platform's own key",
     "list_tenants": "the platform's list: ids, names, tiers, states",
     "last_change": "a number",
+    "claim_ingest_job": "whose upload is processed next: ids only",
     "changes_after": "ids of tenants that changed",
     "record_usage": "usage of many tenants in one transaction; it returns nothing",
     "tenants_behind": "ids of tenants with chunks of another embedding model",
@@ -46,6 +47,7 @@ WITHOUT_A_TENANT = {
         "tenancy/postgres_changes.py": {"last", "after"},
         "rag/adapters/postgres_marks.py": {"due"},
         "rag/adapters/postgres_reembedding.py": {"tenants_behind"},
+        "rag/adapters/postgres_jobs.py": {"claim"},
     },
     "across_tenants": {"tenancy/postgres_ledger.py": {"write", "_close_some"}},
     "platform": {

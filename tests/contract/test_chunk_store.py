@@ -234,6 +234,8 @@ async def test_a_documents_info_is_what_was_put(stored: Stored) -> None:
         "bytes": 9,
         "seq": 1,
         "metadata": {"source": "x"},
+        "progress": None,
+        "error": None,
     }
 
 

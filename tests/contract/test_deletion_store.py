@@ -18,8 +18,10 @@ from contracts.errors import ConflictError, NotFoundError
 from contracts.tenant import TenantId
 from observability.metrics import NullMetrics
 from rag.adapters.postgres_chunks import PostgresChunkStore
+from rag.adapters.postgres_jobs import PostgresJobStore
 from rag.adapters.postgres_marks import PostgresMarks
 from rag.domain.corpus import Chunk, Document
+from rag.domain.jobs import Job, JobState
 from rag.domain.snapshot import Mark
 from router.service.deletion import DeletionService
 from stores.postgres import Database
@@ -41,6 +43,7 @@ from tenancy.postgres_deletions import PostgresDeletionStore
 from tenancy.postgres_ledger import PostgresLedger
 
 BOB = Actor("bob", "platform_admin", request_id="request-2")
+_PART = text("INSERT INTO ingest_parts VALUES (:tenant, 'large', 'job-1', 0, 'hash', 'vectors')")
 NOT_THE_TENANTS = {"deletions": "the job itself, which `finish` closes"}
 
 
@@ -61,7 +64,16 @@ class World(NamedTuple):
             await self.stores.keys.add(tenant, new_key(), label="k", role=Role.TENANT_USER, expires_at=None, by=ALICE)
             await self.stores.tenants.write_config(tenant, TenantConfig(), by=ALICE)
             await PostgresLedger(self.database).write([an_event(tenant, user_id=f"u{number}", route=f"R{number}")])
+        await self.large_upload(tenant)
         return tenant
+
+    async def large_upload(self, tenant: TenantId) -> None:
+        """A job with a finished part."""
+        document = Document("large", "Title", "a.txt", {}, b"h" * 32, 9)
+        job = Job("job-1", document, JobState.QUEUED, 0, None, None, datetime.now(UTC))
+        await PostgresJobStore(self.database).enqueue(tenant, job, b"text")
+        async with self.database.tenant(tenant) as connection:
+            await connection.execute(_PART, {"tenant": str(tenant)})
 
     async def upload(self, tenant: TenantId, document_id: str) -> None:
         chunks = [Chunk(f"{document_id}-{ordinal}", ordinal, "text", 0, 4) for ordinal in range(3)]

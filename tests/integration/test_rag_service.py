@@ -207,7 +207,7 @@ def test_a_tenant_in_the_body_is_no_field_and_one_in_a_header_is_not_read(caller
 @pytest.mark.parametrize(
     ("fields", "status", "reason"),
     [
-        ({"filename": "a.pdf"}, 422, "not supported"),
+        ({"filename": "a.exe"}, 422, "not supported"),
         ({"content": base64.b64encode(b"caf\xe9").decode()}, 422, "not UTF-8"),
         ({"content": base64.b64encode(b"a\x00b").decode()}, 422, "NUL"),
         ({"content": base64.b64encode(b" \n").decode()}, 422, "empty"),
@@ -217,7 +217,7 @@ def test_a_tenant_in_the_body_is_no_field_and_one_in_a_header_is_not_read(caller
             413,
             f"at most {MAX_DOCUMENT_BYTES} bytes",
         ),
-        ({"content": "x" * (12 * 1024 * 1024)}, 413, "larger than"),
+        ({"content": "x" * (36 * 1024 * 1024)}, 413, "larger than"),
         ({"title": "a\ud800"}, 422, "title"),
         ({"metadata": {"a": "\ud800"}}, 422, "metadata"),
         ({"metadata": {"a": float("inf")}}, 422, "metadata"),

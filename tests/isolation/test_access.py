@@ -25,6 +25,7 @@ MAY = {
     "POST /tenant/{tenant_id}/search": MEMBERS,
     "GET /tenant/{tenant_id}/documents": MEMBERS,
     "GET /tenant/{tenant_id}/documents/{document_id}": MEMBERS,
+    "GET /tenant/{tenant_id}/documents/{document_id}/chunks": MEMBERS,
     "POST /tenant/{tenant_id}/documents": WRITERS,
     "DELETE /tenant/{tenant_id}/documents/{document_id}": WRITERS,
     "GET /tenant/{tenant_id}/config": ADMINS,

@@ -19,10 +19,10 @@ class Span:
         return text[self.start : self.end]
 
 
-def spans_of(pieces: Iterable[str], text: str, *, size: int) -> list[Span]:
-    """The places of consecutive `pieces` that together are `text`: trimmed, none empty, none longer than `size`."""
+def spans_of(pieces: Iterable[str], text: str, *, size: int, start: int = 0) -> list[Span]:
+    """The places of consecutive `pieces`, which together are `text` from `start` on: trimmed, none empty, none longer
+    than `size`."""
     spans: list[Span] = []
-    start = 0
     for piece in pieces:
         whole = trimmed(text, Span(start, start + len(piece)))
         start += len(piece)
@@ -45,16 +45,15 @@ def trimmed_parts(text: str, span: Span, size: int) -> Iterator[Span]:
             yield part
 
 
-def overlapping(text: str, spans: Sequence[Span], overlap: int) -> list[Span]:
+def overlapping(text: str, spans: Sequence[Span], overlap: int, *, anew: Sequence[bool]) -> list[Span]:
     """Each span begun up to `overlap` characters earlier, at a word, so that a sentence cut in two is found by both.
 
-    A heading begins its chunk: what stands before it is of another subject.
+    One that begins `anew` stays as it is: what stands before it is of another subject.
     """
     widened = list(spans[:1])
-    for before, span in pairwise(spans):
+    for (before, span), alone in zip(pairwise(spans), anew[1:], strict=True):
         earliest = max(before.start + 1, span.start - overlap)
-        starts_anew = text.startswith("#", span.start)
-        widened.append(span if starts_anew else Span(_word_start(text, earliest, span.start), span.end))
+        widened.append(span if alone else Span(_word_start(text, earliest, span.start), span.end))
     return widened
 
 
@@ -70,24 +69,25 @@ def _word_start(text: str, earliest: int, latest: int) -> int:
 
 
 def fitting(
-    text: str, spans: Sequence[Span], *, max_tokens: int, count: Callable[[Sequence[str]], list[int]]
-) -> list[Span]:
-    """The spans, those of more than `max_tokens` halved until they fit: the model would not read the rest.
+    text: str, spans: Sequence[Span], *, max_tokens: Sequence[int], count: Callable[[Sequence[str]], list[int]]
+) -> list[tuple[int, Span]]:
+    """The spans, each with the number of the one it comes from: those of more than `max_tokens[number]` are halved
+    until they fit, as the model would not read the rest.
 
     `count` gives the tokens of each of several texts; it is asked once a round, not once a span.
     """
-    settled: list[Span] = []
-    waiting = list(spans)
+    settled: list[tuple[int, Span]] = []
+    waiting = list(enumerate(spans))
     while waiting:
-        counts = count([span.of(text) for span in waiting])
-        halved: list[Span] = []
-        for span, tokens in zip(waiting, counts, strict=True):
-            if tokens <= max_tokens or span.end - span.start < 2:
-                settled.append(span)
+        counts = count([span.of(text) for _, span in waiting])
+        halved: list[tuple[int, Span]] = []
+        for (at, span), tokens in zip(waiting, counts, strict=True):
+            if tokens <= max_tokens[at] or span.end - span.start < 2:
+                settled.append((at, span))
             else:
-                halved.extend(_halves(text, span))
+                halved.extend((at, half) for half in _halves(text, span))
         waiting = halved
-    return sorted(settled, key=lambda span: (span.start, span.end))
+    return sorted(settled, key=lambda found: (found[0], found[1].start))
 
 
 def _halves(text: str, span: Span) -> Iterator[Span]:

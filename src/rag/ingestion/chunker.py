@@ -1,17 +1,24 @@
-"""A parsed document becomes chunks that the embedding model reads to their end."""
+"""Pieces become chunks that the embedding model reads to their end."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
-from rag.domain.spans import Span, fitting, overlapping, spans_of
-from rag.ingestion.parsing import Parsed
-from rag.ingestion.splitting import split
+from rag.domain.extracted import Piece
+from rag.domain.spans import Span, fitting
 
-PIECE_CHARS = 700
-"""About 160 tokens of English: with the overlap well inside a window of 256."""
+LEAD_CHARS = 200
+"""Of a table's header: some fifty tokens at most, so that the rows keep the greater part."""
 
-OVERLAP_CHARS = 100
+
+@dataclass(frozen=True, slots=True)
+class Cut:
+    """A chunk's place, the path of headings above it, and what is embedded before its text."""
+
+    span: Span
+    heading: str
+    context: str
 
 
 class Chunker:
@@ -21,12 +28,26 @@ class Chunker:
         self._count = count
         self._max_tokens = max_tokens
 
-    def spans(self, parsed: Parsed) -> list[Span]:
-        """At most PIECE_CHARS + OVERLAP_CHARS characters and `max_tokens` tokens each, in order of appearance.
+    def cuts(self, text: str, pieces: Sequence[Piece]) -> list[Cut]:
+        """In order; each with its context has at most `max_tokens`. CPU-bound: a second for some thousand pieces."""
+        contexts = [context_of(piece) for piece in pieces]
+        known = sorted(set(contexts))
+        tokens = dict(zip(known, self._count(known), strict=True)) if known else {}
+        spans = [Span(piece.start, piece.end) for piece in pieces]
+        room = [max(self._max_tokens // 2, self._max_tokens - tokens[context]) for context in contexts]
+        fitted = fitting(text, spans, max_tokens=room, count=self._count)
+        return [Cut(span, pieces[at].heading, contexts[at]) for at, span in fitted]
 
-        CPU-bound: the largest file takes a second or two.
-        """
-        pieces = split(parsed.text, parsed.format, size=PIECE_CHARS)
-        spans = spans_of(pieces, parsed.text, size=PIECE_CHARS)
-        spans = overlapping(parsed.text, spans, OVERLAP_CHARS)
-        return fitting(parsed.text, spans, max_tokens=self._max_tokens, count=self._count)
+
+def context_of(piece: Piece) -> str:
+    """A table's header for rows that stand without it, and nothing else.
+
+    Not the title and not the headings: measured on the English XQuAD, in chunks of 350 characters, nDCG@10 was .952
+    without and .949 with a fitting title before each text; in whole paragraphs .942 and .935, and .932 with a file's
+    name. The heading is kept beside the chunk, for whoever shows or weighs it.
+    """
+    return piece.lead[:LEAD_CHARS]
+
+
+def embedded_text(context: str, text: str) -> str:
+    return f"{context}\n\n{text}" if context else text

@@ -1,50 +1,52 @@
-"""A file's bytes become text, or the reason why not."""
+"""A file's bytes become text in blocks, or the reason why not. To be called in a worker process."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from enum import StrEnum
-from pathlib import PurePosixPath
+from collections.abc import Callable, Mapping
+from importlib import import_module
+from pathlib import Path
+from typing import cast
 
 from contracts.errors import BodyTooLargeError, InvalidRequestError
 from contracts.retrieval import MAX_DOCUMENT_BYTES
+from rag.domain.extracted import Parsed
+from rag.ingestion.formats.kinds import Format, check_content, format_of
+
+_MODULES: Mapping[Format, str] = {
+    Format.PLAIN: "plain",
+    Format.MARKDOWN: "markdown",
+    Format.HTML: "html",
+    Format.PDF: "pdf",
+    Format.DOCX: "docx",
+    Format.CSV: "csv_table",
+    Format.JSON: "json_tree",
+}
 
 
-class Format(StrEnum):
-    PLAIN = ".txt"
-    MARKDOWN = ".md"
+def parse(filename: str, content: bytes, folder: Path) -> Parsed:
+    """Raises InvalidRequestError with the reason for a file that is not of the format that its name says, or holds
+    nothing to read, and BodyTooLargeError for one that holds too much."""
+    check_size(content)
+    kind = format_of(filename)
+    check_content(filename, kind, content)
+    parsed = _reader(kind)(content) if kind in _MODULES else _from_loader(kind, content, folder)
+    if not parsed.blocks:
+        raise InvalidRequestError("the file has no text")
+    return parsed
 
 
-@dataclass(frozen=True, slots=True)
-class Parsed:
-    """`text` is the whole decoded file, without a byte order mark: chunk offsets count in it."""
-
-    text: str
-    format: Format
-
-
-def parse(filename: str, content: bytes) -> Parsed:
-    """Raises InvalidRequestError with the reason for a file that is not UTF-8 text in a known format,
-    and BodyTooLargeError for one beyond MAX_DOCUMENT_BYTES."""
+def check_size(content: bytes) -> None:
     if len(content) > MAX_DOCUMENT_BYTES:
         raise BodyTooLargeError(f"a document is at most {MAX_DOCUMENT_BYTES} bytes")
-    kind = format_of(filename)
-    try:
-        text = content.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise InvalidRequestError(f"the file is not UTF-8 text: byte {error.start} does not decode") from error
-    if "\x00" in text:
-        raise InvalidRequestError(f"the file is not text: NUL at character {text.index(chr(0))}")
-    if not text.strip():
-        raise InvalidRequestError("the file is empty, or nothing but white space")
-    return Parsed(text, kind)
 
 
-def format_of(filename: str) -> Format:
-    """By the name's ending, in any case. Raises InvalidRequestError."""
-    ending = PurePosixPath(filename).suffix.lower()
-    try:
-        return Format(ending)
-    except ValueError:
-        known = ", ".join(Format)
-        raise InvalidRequestError(f"the file type {ending or '(none)'!r} is not supported: {known}") from None
+def _reader(kind: Format) -> Callable[[bytes], Parsed]:
+    """Imported when first asked for: the service itself never loads a parser."""
+    module = import_module(f"rag.ingestion.formats.{_MODULES[kind]}")
+    return cast("Callable[[bytes], Parsed]", module.parse)
+
+
+def _from_loader(kind: Format, content: bytes, folder: Path) -> Parsed:
+    from rag.ingestion.formats import loaders  # noqa: PLC0415  as above
+
+    return loaders.parse(kind, content, folder)

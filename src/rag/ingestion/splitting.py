@@ -8,22 +8,23 @@ from __future__ import annotations
 
 from langchain_text_splitters import RecursiveCharacterTextSplitter
 
-from rag.ingestion.parsing import Format
+from rag.domain.extracted import Kind
 
 # From coarse to fine; what a cut is made after stays with the piece before it. Each is linear on any input.
 _PARAGRAPH, _LINE, _SPACE = r"\n\s*\n", r"\n", r"\s+"
 _SENTENCE = r"(?<=[.!?])\s+|(?<=[\u3002\uff01\uff1f])"  # the latter are CJK stops, which no space follows
-_HEADING = r"\n(?=#{1,6} )"
-_FENCE = r"\n(?=```)"
 _RULE = r"\n(?=(?:\*\*\*|---|___)\s*\n)"
+_CELL = r" \| "
 
 _SEPARATORS = {
-    Format.PLAIN: [_PARAGRAPH, _LINE, _SENTENCE, _SPACE],
-    Format.MARKDOWN: [_HEADING, _FENCE, _RULE, _PARAGRAPH, _LINE, _SENTENCE, _SPACE],
+    Kind.HEADING: [_LINE, _SENTENCE, _SPACE],
+    Kind.TEXT: [_RULE, _PARAGRAPH, _LINE, _SENTENCE, _SPACE],
+    Kind.CODE: [_PARAGRAPH, _LINE, _SPACE],
+    Kind.TABLE: [_LINE, _CELL, _SENTENCE, _SPACE],
 }
 
 
-def split(text: str, kind: Format, *, size: int) -> list[str]:
+def split(text: str, kind: Kind, *, size: int) -> list[str]:
     """Pieces that together are `text`; of at most `size` characters, but for a run without any white space."""
     splitter = RecursiveCharacterTextSplitter(
         separators=_SEPARATORS[kind],

@@ -74,6 +74,7 @@ ROUTES: Mapping[tuple[str, str], Permission] = {
     ("POST", "/tenant/{tenant_id}/documents"): Permission.DOCUMENTS_WRITE,
     ("GET", "/tenant/{tenant_id}/documents/{document_id}"): Permission.DOCUMENTS_READ,
     ("DELETE", "/tenant/{tenant_id}/documents/{document_id}"): Permission.DOCUMENTS_WRITE,
+    ("GET", "/tenant/{tenant_id}/documents/{document_id}/chunks"): Permission.DOCUMENTS_READ,
     ("POST", "/tenant/{tenant_id}/search"): Permission.SEARCH,
     ("GET", "/tenant/{tenant_id}/config"): Permission.CONFIG_READ,
     ("PUT", "/tenant/{tenant_id}/config"): Permission.CONFIG_WRITE,

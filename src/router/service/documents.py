@@ -9,9 +9,11 @@ from datetime import timedelta
 from contracts.context import TenantContext
 from contracts.errors import DependencyDownError
 from contracts.retrieval import (
+    ChunkPage,
     DocumentInfo,
     DocumentPage,
     DocumentReceipt,
+    DocumentState,
     IngestRequest,
     SearchRequest,
     SearchResponse,
@@ -22,6 +24,7 @@ from router.service.contexts import Asker, ContextFactory
 from tenancy.audit import Deed
 from tenancy.ports import AuditLog
 
+WITHDRAWAL = timedelta(seconds=40)
 PAUSES_S = (0.2, 1.0)
 """Between the tries of an audit event, each of which is bounded by its store."""
 
@@ -46,24 +49,30 @@ class DocumentService:
 
     async def add(self, caller: Caller, document: IngestRequest) -> DocumentReceipt:
         receipt = await self._documents.add(self._context(caller, self._ingest_timeout), document)
-        details = {"seq": receipt.seq, "chunks": receipt.chunks}
+        details: dict[str, int | str] = {"seq": receipt.seq, "chunks": receipt.chunks}
+        if receipt.state != "ready":
+            details["state"] = receipt.state
         await self._note(caller, "document.put", receipt.document_id, details)
         return receipt
 
-    async def list(self, caller: Caller, after: str, limit: int) -> DocumentPage:
-        return await self._documents.list(self._context(caller, self._timeout), after, limit)
+    async def list(self, caller: Caller, after: str, limit: int, state: DocumentState | None) -> DocumentPage:
+        return await self._documents.list(self._context(caller, self._timeout), after, limit, state)
 
     async def get(self, caller: Caller, document_id: str) -> DocumentInfo:
         return await self._documents.get(self._context(caller, self._timeout), document_id)
 
+    async def chunks(self, caller: Caller, document_id: str, after: int, limit: int) -> ChunkPage:
+        return await self._documents.chunks(self._context(caller, self._timeout), document_id, after, limit)
+
     async def delete(self, caller: Caller, document_id: str) -> None:
-        await self._documents.delete(self._context(caller, self._timeout), document_id)
+        """One that is being committed is waited for."""
+        await self._documents.delete(self._context(caller, self._timeout + WITHDRAWAL), document_id)
         await self._note(caller, "document.delete", document_id, {})
 
     async def search(self, caller: Caller, request: SearchRequest) -> SearchResponse:
         return await self._documents.search(self._context(caller, self._timeout), request)
 
-    async def _note(self, caller: Caller, action: str, document_id: str, details: dict[str, int]) -> None:
+    async def _note(self, caller: Caller, action: str, document_id: str, details: dict[str, int | str]) -> None:
         """Tried again, as what it tells of is committed. Where it fails for good the client gets the error, and the
         same request again writes the event."""
         deed = Deed(caller.actor(), action, f"document/{document_id}", details=details)

@@ -10,11 +10,11 @@ import pytest
 from contracts.errors import InvalidRequestError, NotFoundError
 from contracts.retrieval import DocumentReceipt, IngestRequest, SearchRequest
 from contracts.tenant import TenantId
-from observability.metrics import NullMetrics
 from rag.adapters.hash_embedder import HashEmbedder
 from rag.adapters.memory_chunks import MemoryChunkStore
 from rag.adapters.memory_marks import MemoryMarks
 from rag.service import MAX_METADATA_BYTES, RagService
+from support.ingesting import ingesting_service
 from support.retrieval import replica
 
 T1, T2 = TenantId("t1"), TenantId("t2")
@@ -29,7 +29,7 @@ class World:
 
     def restarted(self) -> RagService:
         retriever = replica(self.store, MemoryMarks(self.store), model=self.embedder.model).retriever
-        return RagService(self.embedder, self.store, retriever, NullMetrics())
+        return ingesting_service(self.embedder, self.store, retriever)
 
     async def ingest(self, tenant_id: TenantId, request: IngestRequest) -> DocumentReceipt:
         found = await self.service.prepare(tenant_id, request)
@@ -41,7 +41,7 @@ class World:
 
 
 def upload(text: str = "Milk costs one euro.", **fields: Any) -> IngestRequest:
-    content = base64.b64encode(text.encode())
+    content = base64.b64encode(text.encode()).decode()
     return IngestRequest(**{"title": "Prices", "filename": "prices.txt", "content": content} | fields)
 
 
@@ -118,7 +118,7 @@ async def test_another_model_embeds_a_standing_document_again() -> None:
     [
         ({"metadata": {"a": "x" * MAX_METADATA_BYTES}}, "metadata: larger"),
         ({"filename": "a.exe"}, "not supported"),
-        ({"content": base64.b64encode(b" ")}, "empty"),
+        ({"content": base64.b64encode(b" ").decode()}, "empty"),
     ],
 )
 async def test_what_cannot_be_kept_is_refused_and_leaves_nothing(fields: dict[str, Any], reason: str) -> None:
