@@ -93,7 +93,11 @@ async def _open(app: FastAPI, settings: Settings, metrics: Metrics, stack: Async
     graph = build_graph(
         classify=app.state.classify,
         retrieve=Retrieve(
-            rag, settings.retrieve_passages, settings.min_passage_score, max_bytes=settings.max_passages_bytes
+            rag,
+            settings.retrieve_passages,
+            settings.min_passage_score,
+            max_bytes=settings.max_passages_bytes,
+            metrics=metrics,
         ),
         generate=Generate(app.state.engine),
     )

@@ -45,9 +45,10 @@ class Turn:
 
 
 class TurnState(TypedDict, total=False):
-    """Filled from left to right: classify sets the first four, retrieve `passages`, generate the last two.
+    """Filled from left to right: classify sets the first four, retrieve the next two, generate the last two.
 
-    `passages` are those given to the model, in the order of their numbers in the prompt.
+    `passages` are those given to the model, in the order of their numbers in the prompt; `flagged` are the chunks that
+    read like orders to it.
     """
 
     route: Route
@@ -55,5 +56,6 @@ class TurnState(TypedDict, total=False):
     vector: Vector | None
     refusal: Refusal | None
     passages: tuple[Passage, ...]
+    flagged: frozenset[str]
     answer: str
     finish_reason: str

@@ -16,6 +16,8 @@ MAX_PRIORITY = 1_000_000
 
 Identifier = Annotated[str, StringConstraints(min_length=1, max_length=128, pattern=r"^[\x21-\x7e]+$")]
 Locale = Annotated[str, StringConstraints(max_length=35, pattern=r"^[A-Za-z]{2,8}(?:-[A-Za-z0-9]{1,8})*$")]
+PassageInjection = Literal["ignore", "mark", "drop"]
+"""What becomes of a retrieved passage that reads like orders to the model."""
 RouteName = Annotated[str, StringConstraints(min_length=1, max_length=64, pattern=r"^[A-Z][A-Z0-9_]*$")]
 Query = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=MAX_QUERY_CHARS), Storable]
 
@@ -34,7 +36,10 @@ class ChatRequest(BaseModel):
 
 
 class Citation(BaseModel):
-    """A passage that was retrieved for this answer and given to the model. `score` is a cosine, -1 to 1."""
+    """A passage that was retrieved for this answer and given to the model. `score` is a cosine, -1 to 1.
+
+    `flagged`: it reads like orders to the model, which was told not to follow them.
+    """
 
     model_config = ConfigDict(frozen=True)
 
@@ -43,6 +48,7 @@ class Citation(BaseModel):
     title: str
     score: float
     snippet: str
+    flagged: bool = False
 
 
 class Refusal(BaseModel):
@@ -109,7 +115,7 @@ class TurnRequest(BaseModel):
 
     The tenant itself is not here: it comes from the service token. `max_tokens` bounds the answer; the orchestrator's
     own bound holds where none is given or a greater one. Of two turns that wait in the engine, the one with the lower
-    `priority` goes first.
+    `priority` goes first. `passage_injection` and `strip_passage_links` say how retrieved passages are treated.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -120,6 +126,8 @@ class TurnRequest(BaseModel):
     blocked_tools: tuple[str, ...] = ()
     max_tokens: int | None = Field(default=None, ge=1)
     priority: int = Field(default=0, ge=-MAX_PRIORITY, le=MAX_PRIORITY)
+    passage_injection: PassageInjection = "mark"
+    strip_passage_links: bool = False
 
 
 class MetaEvent(BaseModel):

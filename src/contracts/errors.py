@@ -17,6 +17,7 @@ AtriumError
 ├── RateLimitedError           rate_limited           429
 ├── OverloadedError            overloaded             503
 ├── DependencyDownError        dependency_unavailable 503  a store is out of reach
+├── ModerationUnavailableError moderation_unavailable 503  no verdict on a text, and the tenant lets none pass without
 ├── UpstreamError              upstream_error         502  the next service or the engine failed
 └── UpstreamTimeoutError       upstream_timeout       504
 """
@@ -120,6 +121,10 @@ class OverloadedError(AtriumError):
 
 class DependencyDownError(AtriumError):
     code = "dependency_unavailable"
+
+
+class ModerationUnavailableError(AtriumError):
+    code = "moderation_unavailable"
 
 
 class UpstreamError(AtriumError):

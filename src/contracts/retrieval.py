@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Annotated, Literal
 
-from pydantic import Base64Bytes, BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import AfterValidator, Base64Bytes, BaseModel, ConfigDict, Field, StringConstraints
 
 from contracts.chat import Query
 from contracts.text import Storable, StorableJson
@@ -16,6 +16,17 @@ MAX_PASSAGES = 100
 
 DocumentId = Annotated[str, StringConstraints(min_length=1, max_length=128, pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
 Title = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=300), Storable]
+SearchMode = Literal["hybrid", "vector", "lexical"]
+MAX_FILTER_VALUES = 1_000
+"""Of each field of a filter: a list of documents, as a person picks them or a program does for one question."""
+FilterValues = Annotated[tuple[Annotated[str, Storable], ...], Field(min_length=1, max_length=MAX_FILTER_VALUES)]
+
+
+def _in_utc(at: datetime) -> datetime:
+    return at if at.tzinfo else at.replace(tzinfo=UTC)
+
+
+FilterDate = Annotated[datetime, AfterValidator(_in_utc)]
 Metadata = dict[Annotated[str, StringConstraints(min_length=1, max_length=64), Storable], StorableJson]
 
 
@@ -86,8 +97,28 @@ class EmbedResponse(BaseModel):
     vectors: list[list[float]]
 
 
+class SearchFilter(BaseModel):
+    """Which documents may answer: each field given must hold. What they look at is the documents' metadata.
+
+    `source`: its `source` is one of these. `tags`: at least one of its `tags` is one of these.
+    `after` and `before`: its `date` (ISO 8601; UTC unless it says otherwise) is not before `after`, and is before
+    `before`. `document_ids`: it is one of these. A document without the value that is asked for does not answer.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    source: Annotated[str, Storable] | FilterValues | None = None
+    tags: FilterValues | None = None
+    document_ids: Annotated[tuple[DocumentId, ...], Field(min_length=1, max_length=MAX_FILTER_VALUES)] | None = None
+    after: FilterDate | None = None
+    before: FilterDate | None = None
+
+
 class SearchRequest(BaseModel):
-    """A search in the tenant's own namespace. `vector` is the query's embedding, where the caller has it already."""
+    """A search in the tenant's own namespace. `vector` is the query's embedding, where the caller has it already.
+
+    `mode`: `hybrid` ranks by meaning and by words and fuses both; `vector` and `lexical` by one of them alone.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -95,6 +126,8 @@ class SearchRequest(BaseModel):
     k: int = Field(default=5, ge=1, le=MAX_PASSAGES)
     min_seq: int = Field(default=0, ge=0)
     vector: tuple[float, ...] | None = None
+    filter: SearchFilter | None = None
+    mode: SearchMode = "hybrid"
 
 
 class Passage(BaseModel):

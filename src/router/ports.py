@@ -22,11 +22,13 @@ from contracts.retrieval import (
 )
 from contracts.tenant import TenantId
 from router.domain.admission import Admission, Ask, Limits, LimitState, Refusal, Used
+from router.domain.moderation import Moderated
 from router.domain.pool_share import Demand
 from router.domain.pricing import Price, PriceList
 from router.domain.recent_request import RecentRequest
 from router.domain.signing_keys import KeySet
 from tenancy.audit import Actor
+from tenancy.config import ModerationStage
 
 
 class Admissions(Protocol):
@@ -186,6 +188,14 @@ class IssuerKeys(Protocol):
 
         Raises DependencyDownError where the issuer has been out of reach for too long.
         """
+        ...
+
+
+class Moderation(Protocol):
+    """A service that says which texts are unfit, by its own rules."""
+
+    async def judge(self, tenant_id: TenantId, text: str, *, stage: ModerationStage) -> Moderated:
+        """Raises ModerationUnavailableError where there is no verdict within the time bound, whatever the reason."""
         ...
 
 

@@ -18,6 +18,7 @@ from servicekit.settings import ServiceSettings, refuse_placeholder
 from servicekit.tokens import load_signing_key
 
 _BOOTSTRAP_KEY = re.compile(r"[\x21-\x7e]{12,512}")
+_HEADER_VALUE = re.compile(r"[\x21-\x7e]+")
 
 
 class AuthMode(StrEnum):
@@ -42,6 +43,13 @@ class Settings(ServiceSettings):
     object_store_url: str | None = None
     aws_region: str = "us-east-1"
     aws_endpoint_url: str | None = None
+    moderation_url: str | None = None
+    moderation_api_key: SecretStr | None = None
+    moderation_model: str | None = None
+    moderation_timeout_s: float = Field(default=1.0, ge=0.05, le=30)
+    bedrock_guardrail_id: str | None = None
+    bedrock_guardrail_version: str | None = Field(default=None, pattern=r"^(?:[1-9][0-9]{0,7}|DRAFT)$")
+    bedrock_endpoint_url: str | None = None
     jwks_url: str | None = None
     jwt_issuer: str | None = None
     jwt_audience: Annotated[tuple[str, ...], NoDecode] = ()
@@ -58,6 +66,7 @@ class Settings(ServiceSettings):
     request_timeout_s: float = Field(default=120.0, gt=0, le=3_600)
     ingest_timeout_s: float = Field(default=600.0, gt=0, le=3_600)
     engine_context_tokens: int = Field(default=4_096, ge=64, description="of the engine's model: prompt and answer")
+    pool_kept_free: int | None = Field(default=None, ge=0, le=65_536, description="places of a pool, for newcomers")
     max_answer_tokens: int = Field(default=512, ge=1, le=32_768)
     max_passages_bytes: int = Field(default=6_000, ge=200)
     price_prompt_usd_per_mtok: Decimal = Field(default=Decimal("0.10"), ge=0, le=1_000_000, decimal_places=3)
@@ -84,6 +93,31 @@ class Settings(ServiceSettings):
         if (parts.scheme == "https" and host) or (parts.scheme == "http" and is_loopback(host)):
             return value
         raise ValueError("JWKS_URL is https://…: whoever can change what comes from there can be anyone")
+
+    @field_validator(
+        "moderation_url",
+        "moderation_model",
+        "bedrock_guardrail_id",
+        "bedrock_guardrail_version",
+        "bedrock_endpoint_url",
+        mode="before",
+    )
+    @classmethod
+    def _empty_is_none(cls, value: object) -> object:
+        return value or None
+
+    @field_validator("moderation_url")
+    @classmethod
+    def _is_an_address(cls, value: str | None) -> str | None:
+        parts = urlsplit(value or "http://none")
+        if parts.scheme not in {"http", "https"} or not parts.hostname or parts.username is not None:
+            raise ValueError("MODERATION_URL is a whole address, as https://api.openai.com/v1/moderations")
+        return value
+
+    @field_validator("moderation_api_key", mode="before")
+    @classmethod
+    def _without_its_end(cls, value: object) -> object:
+        return value.strip() if isinstance(value, str) else value
 
     @field_validator("jwt_default_role", mode="before")
     @classmethod
@@ -124,6 +158,26 @@ class Settings(ServiceSettings):
                     "another one could never be presented"
                 )
         return self
+
+    @model_validator(mode="after")
+    def _moderation_is_one_service(self) -> Self:
+        if self.moderation_url is not None and self.bedrock_guardrail_id is not None:
+            raise ValueError("MODERATION_URL and BEDROCK_GUARDRAIL_ID name two moderation services: choose one")
+        if self.bedrock_guardrail_id is not None and self.bedrock_guardrail_version is None:
+            raise ValueError("BEDROCK_GUARDRAIL_ID needs BEDROCK_GUARDRAIL_VERSION: a number, or DRAFT")
+        if self.moderation_api_key is not None:
+            key = self.moderation_api_key.get_secret_value()
+            refuse_placeholder("MODERATION_API_KEY", key)
+            if not _HEADER_VALUE.fullmatch(key):
+                raise ValueError("MODERATION_API_KEY must be printable ASCII without a space")
+            if self.moderation_url is None:
+                raise ValueError("MODERATION_API_KEY is set, and MODERATION_URL is not")
+        return self
+
+    @property
+    def moderated(self) -> bool:
+        """Whether there is a moderation service."""
+        return self.moderation_url is not None or self.bedrock_guardrail_id is not None
 
     def signing_key(self) -> Ed25519PrivateKey:
         assert self.service_signing_key is not None  # noqa: S101  proved by the validator above

@@ -34,12 +34,18 @@ STATUS: Mapping[str, int] = {
     errors.RateLimitedError.code: 429,
     errors.OverloadedError.code: 503,
     errors.DependencyDownError.code: 503,
+    errors.ModerationUnavailableError.code: 503,
     errors.UpstreamError.code: 502,
     errors.UpstreamTimeoutError.code: 504,
 }
 
 _COME_BACK = frozenset(
-    {errors.OverloadedError.code, errors.DependencyDownError.code, errors.RequestInProgressError.code}
+    {
+        errors.OverloadedError.code,
+        errors.DependencyDownError.code,
+        errors.ModerationUnavailableError.code,
+        errors.RequestInProgressError.code,
+    }
 )
 """Always with `Retry-After`: a second, where nothing better is known."""
 _FRAMEWORK_CODES = {404: errors.NotFoundError.code, 405: "method_not_allowed"}
@@ -51,7 +57,7 @@ _RESPONSES = {
     412: "changed meanwhile",
     413: "too large",
     429: "over a limit; Retry-After says when it fits",
-    503: "overloaded, or a store is out of reach; Retry-After says when to try again",
+    503: "overloaded, or a store or the moderation is out of reach; Retry-After says when to try again",
     422: "malformed; nothing was stored",
 }
 

@@ -103,6 +103,15 @@ def link(tenant_id: TenantId | None, head: Head, deed: Deed, at: datetime) -> Au
     return _with_hash(event)
 
 
+def link_all(tenant_id: TenantId | None, head: Head, deeds: Iterable[Deed], at: datetime) -> list[AuditEvent]:
+    """The events that follow `head`, each the one before it."""
+    events: list[AuditEvent] = []
+    for deed in deeds:
+        events.append(link(tenant_id, head, deed, at))
+        head = Head(events[-1].seq, events[-1].hash)
+    return events
+
+
 def find_breach(events: Iterable[AuditEvent], head: Head, *, before: Head | None = None) -> Breach | None:
     """The first fault of a chain whose events are given in order and whose end must be `head`; None if it is whole.
 

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Annotated, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
-from contracts.chat import Identifier, Locale, Route, RouteName
+from contracts.chat import Identifier, Locale, PassageInjection, Route, RouteName
 from contracts.routes import BUILT_IN_ROUTES
 from contracts.text import Storable
-from tenancy.patterns import PatternType
+from guard.kinds import Kind
+from guard.rules import Action, PatternType, Stage
 
-MAX_RULES = 1_000
+MAX_RULES = 10_000
+"""Compiled in a quarter of a second, in 14 MB; what is written in all of them is bounded by a config's bytes."""
 _BUILT_IN = frozenset(route.name for route in BUILT_IN_ROUTES)
 
 
@@ -34,8 +36,9 @@ class Tier(StrEnum):
 
 
 class RefusalRule(BaseModel):
-    """A prompt that matches is answered with a refusal that gives `reason`. Only its form is checked here: whether
-    its pattern can be used, `tenancy.rules` says, which takes its time."""
+    """A text of its stage that matches is answered with a refusal that gives `reason`; with the action `redact`, the
+    match is replaced instead. Only its form is checked here: whether its pattern can be used, `tenancy.rules` says,
+    which takes its time."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -43,12 +46,55 @@ class RefusalRule(BaseModel):
     pattern: Pattern
     reason: Reason
     id: Identifier | None = None
+    stage: Stage = Stage.INPUT
+    action: Action = Action.REFUSE
 
     @model_validator(mode="after")
     def _looks_for_something(self) -> Self:
         if self.type is not PatternType.REGEX and not self.pattern.strip():
             raise ValueError("pattern: the pattern is empty")
         return self
+
+
+ModerationStage = Literal["input", "output"]
+STAGES: tuple[ModerationStage, ...] = ("input", "output")
+
+
+def _in_order(stages: tuple[ModerationStage, ...]) -> tuple[ModerationStage, ...]:
+    """Each once, so that two configs that mean the same are the same."""
+    return tuple(stage for stage in STAGES if stage in stages)
+
+
+class FailureMode(StrEnum):
+    """What becomes of a text without a verdict: it is stopped, or let through."""
+
+    CLOSED = "closed"
+    OPEN = "open"
+
+
+class ModerationConfig(BaseModel):
+    """Which texts the platform's moderation service judges. Whether there is one, the platform knows."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    stages: Annotated[tuple[ModerationStage, ...], AfterValidator(_in_order)] = Field(default=(), max_length=2)
+    on_failure: FailureMode = FailureMode.CLOSED
+
+
+def _each_once(kinds: tuple[Kind, ...]) -> tuple[Kind, ...]:
+    return tuple(dict.fromkeys(kinds))
+
+
+Kinds = Annotated[tuple[Kind, ...], Field(max_length=4 * len(Kind)), AfterValidator(_each_once)]
+
+
+class Redact(BaseModel):
+    """What is replaced by a placeholder before a prompt is sent on, and before an answer is."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    input: Kinds = ()
+    output: Kinds = ()
 
 
 class TenantConfig(BaseModel):
@@ -63,6 +109,10 @@ class TenantConfig(BaseModel):
     blocked_tools: tuple[Identifier, ...] = Field(default=(), max_length=MAX_RULES)
     sensitive_prompt_patterns: tuple[LiteralPattern, ...] = Field(default=(), max_length=MAX_RULES)
     refusal_rules: tuple[RefusalRule, ...] = Field(default=(), max_length=MAX_RULES)
+    moderation: ModerationConfig = ModerationConfig()
+    redact: Redact = Redact()
+    passage_injection: PassageInjection = "mark"
+    strip_passage_links: bool = False
     rate_limit_per_minute: int = Field(default=60, ge=1, le=1_000_000)
     rate_limit_per_hour: int = Field(default=1_000, ge=1, le=10_000_000)
     tokens_per_minute: int | None = Field(default=1_000_000, ge=1, le=1_000_000_000)

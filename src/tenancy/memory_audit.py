@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 
 from contracts.errors import NotFoundError
@@ -29,6 +29,12 @@ class MemoryAuditLog:
     async def append(self, tenant_id: TenantId | None, deed: Deed, *, born: datetime | None = None) -> AuditEvent:
         self.require(tenant_id, born)
         return self.write(tenant_id, deed)
+
+    async def append_all(
+        self, tenant_id: TenantId | None, deeds: Sequence[Deed], *, born: datetime | None = None
+    ) -> list[AuditEvent]:
+        self.require(tenant_id, born)
+        return [self.write(tenant_id, deed) for deed in deeds]
 
     async def page(
         self, tenant_id: TenantId | None, *, after: int, limit: int, born: datetime | None = None

@@ -247,6 +247,12 @@ class AuditLog(Protocol):
         """For a deed whose work another store committed; a store's own changes write theirs in one transaction."""
         ...
 
+    async def append_all(
+        self, tenant_id: TenantId | None, deeds: Sequence[Deed], *, born: datetime | None = None
+    ) -> list[AuditEvent]:
+        """Several deeds, at least one, in their order: all of them or none."""
+        ...
+
     async def page(
         self, tenant_id: TenantId | None, *, after: int, limit: int, born: datetime | None = None
     ) -> list[AuditEvent]:

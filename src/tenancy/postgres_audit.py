@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -12,7 +13,7 @@ from contracts.errors import NotFoundError
 from contracts.tenant import TenantId
 from stores.patience import bounded
 from stores.postgres import CALL_S, Database
-from tenancy.audit import AuditEvent, Deed, Head, link
+from tenancy.audit import AuditEvent, Deed, Head, link_all
 
 _COLUMNS = (
     "seq, at, actor, role, address, request_id, action, resource, before_hash, after_hash, details, prev_hash, hash"
@@ -43,16 +44,23 @@ async def append_event(connection: AsyncConnection, tenant_id: TenantId | None, 
 
     Raises NotFoundError for a tenant that does not exist or is being deleted.
     """
+    return (await append_events(connection, tenant_id, [deed]))[0]
+
+
+async def append_events(
+    connection: AsyncConnection, tenant_id: TenantId | None, deeds: Sequence[Deed]
+) -> list[AuditEvent]:
+    """The same for several deeds, at least one: the chain is held once, however many they are."""
     tenant = tenant_text(tenant_id)
     # The tenant before its chain, as whoever deletes it locks them: in the other order two could wait for each other.
     if tenant_id is not None and (await connection.execute(_HOLD_TENANT, {"tenant": tenant})).one_or_none() is None:
         raise NotFoundError("no such tenant")
     await connection.execute(_OPEN, {"tenant": tenant, "seq": Head().seq, "hash": Head().hash})
     row = (await connection.execute(_LOCK, {"tenant": tenant})).one()
-    event = link(tenant_id, Head(row.seq, row.hash), deed, datetime.now(UTC))
-    await connection.execute(_APPEND, {"tenant": tenant, **_values(event)})
-    await connection.execute(_ADVANCE, {"tenant": tenant, "seq": event.seq, "hash": event.hash})
-    return event
+    events = link_all(tenant_id, Head(row.seq, row.hash), deeds, datetime.now(UTC))
+    await connection.execute(_APPEND, [{"tenant": tenant, **_values(event)} for event in events])
+    await connection.execute(_ADVANCE, {"tenant": tenant, "seq": events[-1].seq, "hash": events[-1].hash})
+    return events
 
 
 class PostgresAuditLog:
@@ -63,6 +71,13 @@ class PostgresAuditLog:
     async def append(self, tenant_id: TenantId | None, deed: Deed, *, born: datetime | None = None) -> AuditEvent:
         async with self._database.scope(tenant_id, born=born) as connection:
             return await append_event(connection, tenant_id, deed)
+
+    @bounded(CALL_S, "postgres")
+    async def append_all(
+        self, tenant_id: TenantId | None, deeds: Sequence[Deed], *, born: datetime | None = None
+    ) -> list[AuditEvent]:
+        async with self._database.scope(tenant_id, born=born) as connection:
+            return await append_events(connection, tenant_id, deeds)
 
     @bounded(CALL_S, "postgres")
     async def page(

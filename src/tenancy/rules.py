@@ -3,66 +3,41 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 from pydantic import ValidationError
 from pydantic_core import InitErrorDetails, PydanticCustomError
 
+from guard import rules
+from guard.rules import CompiledGuards, PatternType, Rule, UnusableRulesError
 from tenancy.config import TenantConfig
-from tenancy.patterns import CompiledPattern, InvalidPatternError, PatternType, compile_pattern
 
-MAX_INSTRUCTIONS = 100_000
-"""Of all regular expressions of a config: a thousand with a hundred each. Compiled in a tenth of a second, and judged,
-at worst, in some seconds for the longest prompt."""
-MAX_TOLD = 5
-"""Patterns that cannot be used: after so many the rest is not looked at, so that a bad config costs no more than a
-good one."""
-
-Place = tuple[str, int]
+SENSITIVE_PROMPT = "sensitive_prompt"
 
 
-@dataclass(frozen=True, slots=True)
-class CompiledRules:
-    """One for each of the config's patterns, in its order."""
-
-    sensitive: tuple[CompiledPattern, ...]
-    written: tuple[CompiledPattern, ...]
-
-
-def compile_rules(config: TenantConfig, *, stored: bool = False) -> CompiledRules:
+def compile_rules(config: TenantConfig, *, stored: bool = False) -> CompiledGuards:
     """Raises pydantic's ValidationError, which names the patterns that cannot be used, and the first with which the
-    config goes beyond MAX_INSTRUCTIONS. `stored`: an accepted config is not measured again."""
-    compiled: list[CompiledPattern] = []
-    faults: list[InitErrorDetails] = []
-    instructions = 0
-    for place, kind, pattern in _patterns(config):
-        try:
-            found = compile_pattern(kind, pattern, stored=stored)
-        except InvalidPatternError as error:
-            faults.append(_fault(place, str(error)))
-            if len(faults) == MAX_TOLD:
-                break
-            continue
-        compiled.append(found)
-        instructions += found.weight if kind is PatternType.REGEX else 0
-        if instructions > MAX_INSTRUCTIONS and not stored:
-            faults.append(
-                _fault(place, f"the regular expressions up to here have more than {MAX_INSTRUCTIONS} instructions")
-            )
-            break
-    if faults:
-        raise ValidationError.from_exception_data(TenantConfig.__name__, faults, hide_input=True)
-    count = len(config.sensitive_prompt_patterns)
-    return CompiledRules(tuple(compiled[:count]), tuple(compiled[count:]))
+    config has more instructions than are allowed. `stored`: an accepted config is not measured again."""
+    try:
+        return rules.compile_rules(tuple(rules_of(config)), stored=stored)
+    except UnusableRulesError as error:
+        faults = [_fault(config, place, reason) for place, reason in error.faults]
+        raise ValidationError.from_exception_data(TenantConfig.__name__, faults, hide_input=True) from None
 
 
-def _patterns(config: TenantConfig) -> Iterator[tuple[Place, PatternType, str]]:
+def rules_of(config: TenantConfig) -> Iterator[Rule]:
+    """Sensitive patterns first, then the rules as the tenant wrote them."""
     for number, pattern in enumerate(config.sensitive_prompt_patterns):
-        yield ("sensitive_prompt_patterns", number), PatternType.CONTAINS, pattern
+        yield Rule(f"sensitive_prompt_patterns[{number}]", SENSITIVE_PROMPT, PatternType.CONTAINS, pattern)
     for number, rule in enumerate(config.refusal_rules):
-        yield ("refusal_rules", number), rule.type, rule.pattern
+        rule_id = rule.id or f"refusal_rules[{number}]"
+        yield Rule(rule_id, rule.reason, rule.type, rule.pattern, rule.stage, rule.action)
 
 
-def _fault(place: Place, reason: str) -> InitErrorDetails:
+def _fault(config: TenantConfig, number: int, reason: str) -> InitErrorDetails:
+    sensitive = len(config.sensitive_prompt_patterns)
+    if number < sensitive:
+        place: tuple[str, int] = ("sensitive_prompt_patterns", number)
+    else:
+        place = ("refusal_rules", number - sensitive)
     kind = PydanticCustomError("unusable_pattern", "pattern: {reason}", {"reason": reason})
     return InitErrorDetails(type=kind, loc=place, input=None)

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from guard.canonical import literal
+from guard.rules import Action, PatternType, Stage
 from tenancy.config import TenantConfig
-from tenancy.patterns import PatternType, canonical
 
-MAX_COMPARED = 150_000_000
-"""Characters looked through for earlier literals: 2,000 rules of 75 characters. What is longer is compared as far as
-this goes, so that no config takes longer than others do."""
+MAX_COMPARED = 75_000_000
+"""Characters looked through for earlier literals, at each stage: 1,400 rules of 75 characters. What is longer is
+compared as far as this goes, so that no config takes longer than others do."""
 
 _GENERATED_ID = re.compile(r"(?:refusal_rules|sensitive_prompt_patterns)\[\d+\]")
 
@@ -36,32 +37,53 @@ class _Judged:
     path: str
     type: PatternType
     text: str
+    stage: Stage
+
+    def speaks_at(self, stage: Stage) -> bool:
+        return self.stage in {stage, Stage.BOTH}
 
 
 def _judged(config: TenantConfig) -> Iterator[_Judged]:
+    """What refuses. A rule that redacts is never in another's way."""
     for number, pattern in enumerate(config.sensitive_prompt_patterns):
-        yield _Judged(f"sensitive_prompt_patterns[{number}]", PatternType.CONTAINS, canonical(pattern))
+        path = f"sensitive_prompt_patterns[{number}]"
+        yield _Judged(path, PatternType.CONTAINS, literal(pattern).plain, Stage.INPUT)
     for number, rule in enumerate(config.refusal_rules):
-        text = rule.pattern if rule.type is PatternType.REGEX else canonical(rule.pattern)
-        yield _Judged(f"refusal_rules[{number}]", rule.type, text)
+        if rule.action is Action.REFUSE:
+            text = rule.pattern if rule.type is PatternType.REGEX else literal(rule.pattern).plain
+            yield _Judged(f"refusal_rules[{number}]", rule.type, text, rule.stage)
 
 
 def _unreachable_rules(config: TenantConfig) -> Iterator[ConfigWarning]:
-    """Rules that are never the one that is reported: whatever they match, an earlier one matches too."""
+    """Rules that are never the one that is reported, at no stage of theirs."""
+    rules = [rule for rule in _judged(config) if rule.text]
+    unreachable = {
+        stage: dict(_unreachable([rule for rule in rules if rule.speaks_at(stage)]))
+        for stage in (Stage.INPUT, Stage.OUTPUT)
+    }
+    for rule in rules:
+        stages = [stage for stage in unreachable if rule.speaks_at(stage)]
+        earlier = [unreachable[stage].get(rule.path) for stage in stages]
+        if all(earlier):
+            yield ConfigWarning(rule.path, f"never the rule that is reported: {earlier[0]} matches whatever it matches")
+
+
+def _unreachable(rules: Sequence[_Judged]) -> Iterator[tuple[str, str]]:
+    """Paths of rules, and of an earlier one that matches whatever they match."""
     literals: dict[str, str] = {}
     others: dict[tuple[PatternType, str], str] = {}
     left = MAX_COMPARED
-    for rule in _judged(config):
+    for rule in rules:
         earlier = others.get((rule.type, rule.text))
         if earlier is None and rule.type is not PatternType.REGEX:
             earlier = literals.get(rule.text)
             work = len(literals) * len(rule.text)
             if earlier is None and work <= left:
                 left -= work
-                earlier = next((path for literal, path in literals.items() if literal in rule.text), None)
+                earlier = next((path for other, path in literals.items() if other in rule.text), None)
         if earlier is not None:
             # What this rule would make unreachable, the earlier one does: it need not be compared with any other.
-            yield ConfigWarning(rule.path, f"never the rule that is reported: {earlier} matches whatever it matches")
+            yield rule.path, earlier
         elif rule.type is PatternType.CONTAINS:
             literals[rule.text] = rule.path
         else:

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+from datetime import UTC, datetime
 
+import pytest
+
+from contracts.errors import NotFoundError
 from support.tenants import ALICE, TenantStores, fresh_tenant
 from tenancy.audit import GENESIS, Deed, Head, find_breach
 from tenancy.keys import new_key
@@ -28,6 +32,25 @@ async def test_each_event_is_bound_to_the_one_before(stores: TenantStores) -> No
     assert written[0].as_json()["details"] == dict(a_deed(0).details)
     assert (written[0].actor, written[0].role) == (ALICE.name, ALICE.role)
     assert (written[0].address, written[0].request_id) == (ALICE.address, ALICE.request_id)
+
+
+async def test_deeds_that_are_written_together_are_bound_one_by_one(stores: TenantStores) -> None:
+    tenant = await stores.add()
+    both = await asyncio.gather(
+        *(stores.audit.append_all(tenant, [a_deed(10 * batch + number) for number in range(7)]) for batch in range(3))
+    )
+    events = await stores.audit.page(tenant, after=0, limit=99)
+    assert find_breach(events, await stores.audit.head(tenant)) is None
+    assert len(events) == 1 + 3 * 7
+    for batch in both:
+        assert events[batch[0].seq - 1 :][:7] == batch
+
+
+async def test_of_deeds_for_a_tenant_of_another_time_none_is_written(stores: TenantStores) -> None:
+    tenant = await stores.add()
+    with pytest.raises(NotFoundError):
+        await stores.audit.append_all(tenant, [a_deed(1), a_deed(2)], born=datetime(2001, 1, 1, tzinfo=UTC))
+    assert len(await stores.audit.page(tenant, after=0, limit=9)) == 1
 
 
 async def test_a_chain_without_events_is_whole(stores: TenantStores) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import secrets
 from collections.abc import AsyncIterator
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -234,6 +235,55 @@ async def test_a_documents_info_is_what_was_put(stored: Stored) -> None:
         "seq": 1,
         "metadata": {"source": "x"},
     }
+
+
+async def test_the_tail_tells_what_came_and_went_since_a_version(stored: Stored) -> None:
+    tenant, store = await stored.add(), stored.store
+    await put(store, tenant, "kept", "a")
+    await put(store, tenant, "replaced", "b", "c")
+    await put(store, tenant, "deleted", "d")
+    before = await store.version(tenant)
+    await put(store, tenant, "replaced", "B")
+    await put(store, tenant, "passing", "p")
+    await store.delete(tenant, "deleted")
+    await store.delete(tenant, "passing")
+    await put(store, tenant, "new", "n")
+    tail = await store.tail(tenant, before, MODEL, DIMENSION)
+    assert tail is not None
+    assert tail.version == await store.version(tenant)
+    assert [(record.text, record.seq) for record in tail.added.records] == [("n", 8), ("B", 4)]
+    gone = {"replaced-0", "replaced-1", "deleted-0", "passing-0"}
+    assert tail.removed == {f"{tenant}-{name}" for name in gone}
+    assert np.array_equal(tail.added.vectors, vectors(1).repeat(2, axis=0))
+    nothing = await store.tail(tenant, tail.version, MODEL, DIMENSION)
+    assert nothing is not None
+    assert (nothing.changes, nothing.version) == (0, tail.version)
+
+
+async def test_a_record_has_its_documents_metadata_its_heading_and_its_sequence(stored: Stored) -> None:
+    tenant, store = await stored.add(), stored.store
+    rows = [replace(chunk, heading=f"H{n}") for n, chunk in enumerate(chunks(tenant, "d", "a", "b"))]
+    await store.put(tenant, document("d", metadata={"tags": ["x"]}), rows, vectors(2), MODEL)
+    await put(store, tenant, "e", "c")
+    records = (await store.load(tenant, MODEL, DIMENSION)).records
+    assert [(one.heading, one.metadata, one.seq) for one in records] == [
+        ("H0", {"tags": ["x"]}, 1),
+        ("H1", {"tags": ["x"]}, 1),
+        ("", {"source": "x"}, 2),
+    ]
+
+
+async def test_a_tail_is_of_one_model_and_not_of_another_life_of_the_tenant(stored: Stored) -> None:
+    tenant, store = await stored.add(), stored.store
+    before = await store.version(tenant)
+    await put(store, tenant, "d", "a", model="other")
+    tail = await store.tail(tenant, before, MODEL, DIMENSION)
+    assert tail is not None
+    assert (len(tail.added.records), tail.added.of_other_models) == (0, 1)
+    await stored.add_again(tenant)
+    assert await store.tail(tenant, before, MODEL, DIMENSION) is None
+    with pytest.raises(NotFoundError):
+        await store.tail(fresh_id(), before, MODEL, DIMENSION)
 
 
 async def test_an_unknown_tenant_is_not_found_and_has_no_documents(stored: Stored) -> None:

@@ -18,7 +18,9 @@ from contracts.errors import ConflictError, NotFoundError
 from contracts.tenant import TenantId
 from observability.metrics import NullMetrics
 from rag.adapters.postgres_chunks import PostgresChunkStore
+from rag.adapters.postgres_marks import PostgresMarks
 from rag.domain.corpus import Chunk, Document
+from rag.domain.snapshot import Mark
 from router.service.deletion import DeletionService
 from stores.postgres import Database
 from support.announcements import NoAnnouncements
@@ -53,6 +55,9 @@ class World(NamedTuple):
         tenant = await self.stores.add(tenant_id)
         for number in range(4):
             await self.upload(tenant, f"d{number}")
+            await self.upload(tenant, f"d{number}")
+            mark = Mark(await PostgresChunkStore(self.database).version(tenant), None, 3)
+            await PostgresMarks(self.database).advance(tenant, "model", mark)
             await self.stores.keys.add(tenant, new_key(), label="k", role=Role.TENANT_USER, expires_at=None, by=ALICE)
             await self.stores.tenants.write_config(tenant, TenantConfig(), by=ALICE)
             await PostgresLedger(self.database).write([an_event(tenant, user_id=f"u{number}", route=f"R{number}")])

@@ -14,7 +14,9 @@ from contracts.context import Role
 from contracts.errors import NotFoundError
 from contracts.tenant import TenantId
 from rag.adapters.postgres_chunks import PostgresChunkStore
+from rag.adapters.postgres_marks import PostgresMarks
 from rag.domain.corpus import Chunk, Document
+from rag.domain.snapshot import Mark
 from stores.objects import Objects
 from stores.objects_folder import FolderObjects
 from stores.objects_memory import MemoryObjects
@@ -42,7 +44,10 @@ async def fill(database: Database, tenant: TenantId, number: int) -> None:
         await stores.tenants.write_config(tenant, TenantConfig(display_name=f"of {tenant}"), by=ALICE)
         document = Document(f"d{one}", f"of {tenant}", "a.txt", {}, b"h" * 32, 9)
         vectors = np.ones((1, 4), dtype=np.float16)
-        await chunks.put(tenant, document, [Chunk(f"c{one}", 0, f"of {tenant}", 0, 4)], vectors, "model")
+        for _ in range(2):
+            await chunks.put(tenant, document, [Chunk(f"c{one}", 0, f"of {tenant}", 0, 4)], vectors, "model")
+        mark = Mark(await chunks.version(tenant), b"d" * 32, 1)
+        await PostgresMarks(database).advance(tenant, f"model {one}", mark)
         await PostgresLedger(database).write([an_event(tenant, f"e{one}", route=f"R{one}")])
 
 
@@ -71,7 +76,7 @@ def test_a_table_shows_each_its_own_rows(own_database: Addresses) -> None:
         found = rows(own_database, tenant)
         assert found.pop("deletions") == {}
         sums = ("usage_events", "usage_by_day", "usage_by_user", "usage_by_user_month")
-        counts = dict.fromkeys(("documents", "chunks", *sums), number)
+        counts = dict.fromkeys(("documents", "chunks", "chunk_tombstones", "snapshots", *sums), number)
         counts |= {"tenants": 1, "audit_heads": 1, "api_keys": number + 1, "tenant_configs": number + 1}
         assert found == {table: {str(tenant): counts.get(table, 2 * number + 1)} for table in found}
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from contracts.chat import Citation
 from contracts.retrieval import Passage
@@ -18,10 +18,12 @@ def cited_numbers(answer: str, passages: int) -> list[int]:
     return list(dict.fromkeys(number for number in found if 1 <= number <= passages))
 
 
-def cite(answer: str, passages: Sequence[Passage]) -> list[Citation]:
-    """The passages that the answer marks; where it marks none, all that were given to the model."""
+def cite(answer: str, passages: Sequence[Passage], flagged: Collection[str] = ()) -> list[Citation]:
+    """The passages that the answer marks; where it marks none, all that were given to the model. Those of the chunks
+    `flagged` say so."""
     numbers = cited_numbers(answer, len(passages)) or range(1, len(passages) + 1)
-    return [_citation(passages[number - 1]) for number in numbers]
+    chosen = [passages[number - 1] for number in numbers]
+    return [_citation(passage, flagged=passage.chunk_id in flagged) for passage in chosen]
 
 
 def snippet(text: str) -> str:
@@ -33,11 +35,12 @@ def snippet(text: str) -> str:
     return (head if space and len(head) > SNIPPET_CHARS // 2 else line[: SNIPPET_CHARS - 1]) + "…"
 
 
-def _citation(passage: Passage) -> Citation:
+def _citation(passage: Passage, *, flagged: bool) -> Citation:
     return Citation(
         chunk_id=passage.chunk_id,
         document_id=passage.document_id,
         title=passage.title,
         score=passage.score,
         snippet=snippet(passage.text),
+        flagged=flagged,
     )

@@ -11,7 +11,7 @@ from contracts.chat import CitationsEvent, DoneEvent, UsageEvent
 
 async def cite_passages(state: TurnState, runtime: Runtime[Turn]) -> TurnState:
     turn = runtime.context
-    citations = cite(state["answer"], state.get("passages", ()))
+    citations = cite(state["answer"], state.get("passages", ()), state.get("flagged", frozenset()))
     turn.progress.citations = [citation.chunk_id for citation in citations]
     await turn.sink.put(CitationsEvent(citations=citations))
     await turn.sink.put(UsageEvent(usage=turn.progress.usage()))

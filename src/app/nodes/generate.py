@@ -21,7 +21,8 @@ class Generate:
         turn = runtime.context
         progress, sink, request = turn.progress, turn.sink, turn.request
         passages = state.get("passages", ())
-        messages = build_messages(state["route"], request.query, passages, locale=request.locale)
+        flagged = state.get("flagged", frozenset())
+        messages = build_messages(state["route"], request.query, passages, locale=request.locale, flagged=flagged)
         pieces: list[str] = []
         finish_reason = "stop"
         async with self.engine.generate(

@@ -38,8 +38,13 @@ class DataDir:
 
     @property
     def objects(self) -> Path:
-        """The object store's folder, made by the router; what is in it belongs to tenants."""
+        """The object store's folder, made by the services; what is in it belongs to tenants."""
         return self.path / "objects"
+
+    @property
+    def rag_cache(self) -> Path:
+        """The RAG service's copies of snapshots, made by it; may be removed while it does not run."""
+        return self.path / "rag-cache"
 
     @property
     def logs(self) -> Path:

@@ -25,13 +25,15 @@ ADDRESSES: Mapping[str, str] = {
 @dataclass(frozen=True)
 class StackSettings:
     """`user`: the environment of `atrium up`. `addresses`: of every part, by its name. `objects`: the object store,
-    where the user names none. `own`: what we know better."""
+    where the user names none; `rag_cache`: where the RAG service keeps copies, likewise. `own`: what we know better.
+    """
 
     user: Mapping[str, str]
     instance: str
     secrets: Secrets
     addresses: Mapping[str, str]
     objects: str
+    rag_cache: str
     own: Mapping[str, str] = field(default_factory=dict)
 
     def of_store(self) -> dict[str, str]:
@@ -45,6 +47,10 @@ class StackSettings:
     def of_service(self, prefix: str, port: int) -> dict[str, str]:
         """Of a service that trusts tokens but cannot make them."""
         return self._marked(self._serving(prefix, port))
+
+    def of_rag(self, port: int) -> dict[str, str]:
+        folder = {"OBJECT_STORE_URL": self.objects, "RAG_CACHE_DIR": self.rag_cache}
+        return self._marked({**folder, **self._serving("RAG", port)})
 
     def of_router(self, port: int) -> dict[str, str]:
         keys = {

@@ -65,16 +65,26 @@ def build_stack(
     model = {"ATRIUM_MODEL": engine.name} if engine else {}
     suitable = engine.suitable_settings if engine else {}
     settings = StackSettings(
-        {**suitable, **user}, data_dir.instance, secrets, addresses, data_dir.objects.as_uri(), model
+        {**suitable, **user},
+        data_dir.instance,
+        secrets,
+        addresses,
+        objects=data_dir.objects.as_uri(),
+        rag_cache=str(data_dir.rag_cache),
+        own=model,
     )
     router_url = f"http://{LOOPBACK}:{ports.router}"
     parts = [
         _postgres(postgres, settings),
         _valkey(valkey, settings),
         *([_vllm(engine, ports.vllm, settings)] if engine else []),
-        _python("rag", "RAG", own["rag"], ports.rag, settings, behind=("postgres",)),
+        _python("rag", own["rag"], ports.rag, settings.of_rag(ports.rag), behind=("postgres",)),
         _python(
-            "orchestrator", "ORCHESTRATOR", own["orchestrator"], ports.orchestrator, settings, behind=("rag", "vllm")
+            "orchestrator",
+            own["orchestrator"],
+            ports.orchestrator,
+            settings.of_service("ORCHESTRATOR", ports.orchestrator),
+            behind=("rag", "vllm"),
         ),
         _router(router_url, ports.router, settings),
     ]
@@ -131,19 +141,11 @@ def _vllm(engine: EngineServer, port: int, settings: StackSettings) -> Service:
     )
 
 
-def _python(
-    name: str,
-    prefix: str,
-    url: str,
-    port: int,
-    settings: StackSettings,
-    *,
-    behind: tuple[str, ...],
-) -> Service:
+def _python(name: str, url: str, port: int, environment: Mapping[str, str], *, behind: tuple[str, ...]) -> Service:
     return Service(
         name=name,
         command=_module("app" if name == "orchestrator" else name),
-        environment=settings.of_service(prefix, port),
+        environment=environment,
         health=HttpProbe(f"{url}/readyz"),
         url=url,
         port=port,

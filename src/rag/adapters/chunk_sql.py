@@ -5,15 +5,27 @@ from __future__ import annotations
 from sqlalchemy import text
 
 VERSION = text("SELECT corpus_seq, created_at FROM tenants WHERE tenant_id = :tenant")
-LOCK_TENANT = text("SELECT 1 FROM tenants WHERE tenant_id = :tenant FOR UPDATE")
+LOCK_TENANT = text("SELECT corpus_seq FROM tenants WHERE tenant_id = :tenant FOR UPDATE")
 NEXT_SEQ = text("UPDATE tenants SET corpus_seq = corpus_seq + 1 WHERE tenant_id = :tenant RETURNING corpus_seq")
 
-CHUNKS = text("""
-    SELECT c.tenant_id, c.chunk_id, c.document_id, d.title, c.body, c.char_start, c.char_end, c.embedding, c.model
-    FROM chunks c JOIN documents d USING (tenant_id, document_id)
-    WHERE c.tenant_id = :tenant
-    ORDER BY c.document_id COLLATE "C", c.ordinal
-""")
+# One statement, so one moment: its first row is the version, and says which chunks were removed after the sequence
+# `after`; the others are those that came after it. A document's metadata comes once, with its first chunk.
+_VERSION_AND = "SELECT * FROM (SELECT t.corpus_seq AS seq, t.created_at AS born, t.log_start,"
+_NOTHING_REMOVED = "NULL::text[]"
+_REMOVED = "ARRAY(SELECT chunk_id FROM chunk_tombstones WHERE tenant_id = :tenant AND seq > :after)"
+_AND_CHUNKS = """ AS removed,
+             NULL AS chunk_id, NULL AS document_id, NULL::jsonb AS metadata, NULL AS title, 0 AS ordinal, NULL AS body,
+             NULL AS heading, 0 AS char_start, 0 AS char_end, NULL::bytea AS embedding, NULL AS model, NULL AS tenant_id
+      FROM tenants t WHERE t.tenant_id = :tenant
+      UNION ALL
+      SELECT c.seq, NULL, NULL, NULL, c.chunk_id, c.document_id, CASE WHEN c.ordinal = 0 THEN d.metadata END, d.title,
+             c.ordinal, c.body, c.heading, c.char_start, c.char_end, c.embedding, c.model, c.tenant_id
+      FROM chunks c JOIN documents d USING (tenant_id, document_id)
+      WHERE c.tenant_id = :tenant AND c.seq > :after
+    ) log ORDER BY document_id COLLATE "C" NULLS FIRST, ordinal
+"""
+CORPUS = text(f"{_VERSION_AND} {_NOTHING_REMOVED} {_AND_CHUNKS}")
+TAIL = text(f"{_VERSION_AND} {_REMOVED} {_AND_CHUNKS}")
 
 STANDING = text("""
     SELECT d.document_id, d.title, d.filename, d.metadata, d.content_hash, d.bytes, d.chunks, d.seq,
@@ -35,9 +47,9 @@ PUT_DOCUMENT = text("""
 
 INSERT_CHUNK = text("""
     INSERT INTO chunks
-      (tenant_id, chunk_id, document_id, ordinal, seq, body, char_start, char_end, embedding, model)
+      (tenant_id, chunk_id, document_id, ordinal, seq, body, heading, char_start, char_end, embedding, model)
     VALUES
-      (:tenant, :chunk, :document, :ordinal, :seq, :body, :start, :end, :embedding, :model)
+      (:tenant, :chunk, :document, :ordinal, :seq, :body, :heading, :start, :end, :embedding, :model)
 """)
 
 PASSAGES = text("""
@@ -45,7 +57,11 @@ PASSAGES = text("""
     WHERE tenant_id = :tenant AND document_id = :document ORDER BY ordinal
 """)
 
-DELETE_CHUNKS = text("DELETE FROM chunks WHERE tenant_id = :tenant AND document_id = :document")
+REMOVE_CHUNKS = text("""
+    WITH gone AS (
+      DELETE FROM chunks WHERE tenant_id = :tenant AND document_id = :document RETURNING tenant_id, chunk_id)
+    INSERT INTO chunk_tombstones (tenant_id, seq, chunk_id) SELECT tenant_id, :seq, chunk_id FROM gone
+""")
 DELETE_DOCUMENT = text("DELETE FROM documents WHERE tenant_id = :tenant AND document_id = :document")
 
 _INFO = "SELECT document_id, title, filename, metadata, bytes, chunks, seq, created_at FROM documents"

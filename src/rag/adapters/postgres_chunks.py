@@ -7,20 +7,23 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Row
+from sqlalchemy import Row, TextClause
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from contracts.errors import NotFoundError
-from contracts.retrieval import DocumentInfo, StoredPassage
+from contracts.retrieval import DocumentInfo, Metadata, StoredPassage
 from contracts.tenant import TenantId
 from rag.adapters import chunk_sql as sql
-from rag.domain.corpus import Chunk, ChunkRecord, Corpus, CorpusVersion, Document, Standing
+from rag.domain.corpus import Chunk, ChunkRecord, ChunkTail, Corpus, CorpusVersion, Document, Standing
 from rag.domain.vectors import HalfMatrix, pack_rows, unpack_rows
 from stores.patience import bounded
 from stores.postgres import CALL_S, STATEMENT_TIMEOUT_S, Database
 
 ROWS_AT_ONCE = 500
 """Of a load: between two portions the event loop serves others."""
+
+LOAD_S = 600.0
+"""A whole corpus; each portion of it is bounded by the time that a statement may take."""
 
 
 class PostgresChunkStore:
@@ -32,23 +35,19 @@ class PostgresChunkStore:
         async with self._database.tenant(tenant_id, born=born) as connection:
             return await _version(connection, tenant_id)
 
-    @bounded(STATEMENT_TIMEOUT_S, "postgres")
+    @bounded(LOAD_S, "postgres")
     async def load(self, tenant_id: TenantId, model: str, dimension: int) -> Corpus:
-        records: list[ChunkRecord] = []
-        packed: list[bytes] = []
-        of_other_models = 0
         async with self._database.tenant(tenant_id) as connection:
-            # Read before the chunks: a write in between makes the view newer than its version, never older.
-            version = await _version(connection, tenant_id)
-            result = await connection.stream(sql.CHUNKS, {"tenant": str(tenant_id)})
-            async for rows in result.partitions(ROWS_AT_ONCE):
-                for row in rows:
-                    if row.model == model:
-                        records.append(_record(row))
-                        packed.append(bytes(row.embedding))
-                    else:
-                        of_other_models += 1
-        return Corpus(version, tuple(records), unpack_rows(packed, dimension), of_other_models)
+            reader = await _read(connection, sql.CORPUS, {"tenant": str(tenant_id), "after": 0}, model)
+        return reader.corpus(dimension)
+
+    @bounded(LOAD_S, "postgres")
+    async def tail(self, tenant_id: TenantId, after: CorpusVersion, model: str, dimension: int) -> ChunkTail | None:
+        async with self._database.tenant(tenant_id) as connection:
+            reader = await _read(connection, sql.TAIL, {"tenant": str(tenant_id), "after": after.seq}, model)
+        if reader.head.born != after.born or after.seq < reader.head.log_start:
+            return None
+        return ChunkTail(reader.corpus(dimension), frozenset(reader.head.removed))
 
     @bounded(CALL_S, "postgres")
     async def standing(self, tenant_id: TenantId, document_id: str, *, born: datetime | None = None) -> Standing | None:
@@ -72,12 +71,13 @@ class PostgresChunkStore:
             seq = await _next_seq(connection, tenant_id)
             key = {"tenant": str(tenant_id), "document": document.document_id, "seq": seq}
             await connection.execute(sql.PUT_DOCUMENT, {**key, **_document_values(document, len(chunks))})
-            await connection.execute(sql.DELETE_CHUNKS, key)
+            await connection.execute(sql.REMOVE_CHUNKS, key)
             rows = [
                 {**key, **_chunk_values(chunk), "embedding": packed, "model": model}
                 for chunk, packed in zip(chunks, pack_rows(vectors), strict=True)
             ]
-            await connection.execute(sql.INSERT_CHUNK, rows)
+            if rows:
+                await connection.execute(sql.INSERT_CHUNK, rows)
         return seq
 
     @bounded(CALL_S, "postgres")
@@ -85,8 +85,10 @@ class PostgresChunkStore:
         key = {"tenant": str(tenant_id), "document": document_id}
         async with self._database.tenant(tenant_id, born=born) as connection:
             # The tenant's row is locked first, as every writer does: two in another order could wait for each other.
-            if (await connection.execute(sql.LOCK_TENANT, key)).one_or_none() is None:
+            row = (await connection.execute(sql.LOCK_TENANT, key)).one_or_none()
+            if row is None:
                 raise NotFoundError("there is no such tenant")
+            await connection.execute(sql.REMOVE_CHUNKS, {**key, "seq": row.corpus_seq + 1})
             deleted = (await connection.execute(sql.DELETE_DOCUMENT, key)).rowcount > 0
             if deleted:
                 await _next_seq(connection, tenant_id)
@@ -121,6 +123,52 @@ class PostgresChunkStore:
             return [_info(row) for row in await connection.execute(sql.DOCUMENTS, page)]
 
 
+class _Reader:
+    """Takes the rows of the log apart, portion by portion."""
+
+    def __init__(self, model: str) -> None:
+        self.head: Row[Any]
+        self._model = model
+        self._records: list[ChunkRecord] = []
+        self._packed: list[bytes] = []
+        self._of_other_models = 0
+        self._metadata: Metadata = {}
+
+    def take(self, row: Row[Any]) -> None:
+        if row.chunk_id is None:
+            self.head = row
+            return
+        if row.ordinal == 0:
+            self._metadata = row.metadata  # one object, shared by the document's chunks
+        if row.model != self._model:
+            self._of_other_models += 1
+            return
+        self._packed.append(bytes(row.embedding))
+        self._records.append(
+            ChunkRecord(
+                *(TenantId(row.tenant_id), row.chunk_id, row.document_id, row.title, row.body),
+                *(row.char_start, row.char_end, row.seq, self._metadata, row.heading),
+            )
+        )
+
+    def corpus(self, dimension: int) -> Corpus:
+        version = CorpusVersion(self.head.born, self.head.seq)
+        return Corpus(version, tuple(self._records), unpack_rows(self._packed, dimension), self._of_other_models)
+
+
+async def _read(connection: AsyncConnection, statement: TextClause, parameters: dict[str, Any], model: str) -> _Reader:
+    reader = _Reader(model)
+    found = False
+    result = await connection.stream(statement, parameters)
+    async for rows in result.partitions(ROWS_AT_ONCE):
+        for row in rows:
+            reader.take(row)
+        found = True
+    if not found:
+        raise NotFoundError("there is no such tenant")
+    return reader
+
+
 async def _version(connection: AsyncConnection, tenant_id: TenantId) -> CorpusVersion:
     row = (await connection.execute(sql.VERSION, {"tenant": str(tenant_id)})).one_or_none()
     if row is None:
@@ -152,15 +200,10 @@ def _chunk_values(chunk: Chunk) -> dict[str, Any]:
         "chunk": chunk.chunk_id,
         "ordinal": chunk.ordinal,
         "body": chunk.text,
+        "heading": chunk.heading,
         "start": chunk.start,
         "end": chunk.end,
     }
-
-
-def _record(row: Row[Any]) -> ChunkRecord:
-    return ChunkRecord(
-        TenantId(row.tenant_id), row.chunk_id, row.document_id, row.title, row.body, row.char_start, row.char_end
-    )
 
 
 def _standing(row: Row[Any]) -> Standing:

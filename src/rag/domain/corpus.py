@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 
 from contracts.retrieval import Metadata
@@ -36,13 +36,17 @@ class Document:
 
 @dataclass(frozen=True, slots=True)
 class Chunk:
-    """A part of a document's text: `text` is what stands at characters `start` to `end` of it."""
+    """A part of a document's text: `text` is what stands at characters `start` to `end` of it, below `heading`.
+
+    `ordinal` counts a document's chunks from 0.
+    """
 
     chunk_id: str
     ordinal: int
     text: str
     start: int
     end: int
+    heading: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +64,11 @@ class Standing:
 
 @dataclass(frozen=True, slots=True)
 class ChunkRecord:
-    """A chunk as an index holds it. `tenant_id` is the owner that the chunk log names, not the one who asks."""
+    """A chunk as an index holds it. `tenant_id` is the owner that the chunk log names, not the one who asks.
+
+    `metadata` is the document's; `heading` says under which headings the chunk stands, outermost first, or is empty;
+    `seq` is the write that brought the chunk.
+    """
 
     tenant_id: TenantId
     chunk_id: str
@@ -69,6 +77,9 @@ class ChunkRecord:
     text: str
     start: int
     end: int
+    seq: int = 0
+    metadata: Metadata = field(default_factory=dict, hash=False)
+    heading: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,3 +93,22 @@ class Corpus:
     records: tuple[ChunkRecord, ...]
     vectors: HalfMatrix
     of_other_models: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class ChunkTail:
+    """What happened to a corpus since an earlier version: `removed` (chunk ids) went first, then `added` came.
+
+    A chunk that came and went again in between is in `removed` alone.
+    """
+
+    added: Corpus
+    removed: frozenset[str]
+
+    @property
+    def version(self) -> CorpusVersion:
+        return self.added.version
+
+    @property
+    def changes(self) -> int:
+        return len(self.added.records) + len(self.removed)

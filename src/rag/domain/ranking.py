@@ -1,4 +1,4 @@
-"""Hits become results here, behind the second line of isolation: a chunk of another tenant never passes."""
+"""The second line of isolation: whatever an index found, a chunk of another tenant never passes."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from contracts.tenant import TenantId
 from rag.domain.corpus import ChunkRecord
+from rag.domain.query import Scored
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,28 +19,16 @@ class Hit:
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
-    record: ChunkRecord
-    score: float
+class Separated:
+    """`own` is best first; `foreign` are chunks of other tenants that were dropped, and must be none."""
 
-
-@dataclass(frozen=True, slots=True)
-class Ranking:
-    """`found` is best first; `foreign` are chunks of other tenants that were dropped, and must be none."""
-
-    found: tuple[Found, ...]
+    own: tuple[Scored, ...]
     foreign: tuple[ChunkRecord, ...]
 
 
-def rank(tenant_id: TenantId, hits: Sequence[Hit], records: Sequence[ChunkRecord]) -> Ranking:
-    """The tenant's own hits, best first; equal scores in the order of the chunk log.
-
-    A score is held to -1…1: half precision makes a vector's cosine with itself 1.0002.
-    """
-    ordered = [(records[hit.row], hit.score) for hit in sorted(hits, key=lambda hit: (-hit.score, hit.row))]
-    return Ranking(
-        found=tuple(
-            Found(record, max(-1.0, min(1.0, score))) for record, score in ordered if record.tenant_id == tenant_id
-        ),
-        foreign=tuple(record for record, _ in ordered if record.tenant_id != tenant_id),
+def separated(tenant_id: TenantId, scored: Sequence[Scored]) -> Separated:
+    """What an index found, in its order, and apart from it what is another tenant's."""
+    return Separated(
+        own=tuple(one for one in scored if one.record.tenant_id == tenant_id),
+        foreign=tuple(one.record for one in scored if one.record.tenant_id != tenant_id),
     )

@@ -27,10 +27,13 @@ from router.api.dependencies import IdempotencyKey, PrincipalDep, Services, Serv
 from router.api.stream import EventStream, sse
 from router.domain.access import Permission
 from router.domain.caller import Caller
-from router.domain.refusal import SENSITIVE_PROMPT
+from router.domain.moderation import MODERATION
 from router.service.chat import Queued, Turn
 from servicekit.edge import until_disconnect
 from servicekit.problems import OPENAPI_ERRORS
+from tenancy.rules import SENSITIVE_PROMPT
+
+_OUR_REASONS = {SENSITIVE_PROMPT, MODERATION}
 
 api = APIRouter(tags=["chat"], responses=OPENAPI_ERRORS)
 
@@ -136,12 +139,12 @@ class _Answering:
             "tenant_id": str(turn.caller.tenant_id),
             "session_id": turn.session_id,
             "route": self._public_route(turn),
-            "model": turn.transcript.model,
+            "model": turn.transcript.meta.model,
             "config_version": turn.config_version,
         }
 
     def _public_route(self, turn: Turn) -> str:
-        route = turn.transcript.route
+        route = turn.transcript.meta.route
         return route if route in turn.allowed_routes else ""
 
     def _answer(self, turn: Turn) -> ChatAnswer:
@@ -154,7 +157,7 @@ class _Answering:
             answer=transcript.answer,
             citations=transcript.citations,
             refusal=transcript.refusal,
-            usage=transcript.usage,
+            usage=turn.usage(),
             cost_usd_estimate=turn.cost(),
             latency_ms=self._elapsed_ms(),
             queue_ms=turn.queue_ms,
@@ -165,15 +168,15 @@ class _Answering:
         """Into the request record, however the turn ended."""
         record, transcript = self._record, turn.transcript
         record.session_id, record.config_version = turn.session_id, turn.config_version
-        record.route, record.chunk_ids = transcript.route, transcript.chunk_ids
+        record.route, record.chunk_ids = transcript.meta.route, transcript.meta.chunk_ids
         record.citations = [citation.chunk_id for citation in transcript.citations]
-        used = transcript.usage.total_tokens or transcript.counted or transcript.refusal
-        if used and not turn.repeats:
-            record.token_usage, record.cost_usd_estimate = transcript.usage.model_dump(), turn.cost()
+        usage = turn.usage()
+        if (usage.total_tokens or transcript.refusal) and not turn.repeats:
+            record.token_usage, record.cost_usd_estimate = usage.model_dump(), turn.cost()
         if transcript.refusal:
             record.refusal_reason = transcript.refusal.reason
             # The reason of a rule is the tenant's own text, so it is no dimension of a metric.
-            written = transcript.refusal.stage == "input" and transcript.refusal.reason != SENSITIVE_PROMPT
+            written = transcript.refusal.stage != "route" and transcript.refusal.reason not in _OUR_REASONS
             record.refusal_kind = "refusal_rule" if written else transcript.refusal.reason
         if transcript.error:
             record.error_code = transcript.error.code

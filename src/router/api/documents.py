@@ -25,6 +25,8 @@ from contracts.retrieval import (
     DocumentReceipt,
     IngestRequest,
     Metadata,
+    SearchFilter,
+    SearchMode,
     SearchRequest,
     SearchResponse,
     Title,
@@ -64,6 +66,8 @@ class SearchBody(BaseModel):
     query: QueryText
     k: int = Field(default=5, ge=1, le=MAX_PASSAGES)
     min_seq: int = Field(default=0, ge=0)
+    filter: SearchFilter | None = None
+    mode: SearchMode = "hybrid"
     tenant_id: TenantId | None = None
 
 
@@ -131,7 +135,7 @@ async def delete_document(caller: CallerDep, document_id: DocumentPath, found: S
 @api.post("/search")
 async def search(request: Request, caller: CallerDep, body: SearchBody, found: ServicesDep) -> SearchResponse:
     require_same(caller.tenant_id, body.tenant_id)
-    wanted = SearchRequest(query=body.query, k=body.k, min_seq=body.min_seq)
+    wanted = SearchRequest(query=body.query, k=body.k, min_seq=body.min_seq, filter=body.filter, mode=body.mode)
     return await until_disconnect(request, found.documents.search(caller, wanted))
 
 

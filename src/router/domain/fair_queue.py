@@ -26,6 +26,8 @@ _UNITS = 1000
 """Weights are whole thousandths inside, so that their sum stays exact."""
 _ALPHA = 0.1
 """Of a new observation in a running mean."""
+KEPT_FOR_S = 600.0
+"""Places are kept free for newcomers while another tenant was served so lately; a tenant that is alone has them all."""
 _RESERVED = 10
 """The last tenth of the queue is only for tenants of which nothing waits: one tenant cannot fill it for the others."""
 
@@ -57,6 +59,8 @@ class Ticket:
     started_at: float = 0.0
     used: int | None = None
     forecast: int = 0
+    priority: int = 0
+    """For an engine that goes by it, lower first: how many its tenant had running when it began, for its weight."""
 
     @property
     def tenant_id(self) -> TenantId:
@@ -108,6 +112,8 @@ class FairQueue:
         self._waiting_tenants = 0
         self._mean_s: float | None = None
         self._fixed_headroom = headroom
+        self._now = 0.0
+        self._served: tuple[tuple[TenantId, float], ...] = ()  # the last two tenants, and when
         self.waiting = 0
         self.in_flight = 0
         self.resize(capacity)
@@ -147,6 +153,7 @@ class FairQueue:
 
     def start(self, now: float) -> Ticket | None:
         """The next request that may begin; it has a place from now on. None: no place is free, or none for those."""
+        self._now = now
         tenant = self._least() if self.in_flight < self.capacity else None
         if tenant is None or not self._may(tenant, tenant.units):
             return None
@@ -154,7 +161,9 @@ class FairQueue:
         ticket, _ = tenant.waiting.popitem(last=False)
         self.waiting -= 1
         self.in_flight += 1
+        ticket.priority = tenant.running * _UNITS // ticket.units
         tenant.running += 1
+        self._note_served(tenant.tenant_id)
         ticket.state, ticket.started_at = "running", now
         ticket.forecast = max(ticket.expected_tokens, round(tenant.mean_tokens or 0))
         tenant.to_come += ticket.forecast * _UNITS / ticket.units
@@ -171,6 +180,7 @@ class FairQueue:
 
         Where nothing was ever said of what it used, it is charged what was expected.
         """
+        self._now = now
         tenant, state = ticket.tenant, ticket.state
         ticket.state = "gone"
         if state == "waiting":
@@ -244,10 +254,20 @@ class FairQueue:
         """Whether it may have one of the free places. Those that are kept free are for tenants with nothing running,
         and for others as long as one more does not bring them above their share of the other places."""
         unreserved = self.capacity - self.headroom
-        if self.in_flight < unreserved or tenant.running == 0:
+        if self.in_flight < unreserved or tenant.running == 0 or self._is_alone(tenant):
             return self.in_flight < self.capacity
         active = self._active_units - tenant.units + units
         return self.in_flight < self.capacity and (tenant.running + 1) * active <= units * unreserved
+
+    def _is_alone(self, tenant: _Tenant) -> bool:
+        """No other one waits, runs, or was served lately."""
+        if self._active_units > tenant.units:
+            return False
+        return all(other == tenant.tenant_id or self._now - served_at > KEPT_FOR_S for other, served_at in self._served)
+
+    def _note_served(self, tenant_id: TenantId) -> None:
+        others = [entry for entry in self._served if entry[0] != tenant_id]
+        self._served = ((tenant_id, self._now), *others[:1])
 
     def _refused(self, tenant: _Tenant, units: int, time_left_s: float) -> Refused | None:
         own = len(tenant.waiting)

@@ -44,19 +44,23 @@ class FirstAnswer(BaseModel):
 
     @classmethod
     def of(
-        cls, caller: Caller, session_id: str, transcript: Transcript, end: DoneEvent | RefusalEvent, cost_usd: float
+        cls,
+        caller: Caller,
+        session_id: str,
+        transcript: Transcript,
+        usage: Usage,
+        end: DoneEvent | RefusalEvent,
+        cost_usd: float,
     ) -> Self:
         return cls(
             request_id=caller.request_id,
             session_id=session_id,
             config_version=caller.policy.version,
             cost_usd=cost_usd,
-            meta=MetaEvent(
-                route=transcript.route, route_score=0.0, model=transcript.model, chunk_ids=transcript.chunk_ids
-            ),
+            meta=transcript.meta,
             text="" if isinstance(end, RefusalEvent) else transcript.answer,
             citations=transcript.citations,
-            usage=transcript.usage,
+            usage=usage,
             end=end,
         )
 

@@ -6,6 +6,9 @@ from dataclasses import dataclass
 
 from contracts.chat import Route
 from contracts.tenant import TenantId
+from guard.redaction import Redactor
+from guard.stream import StreamGuard
+from guard.telephone import region_of
 from router.domain.admission import Limits
 from router.domain.limits import Window
 from router.domain.pricing import NANO
@@ -24,6 +27,8 @@ class Policy:
     windows: tuple[Window, ...]
     limits: Limits
     routes: tuple[Route, ...]
+    input_redactor: Redactor
+    output_redactor: Redactor
     instruction_bytes: int
     """Of the longest system prompt among the routes."""
 
@@ -37,6 +42,20 @@ class Policy:
         return "pooled"
 
     @property
+    def redacts_input(self) -> bool:
+        return bool(self.input_redactor) or self.rules.guards.input.redacts
+
+    def redacted_input(self, text: str) -> str:
+        return self.input_redactor.redact(self.rules.guards.input.redacted(text))
+
+    def output_guard(self) -> StreamGuard | None:
+        """For one answer; None where nothing is looked for in answers."""
+        rules = self.rules.guards.output
+        if not rules.any and not self.output_redactor:
+            return None
+        return StreamGuard(rules, self.output_redactor or None)
+
+    @property
     def suspended(self) -> bool:
         return self.revision.state is TenantState.SUSPENDED
 
@@ -47,7 +66,7 @@ class Policy:
 
 def compile_policy(record: TenantRecord) -> Policy:
     """Of a record as it is stored. Not for an event loop: a thousand regular expressions take their time."""
-    return policy_with(record, RefusalRules(record.config, compile_rules(record.config, stored=True)))
+    return policy_with(record, RefusalRules(compile_rules(record.config, stored=True)))
 
 
 def policy_with(record: TenantRecord, rules: RefusalRules) -> Policy:
@@ -67,4 +86,6 @@ def policy_with(record: TenantRecord, rules: RefusalRules) -> Policy:
     )
     routes = config.all_routes()
     longest = max(len((route.system_prompt or "").encode()) for route in routes)
-    return Policy(record.tenant_id, record.revision, config, rules, windows, limits, routes, longest)
+    region = region_of(config.locale)
+    redactors = Redactor(config.redact.input, region), Redactor(config.redact.output, region)
+    return Policy(record.tenant_id, record.revision, config, rules, windows, limits, routes, *redactors, longest)

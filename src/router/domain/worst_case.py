@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from router.domain.policy import Policy
 
-_FRAME_BYTES = 512
+_FRAME_BYTES = 1_024
 """Of a prompt beside the instruction, the question and the passages: the template, the marks, the chat format."""
 _BYTES_PER_TOKEN = 4
 """On average, of English text."""

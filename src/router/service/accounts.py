@@ -11,8 +11,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -23,8 +23,8 @@ from observability.logging import log
 from observability.metrics import Metrics
 from router.domain.admission import MONTHLY_BUDGET, RENEW_S, Admission, Ask, Limits, Used, month_of
 from router.domain.caller import Caller
+from router.domain.meter import Meter
 from router.domain.pricing import PriceList, usd
-from router.domain.transcript import Transcript
 from router.domain.worst_case import Bounds
 from router.ports import Admissions
 from router.service.ledger_writer import LedgerWriter
@@ -42,7 +42,7 @@ _logger = logging.getLogger("atrium.accounts")
 
 @dataclass(slots=True, eq=False)
 class Account:
-    """`transcript` is what was used so far. `outcome` is set once it is known; left unset, the client has gone."""
+    """`outcome` is set once it is known; left unset, the client has gone."""
 
     caller: Caller
     lease_id: str
@@ -51,7 +51,7 @@ class Account:
     started_at: datetime
     admission: Admission
     prices: PriceList
-    transcript: Transcript = field(default_factory=Transcript)
+    used: Meter = field(default_factory=Meter)
     outcome: Outcome | None = None
     begun: bool = False
     """An engine may have it: it has a row in the ledger."""
@@ -63,31 +63,42 @@ class Account:
 
     @property
     def cost_nano_usd(self) -> int:
-        usage = self.transcript.usage
-        price = self.prices.of(self.transcript.model)
-        return price.cost(usage.prompt_tokens, usage.completion_tokens, usage.cached_tokens)
+        used = self.used
+        return self.prices.of(used.model).cost(used.prompt_tokens, used.completion_tokens, used.cached_tokens)
 
     @property
     def cost_usd(self) -> float:
         return usd(self.cost_nano_usd)
 
-    def used(self) -> Used:
-        return Used(self.transcript.usage.total_tokens, self.cost_nano_usd)
+    def charged(self) -> Used:
+        return Used(self.used.total_tokens, self.cost_nano_usd)
+
+    @contextmanager
+    def failing(self) -> Iterator[None]:
+        """What is raised in here becomes the outcome, unless there is one."""
+        try:
+            yield
+        except AtriumError as error:
+            self.outcome = self.outcome or outcome_of(error.code)
+            raise
+        except Exception:
+            self.outcome = self.outcome or Outcome.ERROR
+            raise
 
     def event(self, outcome: Outcome | None) -> UsageEvent:
-        usage, policy = self.transcript.usage, self.caller.policy
+        used, policy = self.used, self.caller.policy
         return UsageEvent(
             tenant_id=policy.tenant_id,
             event_id=self.lease_id,
             request_id=self.caller.request_id,
             user_id=self.user_id,
             session_id=self.session_id,
-            route=self.transcript.route,
-            model=self.transcript.model,
+            route=used.route,
+            model=used.model,
             pool=policy.pool,
-            prompt_tokens=usage.prompt_tokens,
-            cached_tokens=usage.cached_tokens,
-            completion_tokens=usage.completion_tokens,
+            prompt_tokens=used.prompt_tokens,
+            cached_tokens=used.cached_tokens,
+            completion_tokens=used.completion_tokens,
             price_version=self.prices.version,
             cost_nano_usd=self.cost_nano_usd,
             outcome=outcome,
@@ -136,13 +147,8 @@ class Accounts:
         account = Account(caller, lease_id, user_id, session_id, started_at, admission, prices)
         self._open[lease_id] = account
         try:
-            yield account
-        except UpstreamTimeoutError:
-            account.outcome = account.outcome or Outcome.TIMEOUT
-            raise
-        except Exception:
-            account.outcome = account.outcome or Outcome.ERROR
-            raise
+            with account.failing():
+                yield account
         finally:
             # Nothing is awaited here: a cancelled request must not be able to cancel its own settlement.
             self._settle(account)
@@ -230,7 +236,7 @@ class Accounts:
             await self._charge(event, account, ago_s=time.monotonic() - began)  # it may have asked meanwhile
 
     async def _charge(self, event: UsageEvent, account: Account, **how: Any) -> None:
-        settling = self._admissions.settle(event.tenant_id, account.lease_id, account.used(), account.month, **how)
+        settling = self._admissions.settle(event.tenant_id, account.lease_id, account.charged(), account.month, **how)
         await self._expected(event, settling)
 
     async def _expected(self, event: UsageEvent, work: Awaitable[object]) -> None:
@@ -259,4 +265,9 @@ class Accounts:
 
     async def _renew(self, account: Account) -> None:
         """A lease that was not found again (Valkey lost it) is not missed: settling charges what was used."""
-        await self._admissions.renew(account.caller.tenant_id, account.lease_id, account.used())
+        await self._admissions.renew(account.caller.tenant_id, account.lease_id, account.charged())
+
+
+def outcome_of(code: str) -> Outcome:
+    """Of a request that failed with an error of this code."""
+    return Outcome.TIMEOUT if code == UpstreamTimeoutError.code else Outcome.ERROR

@@ -10,18 +10,8 @@ from contextlib import AbstractAsyncContextManager, aclosing, asynccontextmanage
 from dataclasses import dataclass
 from datetime import timedelta
 
-from contracts.chat import (
-    ChatRequest,
-    DoneEvent,
-    ErrorEvent,
-    MetaEvent,
-    Refusal,
-    RefusalEvent,
-    TokenEvent,
-    TurnEvent,
-    TurnRequest,
-)
-from contracts.errors import AtriumError, UpstreamError, UpstreamTimeoutError
+from contracts.chat import MAX_PRIORITY, ChatRequest, MetaEvent, Refusal, RefusalEvent, TurnEvent, TurnRequest, Usage
+from contracts.errors import AtriumError, UpstreamTimeoutError
 from router.domain.caller import Caller
 from router.domain.first_answer import FirstAnswer
 from router.domain.recent_request import RecentRequest
@@ -33,9 +23,10 @@ from router.service.contexts import Asker, ContextFactory
 from router.service.engine_places import EnginePlaces, Place
 from router.service.first_answers import FirstAnswers, Once
 from router.service.judging import Judge
+from router.service.moderating import Moderating
 from router.service.recent import RecentNotes
+from router.service.telling import Telling
 from servicekit.tokens import utc_now
-from tenancy.usage import Outcome
 
 SETTLE_S = 5.0
 """Behind a request's deadline: until then it has been settled, whatever became of it."""
@@ -64,6 +55,8 @@ class Turn:
     transcript: Transcript
     events: AsyncIterator[TurnEvent | Queued]
     headers: Mapping[str, str]
+    usage: Callable[[], Usage]
+    """So far."""
     cost: Callable[[], float]
     """So far, in USD."""
     place: Place | None = None
@@ -85,11 +78,30 @@ class _Work:
     """A request that was admitted. `began` is on `time.monotonic`'s clock."""
 
     account: Account
-    caller: Caller
     request: ChatRequest
-    asker: Asker
     bounds: Bounds
     began: float
+    once: Once
+    transcript: Transcript
+
+    @property
+    def caller(self) -> Caller:
+        return self.account.caller
+
+    def turn(self, events: AsyncIterator[TurnEvent | Queued], place: Place | None = None) -> Turn:
+        account, caller = self.account, self.caller
+        return Turn(
+            caller.request_id,
+            account.session_id,
+            caller.policy.version,
+            caller,
+            self.transcript,
+            events,
+            account.admission.headers(),
+            usage=lambda: account.used.usage,
+            cost=lambda: account.cost_usd,
+            place=place,
+        )
 
 
 class ChatService:
@@ -101,6 +113,8 @@ class ChatService:
         contexts: ContextFactory,
         notes: RecentNotes,
         judge: Judge,
+        moderating: Moderating,
+        telling: Telling,
         worst_case: WorstCase,
         first_answers: FirstAnswers,
         *,
@@ -112,6 +126,8 @@ class ChatService:
         self._contexts = contexts
         self._notes = notes
         self._judge = judge
+        self._moderating = moderating
+        self._telling = telling
         self._worst_case = worst_case
         self._first_answers = first_answers
         self._timeout = timeout
@@ -125,7 +141,8 @@ class ChatService:
 
         `tell_queue`: where there is no place for it at once, the turn begins with its positions in line. Else it begins
         when the orchestrator has begun, and what went wrong before is raised: RateLimitedError, OverloadedError,
-        UpstreamTimeoutError, RequestInProgressError, IdempotencyMismatchError, or what the orchestrator raised.
+        UpstreamTimeoutError, ModerationUnavailableError, RequestInProgressError, IdempotencyMismatchError, or what the
+        orchestrator raised.
         """
         async with self._first_answers.once(caller, request, key) as once:
             if once.first is not None:
@@ -147,7 +164,8 @@ class ChatService:
             transcript,
             _noted(transcript, told),
             {"idempotency-replayed": "true"},
-            lambda: first.cost_usd,
+            usage=lambda: first.usage,
+            cost=lambda: first.cost_usd,
             repeats=True,
         )
 
@@ -155,46 +173,49 @@ class ChatService:
     async def _admitted(
         self, caller: Caller, request: ChatRequest, once: Once, *, tell_queue: bool
     ) -> AsyncIterator[Turn]:
-        session_id = request.session_id or uuid.uuid4().hex
-        bounds = self._worst_case.of(caller.policy, request.query)
+        sent = await self._redacted(caller, request)
+        bounds = self._worst_case.of(caller.policy, sent.query)
         async with self._accounts.open(
             caller,
             lease_id=uuid.uuid4().hex,
             user_id=request.user_id,
-            session_id=session_id,
+            session_id=request.session_id or uuid.uuid4().hex,
             bounds=bounds,
             deadline_s=self._timeout.total_seconds() + SETTLE_S,
         ) as account:
-            self._note(caller, request)
-            work = _Work(account, caller, request, Asker(request.user_id, session_id), bounds, time.monotonic())
+            self._note(caller, sent)
+            work = _Work(account, sent, bounds, time.monotonic(), once, Transcript())
             refusal = await self._refusal(caller, request)
             if refusal is not None:
-                said = _just(MetaEvent(route="", route_score=0.0, model=""), RefusalEvent(refusal=refusal))
-                async with aclosing(self._metered(account, said, None, once)) as events:
-                    yield _turn(account, events)
+                async with self._told(work, _just(*_refused(refusal))) as told:
+                    yield work.turn(told)
                 return
             async with self._place(work) as place:
                 if tell_queue and not place.is_ready:
-                    async with (
-                        aclosing(self._queued(work, place)) as waiting,
-                        aclosing(self._metered(account, waiting, place, once)) as events,
-                    ):
-                        yield _turn(account, events, place)
+                    async with aclosing(self._queued(work, place)) as told:
+                        yield work.turn(told, place)
                     return
                 await place.ready()
-                async with (
-                    self._events(work, place) as begun,
-                    aclosing(self._metered(account, begun, place, once)) as events,
-                ):
-                    yield _turn(account, events, place)
+                async with self._events(work, place) as events, self._told(work, events, place) as told:
+                    yield work.turn(told, place)
 
     async def _refusal(self, caller: Caller, request: ChatRequest) -> Refusal | None:
         policy = caller.policy
         try:
             async with asyncio.timeout(self._timeout.total_seconds()):
-                return await self._judge.refusal(policy.tenant_id, policy.rules, request.query)
+                refusal = await self._judge.refusal(policy.tenant_id, policy.rules, request.query)
+                return refusal or await self._moderating.input(policy, request.query)
         except TimeoutError as error:
-            raise UpstreamTimeoutError("the tenant's rules were not through with the prompt in time") from error
+            raise UpstreamTimeoutError("the prompt was not judged in time") from error
+
+    async def _redacted(self, caller: Caller, request: ChatRequest) -> ChatRequest:
+        """The request as it is kept and sent on. The rules still judge what was asked."""
+        try:
+            async with asyncio.timeout(self._timeout.total_seconds()):
+                query = await self._judge.redacted(caller.policy, request.query)
+        except TimeoutError as error:
+            raise UpstreamTimeoutError("the prompt was not redacted in time") from error
+        return request if query == request.query else request.model_copy(update={"query": query})
 
     def _place(self, work: _Work) -> AbstractAsyncContextManager[Place]:
         """In the queue of all tenants' requests. Raises OverloadedError where its turn would come too late."""
@@ -208,11 +229,17 @@ class ChatService:
         )
 
     async def _queued(self, work: _Work, place: Place) -> AsyncGenerator[TurnEvent | Queued, None]:
-        async for position in place.positions():
-            yield Queued(position)
-        async with self._events(work, place) as events:
-            async for event in events:
-                yield event
+        with work.account.failing():
+            async for position in place.positions():
+                yield Queued(position)
+            async with self._events(work, place) as events, self._told(work, events, place) as told:
+                async for event in told:
+                    yield event
+
+    def _told(
+        self, work: _Work, events: AsyncIterator[TurnEvent], place: Place | None = None
+    ) -> AbstractAsyncContextManager[AsyncIterator[TurnEvent]]:
+        return self._telling.told(work.account, work.transcript, events, once=work.once, place=place)
 
     @asynccontextmanager
     async def _events(self, work: _Work, place: Place) -> AsyncIterator[AsyncIterator[TurnEvent]]:
@@ -223,8 +250,12 @@ class ChatService:
             routes=policy.routes,
             blocked_tools=policy.config.blocked_tools,
             max_tokens=work.bounds.answer,
+            priority=min(MAX_PRIORITY, place.priority),
+            passage_injection=policy.config.passage_injection,
+            strip_passage_links=policy.config.strip_passage_links,
         )
-        context = self._contexts.build(work.caller, work.asker, self._left(work.began))
+        asker = Asker(request.user_id, work.account.session_id)
+        context = self._contexts.build(work.caller, asker, self._left(work.began))
         self._accounts.begin(work.account)
         events: AsyncIterator[TurnEvent] | None = None
         try:
@@ -238,35 +269,6 @@ class ChatService:
     def _left(self, began: float) -> timedelta:
         return max(timedelta(0), self._timeout - timedelta(seconds=time.monotonic() - began))
 
-    async def _metered(
-        self, account: Account, events: AsyncIterator[TurnEvent | Queued], place: Place | None, once: Once
-    ) -> AsyncGenerator[TurnEvent | Queued, None]:
-        transcript = account.transcript
-        try:
-            async for event in events:
-                if not isinstance(event, Queued):
-                    transcript.add(event)
-                    if place is not None and (transcript.prompt_tokens or transcript.refusal):
-                        place.charge(transcript.prompt_tokens, transcript.completion_tokens)
-                    if not isinstance(event, TokenEvent) and (outcome := _outcome(event)):
-                        await self._ended(account, event, outcome, once)
-                yield event
-        except AtriumError as error:
-            account.outcome = account.outcome or _outcome_of(error.code)
-            raise
-        if not account.transcript.ended:
-            account.outcome = Outcome.ERROR
-            raise UpstreamError("the orchestrator broke off")
-
-    async def _ended(self, account: Account, event: TurnEvent, outcome: Outcome, once: Once) -> None:
-        """Before its last word is sent on, an answer is in the ledger, and kept for who asks again."""
-        settled = self._accounts.settled(account, outcome)
-        if isinstance(event, DoneEvent | RefusalEvent):
-            first = FirstAnswer.of(account.caller, account.session_id, account.transcript, event, account.cost_usd)
-            await asyncio.gather(settled, once.keep(first))
-        else:
-            await settled
-
     def _note(self, caller: Caller, request: ChatRequest) -> None:
         """For a dry run over the tenant's last requests, as long as its retention allows."""
         keep_for = timedelta(days=caller.policy.config.retention_days)
@@ -274,36 +276,8 @@ class ChatService:
         self._notes.note(caller.tenant_id, asked, keep_for=keep_for)
 
 
-def _outcome(event: TurnEvent) -> Outcome | None:
-    """What a last event makes of its request; None for the others."""
-    match event:
-        case DoneEvent():
-            return Outcome.ANSWERED
-        case RefusalEvent():
-            return Outcome.REFUSED
-        case ErrorEvent():
-            return _outcome_of(event.code)
-        case _:
-            return None
-
-
-def _outcome_of(code: str) -> Outcome:
-    return Outcome.TIMEOUT if code == UpstreamTimeoutError.code else Outcome.ERROR
-
-
-def _turn(account: Account, events: AsyncIterator[TurnEvent | Queued], place: Place | None = None) -> Turn:
-    caller = account.caller
-    return Turn(
-        caller.request_id,
-        account.session_id,
-        caller.policy.version,
-        caller,
-        account.transcript,
-        events,
-        account.admission.headers(),
-        lambda: account.cost_usd,
-        place,
-    )
+def _refused(refusal: Refusal) -> tuple[TurnEvent, ...]:
+    return MetaEvent(route="", route_score=0.0, model=""), RefusalEvent(refusal=refusal)
 
 
 async def _noted(transcript: Transcript, events: Iterable[TurnEvent]) -> AsyncIterator[TurnEvent]:

@@ -90,8 +90,7 @@ class ConfigService:
     async def patch(
         self, caller: Caller, patch: Mapping[str, Any], *, expected: frozenset[int] | None, comment: str
     ) -> Written:
-        """JSON Merge Patch (RFC 7396): null takes a field back to its default. A config has no nested objects, so
-        that every member is replaced whole."""
+        """JSON Merge Patch (RFC 7396): null takes a field back to its default; objects are merged, lists replaced."""
         return await self._write(caller, lambda current: _merged(current, patch), expected=expected, comment=comment)
 
     async def rollback(self, caller: Caller, version: int, *, expected: frozenset[int] | None, comment: str) -> Written:
@@ -196,8 +195,25 @@ def _merged(current: TenantConfig, patch: Mapping[str, Any]) -> Mapping[str, Any
         known = {name: value for name, value in known.items() if gave.get(name) != value}
     # What the patch says null of takes its default; a null that stood there stays; an unknown field is for the schema.
     kept = {name: value for name, value in known.items() if name not in patch}
-    said = {name: value for name, value in patch.items() if value is not None or name not in TenantConfig.model_fields}
+    said = {
+        name: _merged_member(known.get(name), value)
+        for name, value in patch.items()
+        if value is not None or name not in TenantConfig.model_fields
+    }
     return kept | said
+
+
+def _merged_member(current: Any, value: Any) -> Any:
+    """Only an object is merged, with what is there; a name that is not there may be unknown, and is for the schema."""
+    if not isinstance(value, Mapping) or not isinstance(current, Mapping):
+        return value
+    merged = dict(current)
+    for name, part in value.items():
+        if part is None and name in merged:
+            del merged[name]
+        else:
+            merged[name] = _merged_member(merged.get(name), part)
+    return merged
 
 
 def _entitled(caller: Caller, said: Mapping[str, Any], current: TenantConfig) -> tuple[Tier, Mapping[str, Any]]:

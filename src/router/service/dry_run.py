@@ -103,7 +103,7 @@ class DryRunService:
             for policy in (today, candidate)
         ]
         to_classify = stopped_today.passed(prompts)
-        if _routing(today) == _routing(candidate):
+        if _deciding(today) == _deciding(candidate):
             decided = await self._decide(context, today, to_classify | stopped_then.passed(prompts))
             decided_then = decided
         else:
@@ -120,18 +120,29 @@ class DryRunService:
         return _Stopped(limited_by, refusals)
 
     async def _decide(self, context: TenantContext, policy: Policy, queries: _Queries) -> _Decisions:
-        asked = tuple(queries)
-        if not asked:
+        if not queries:
             return {}
+        sent = {query: await self._sent(policy, query) for query in queries}
+        asked = tuple(dict.fromkeys(sent.values()))
         routes, allowed_routes, blocked_tools = _routing(policy)
         request = ClassifyRequest(
             queries=asked, routes=routes, allowed_routes=allowed_routes, blocked_tools=blocked_tools
         )
         answer = await self._orchestrator.classify(context, request)
-        return dict(zip(asked, answer.decisions, strict=True))
+        decisions = dict(zip(asked, answer.decisions, strict=True))
+        return {query: decisions[text] for query, text in sent.items()}
+
+    async def _sent(self, policy: Policy, query: str) -> str:
+        """What a turn would send on of it."""
+        return await self._judge.redacted(policy, query)
+
+
+def _deciding(policy: Policy) -> tuple[object, ...]:
+    """All that decides over a query's route, what is redacted of the query included."""
+    return _routing(policy), policy.config.redact.input, policy.config.locale
 
 
 def _routing(policy: Policy) -> tuple[tuple[Route, ...], tuple[str, ...], tuple[str, ...]]:
-    """Routes, allowed routes and blocked tools: all that decides over a query's route."""
+    """Routes, allowed routes and blocked tools: all that decides over the route of a query that is sent on."""
     config = policy.config
     return policy.routes, config.allowed_routes, config.blocked_tools

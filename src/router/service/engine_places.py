@@ -66,6 +66,11 @@ class Place:
                     yield told
                 await self._wait()
 
+    @property
+    def priority(self) -> int:
+        """For the engine, lower first."""
+        return self._ticket.priority
+
     def charge(self, prompt_tokens: int, completion_tokens: int) -> None:
         """What the turn has used so far, as every token event says. Cheap: it is called for each."""
         self._pool.charge(self._ticket, prompt_tokens + completion_tokens)
@@ -165,7 +170,7 @@ class _Pool:
 
 
 class EnginePlaces:
-    """The places of all pools. `headroom` None: an eighth of a pool's places is kept for newcomers."""
+    """The places of all pools. `headroom`: places of a pool that are kept for newcomers; None: an eighth."""
 
     def __init__(self, metrics: Metrics, *, headroom: int | None = None, bounds: Bounds | None = None) -> None:
         self._metrics = metrics

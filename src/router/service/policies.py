@@ -7,6 +7,9 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any, TypeVar
 
+from pydantic import ValidationError
+from pydantic_core import InitErrorDetails, PydanticCustomError
+
 from contracts.errors import BodyTooLargeError
 from contracts.tenant import TenantId
 from router.domain.policy import Policy, compile_policy, policy_with
@@ -29,8 +32,10 @@ R = TypeVar("R")
 class Policies:
     """All that computes with configs, a piece of a tenant's work at a time."""
 
-    def __init__(self, pool: CpuPool) -> None:
+    def __init__(self, pool: CpuPool, *, moderated: bool = False) -> None:
+        """`moderated`: the platform has a moderation service."""
         self._pool = pool
+        self._moderated = moderated
         self._remembered: OrderedDict[TenantId, tuple[_Patterns, RefusalRules]] = OrderedDict()
 
     async def run(self, tenant_id: TenantId, work: Callable[[], R]) -> R:
@@ -49,7 +54,7 @@ class Policies:
     async def checked(self, tenant_id: TenantId, said: Mapping[str, Any], tier: Tier) -> TenantConfig:
         """A config that may be stored, from the fields that were said. Raises pydantic's ValidationError and
         BodyTooLargeError."""
-        config, rules = await self.run(tenant_id, partial(_checked, said, tier))
+        config, rules = await self.run(tenant_id, partial(self._checked, said, tier))
         self._keep(tenant_id, config, rules)
         return config
 
@@ -57,13 +62,25 @@ class Policies:
         """The policy of a config that is not stored, at the revision of `record`. Raises as `checked` does."""
 
         def made() -> Policy:
-            config, rules = _checked(said, tier)
+            config, rules = self._checked(said, tier)
             return policy_with(TenantRecord(record.tenant_id, record.revision, config), rules)
 
         return await self.run(record.tenant_id, made)
 
     async def warnings(self, tenant_id: TenantId, config: TenantConfig) -> Sequence[ConfigWarning]:
         return await self.run(tenant_id, partial(warnings, config))
+
+    def _checked(self, said: Mapping[str, Any], tier: Tier) -> tuple[TenantConfig, RefusalRules]:
+        config = complete(said, tier)
+        if config.moderation.stages and not self._moderated:
+            raise _unmoderated()
+        size = len(config.model_dump_json().encode())
+        if size > MAX_CONFIG_BYTES:
+            raise BodyTooLargeError(
+                f"the config would have {size} bytes as JSON: {MAX_CONFIG_BYTES} are allowed",
+                details={"bytes": size, "limit": MAX_CONFIG_BYTES},
+            )
+        return config, RefusalRules(compile_rules(config))
 
     def _remember(self, policy: Policy) -> None:
         self._keep(policy.tenant_id, policy.config, policy.rules)
@@ -87,12 +104,8 @@ def _compiled_again(record: TenantRecord, patterns: _Patterns, rules: RefusalRul
     return policy_with(record, rules) if _patterns(record.config) == patterns else compile_policy(record)
 
 
-def _checked(said: Mapping[str, Any], tier: Tier) -> tuple[TenantConfig, RefusalRules]:
-    config = complete(said, tier)
-    size = len(config.model_dump_json().encode())
-    if size > MAX_CONFIG_BYTES:
-        raise BodyTooLargeError(
-            f"the config would have {size} bytes as JSON: {MAX_CONFIG_BYTES} are allowed",
-            details={"bytes": size, "limit": MAX_CONFIG_BYTES},
-        )
-    return config, RefusalRules(config, compile_rules(config))
+def _unmoderated() -> ValidationError:
+    """Never stored as if texts were judged. What was stored before the service went fails as it says."""
+    reason = PydanticCustomError("unmoderated", "this platform has no moderation service: leave the stages empty")
+    fault = InitErrorDetails(type=reason, loc=("moderation", "stages"), input=None)
+    return ValidationError.from_exception_data(TenantConfig.__name__, [fault], hide_input=True)

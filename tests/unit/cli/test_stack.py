@@ -94,12 +94,14 @@ def test_defaults_of_a_local_run(data_dir: DataDir, secrets: Secrets) -> None:
     assert router["REDIS_URL"].startswith("unix:///")
 
 
-def test_the_router_keeps_objects_in_the_data_directory(tmp_path: Path, secrets: Secrets) -> None:
+def test_router_and_rag_service_keep_objects_in_the_data_directory(tmp_path: Path, secrets: Secrets) -> None:
     """Whatever the folder is called: it travels as a URL."""
     data_dir = DataDir.at(tmp_path / "50% of #1 ü")
     try:
         url = part(build(data_dir, secrets), "router").environment["OBJECT_STORE_URL"]
         assert url.endswith("/50%25%20of%20%231%20%C3%BC/objects")
+        rag = part(build(data_dir, secrets), "rag").environment
+        assert (rag["OBJECT_STORE_URL"], rag["RAG_CACHE_DIR"]) == (url, str(data_dir.path / "rag-cache"))
         open_objects(url)
         assert data_dir.objects.is_dir()
     finally:
@@ -108,8 +110,9 @@ def test_the_router_keeps_objects_in_the_data_directory(tmp_path: Path, secrets:
 
 
 def test_an_object_store_of_the_users_own_is_used(data_dir: DataDir, secrets: Secrets) -> None:
-    found = part(build(data_dir, secrets, OBJECT_STORE_URL="s3://mine/x"), "router").environment
-    assert found["OBJECT_STORE_URL"] == "s3://mine/x"
+    stack = build(data_dir, secrets, OBJECT_STORE_URL="s3://mine/x", RAG_CACHE_DIR="/copies")
+    assert {part(stack, name).environment["OBJECT_STORE_URL"] for name in ("router", "rag")} == {"s3://mine/x"}
+    assert part(stack, "rag").environment["RAG_CACHE_DIR"] == "/copies"
 
 
 def test_the_stack_stays_on_loopback_whatever_the_environment_says(data_dir: DataDir, secrets: Secrets) -> None:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import logging
+from dataclasses import dataclass
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from observability.logging import JsonFormatter
+from observability.logging import MAX_TEXT, JsonFormatter
 from observability.middleware import safe_request_id
 
 
@@ -32,6 +34,70 @@ def test_half_a_surrogate_pair_is_escaped_and_the_record_kept() -> None:
     line = rendered(field="a\n\ud800")
     assert line.isascii()
     assert json.loads(line)["field"] == "a\n\ud800"
+
+
+CARD = "4111 1111 1111 1111"
+
+
+def logged(message: str, *args: object, exc_info: Any = None, **fields: object) -> dict[str, Any]:
+    record = logging.LogRecord("x", logging.INFO, __file__, 1, message, args, exc_info)
+    record.fields = fields
+    found = json.loads(JsonFormatter("router").format(record))
+    assert isinstance(found, dict)
+    return found
+
+
+def test_personal_data_and_credentials_are_redacted_wherever_a_record_has_text() -> None:
+    found = logged(
+        "for %s",
+        "alice@example.com",
+        user_id="bob@example.com",
+        deep=[{"reason": (CARD, {"more": "sk-proj-abcdefghij0123456789"})}],
+        error=ValueError("postgresql://atrium:hunter2@db/atrium"),
+        number=7,
+        nothing=None,
+    )
+    assert found["message"] == "for [EMAIL]"
+    assert found["user_id"] == "[EMAIL]"
+    assert found["deep"] == [{"reason": ["[CARD]", {"more": "[API_KEY]"}]}]
+    assert found["error"] == "postgresql://atrium:[API_KEY]@db/atrium"
+    assert (found["number"], found["nothing"]) == (7, None)
+
+
+def test_the_text_of_an_exception_is_redacted() -> None:
+    error = RuntimeError("no account of alice@example.com at 203.0.113.7")
+    found = logged("it broke", exc_info=(RuntimeError, error, None))
+    assert "no account of [EMAIL] at [IP_ADDRESS]" in found["exception"]
+
+
+def test_an_object_that_only_its_text_describes_is_redacted() -> None:
+    @dataclass
+    class Account:
+        owner: str
+
+    assert "alice" not in str(logged("x", account=Account("alice@example.com"), deep={"more": Account("alice@e.com")}))
+
+
+def test_identifiers_and_addresses_of_our_machines_stay_as_they_are() -> None:
+    ids = {"request_id": "4111111111111111", "tenant_id": "t1", "chunk_ids": ["a@b.co#1"], "citations": ["a@b.co#1"]}
+    assert logged("x", **ids, address="10.0.0.1:6379").items() >= {**ids, "address": "10.0.0.1:6379"}.items()
+    assert logged("x", url="redis://:hunter2@10.0.0.1/0")["url"] == "redis://:[API_KEY]@10.0.0.1/0"
+
+
+@pytest.mark.parametrize("cut", range(24))
+def test_a_long_text_is_cut_and_nothing_of_what_is_redacted_shows_at_the_cut(cut: int) -> None:
+    found = logged("x", path="/" + "x y " * (MAX_TEXT // 4) + CARD[cut:] + CARD * 100, twice="a@b.co " * MAX_TEXT)
+    assert MAX_TEXT - 300 < len(found["path"]) <= MAX_TEXT + 30
+    assert found["path"].endswith("…")
+    assert "11" not in found["path"]
+    assert "@" not in found["twice"]
+
+
+def test_what_is_nested_without_end_becomes_a_text() -> None:
+    nested: list[Any] = ["a@b.co"]
+    for _ in range(500):
+        nested = [nested]
+    assert "a@b.co" not in str(logged("x", nested=nested))
 
 
 @pytest.mark.parametrize(

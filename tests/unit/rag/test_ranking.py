@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 
 from contracts.tenant import TenantId
 from rag.domain.corpus import ChunkRecord
-from rag.domain.ranking import Hit, rank
+from rag.domain.query import Scored
+from rag.domain.ranking import separated
 from rag.domain.vectors import UnusableVectorError, pack_rows, to_half, unit_vector, unpack_rows
 
 T1, T2 = TenantId("t1"), TenantId("t2")
@@ -20,25 +21,18 @@ def record(tenant_id: TenantId, name: str) -> ChunkRecord:
 
 
 def test_another_tenants_chunk_never_passes_and_is_named() -> None:
-    records = [record(T1, "own"), record(T2, "foreign"), record(T1, "own too")]
-    ranking = rank(T1, [Hit(1, 0.9), Hit(2, 0.5), Hit(0, 0.7)], records)
-    assert [found.record.chunk_id for found in ranking.found] == ["own", "own too"]
-    assert ranking.foreign == (records[1],)
+    scored = [Scored(record(T1, "own"), 0.9, 0.9), Scored(record(T2, "foreign"), 0.8, 0.8)]
+    found = separated(T1, [*scored, Scored(record(T1, "own too"), None, 0.1)])
+    assert [one.record.chunk_id for one in found.own] == ["own", "own too"]
+    assert found.foreign == (scored[1].record,)
 
 
-def test_equal_scores_keep_the_order_of_the_log_and_no_score_leaves_minus_one_to_one() -> None:
-    records = [record(T1, "a"), record(T1, "b"), record(T1, "c")]
-    ranking = rank(T1, [Hit(2, 1.0002), Hit(1, -1.0002), Hit(0, 1.0002)], records)
-    assert [(found.record.chunk_id, found.score) for found in ranking.found] == [("a", 1.0), ("c", 1.0), ("b", -1.0)]
-
-
-@given(st.lists(st.tuples(st.sampled_from([T1, T2]), st.floats(-1, 1)), max_size=50))
-def test_what_passes_is_the_tenants_own_and_nothing_of_it_is_lost(rows: list[tuple[TenantId, float]]) -> None:
-    records = [record(owner, str(row)) for row, (owner, _) in enumerate(rows)]
-    ranking = rank(T1, [Hit(row, score) for row, (_, score) in enumerate(rows)], records)
-    assert {found.record.tenant_id for found in ranking.found} <= {T1}
-    assert len(ranking.found) + len(ranking.foreign) == len(rows)
-    assert [found.score for found in ranking.found] == sorted((s for o, s in rows if o == T1), reverse=True)
+@given(st.lists(st.sampled_from([T1, T2]), max_size=50))
+def test_what_passes_is_the_tenants_own_in_its_order_and_nothing_of_it_is_lost(owners: list[TenantId]) -> None:
+    scored = [Scored(record(owner, str(row)), None, -row) for row, owner in enumerate(owners)]
+    found = separated(T1, scored)
+    assert list(found.own) == [one for one in scored if one.record.tenant_id == T1]
+    assert len(found.own) + len(found.foreign) == len(owners)
 
 
 def test_a_vector_is_scaled_to_length_one_even_if_huge() -> None:

@@ -11,11 +11,11 @@ from contracts.errors import InvalidRequestError, NotFoundError
 from contracts.retrieval import DocumentReceipt, IngestRequest, SearchRequest
 from contracts.tenant import TenantId
 from observability.metrics import NullMetrics
-from rag.adapters.brute_force import BruteForceIndex
 from rag.adapters.hash_embedder import HashEmbedder
 from rag.adapters.memory_chunks import MemoryChunkStore
+from rag.adapters.memory_marks import MemoryMarks
 from rag.service import MAX_METADATA_BYTES, RagService
-from rag.tenant_retriever import TenantRetriever
+from support.retrieval import replica
 
 T1, T2 = TenantId("t1"), TenantId("t2")
 
@@ -28,9 +28,7 @@ class World:
         self.service = self.restarted()
 
     def restarted(self) -> RagService:
-        retriever = TenantRetriever(
-            self.store, BruteForceIndex, NullMetrics(), model=self.embedder.model, dimension=64, max_tenants=10
-        )
+        retriever = replica(self.store, MemoryMarks(self.store), model=self.embedder.model).retriever
         return RagService(self.embedder, self.store, retriever, NullMetrics())
 
     async def ingest(self, tenant_id: TenantId, request: IngestRequest) -> DocumentReceipt:

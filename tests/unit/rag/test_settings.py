@@ -34,7 +34,16 @@ def test_a_placeholder_address_is_refused_by_name(monkeypatch: pytest.MonkeyPatc
         Settings()
 
 
-@pytest.mark.parametrize(("name", "value"), [("RAG_PORT", "70000"), ("INDEX_CACHE_TENANTS", "0"), ("LOG_LEVEL", "X")])
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("RAG_PORT", "70000"),
+        ("INDEX_CACHE_BYTES", "0"),
+        ("SNAPSHOT_WRITES", "0"),
+        ("SNAPSHOT_AGE_S", "0"),
+        ("LOG_LEVEL", "X"),
+    ],
+)
 def test_a_value_out_of_range_is_refused(monkeypatch: pytest.MonkeyPatch, name: str, value: str) -> None:
     monkeypatch.setenv(name, value)
     with pytest.raises(ValueError, match=name.lower()):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
@@ -12,26 +13,17 @@ import pytest
 from contracts.errors import DependencyDownError, NotFoundError, PreconditionFailedError
 from contracts.tenant import TenantId
 from observability import names
-from observability.metrics import NullMetrics
-from observability.names import Metric
-from rag.adapters.brute_force import BruteForceIndex
-from rag.adapters.hash_embedder import HashEmbedder
 from rag.adapters.memory_chunks import MemoryChunkStore
-from rag.domain.corpus import Chunk, Corpus, CorpusVersion, Document
-from rag.domain.ranking import Hit
-from rag.domain.vectors import Vector, to_half
-from rag.tenant_retriever import TenantRetriever
+from rag.adapters.memory_marks import MemoryMarks
+from rag.adapters.plain_index import PlainIndex, PlainIndexBuilder
+from rag.domain.corpus import ChunkTail, Corpus, CorpusVersion
+from rag.domain.postings import UNSTEMMED
+from rag.domain.query import ChunkRows, IndexQuery, Scored
+from rag.domain.vectors import to_half
+from rag.ports import IndexBuilder
+from support.retrieval import EMBEDDER, MIB, put_texts, question, replica
 
 T1, T2, T3 = TenantId("t1"), TenantId("t2"), TenantId("t3")
-
-
-class CountingMetrics(NullMetrics):
-    def __init__(self) -> None:
-        self.counted: dict[tuple[str, str], float] = {}
-
-    def count(self, metric: Metric, amount: float = 1.0, /, **dimensions: str) -> None:
-        key = (metric.name, dimensions.get("tenant", ""))
-        self.counted[key] = self.counted.get(key, 0) + amount
 
 
 class GatedStore(MemoryChunkStore):
@@ -40,6 +32,7 @@ class GatedStore(MemoryChunkStore):
     def __init__(self) -> None:
         super().__init__()
         self.loads: list[TenantId] = []
+        self.tails: list[TenantId] = []
         self.gate = asyncio.Event()
         self.gate.set()
         self.load_began = asyncio.Event()
@@ -48,41 +41,37 @@ class GatedStore(MemoryChunkStore):
 
     async def load(self, tenant_id: TenantId, model: str, dimension: int) -> Corpus:
         self.loads.append(tenant_id)
+        corpus = self.planted or await super().load(tenant_id, model, dimension)
+        await self._held_back()
+        return corpus
+
+    async def tail(self, tenant_id: TenantId, after: CorpusVersion, model: str, dimension: int) -> ChunkTail | None:
+        self.tails.append(tenant_id)
+        tail = await super().tail(tenant_id, after, model, dimension)
+        await self._held_back()
+        return tail
+
+    async def _held_back(self) -> None:
+        """After it was read."""
         self.load_began.set()
-        corpus = self.planted or await super().load(tenant_id, model, dimension)  # read first, then held back
         await self.gate.wait()
         if self.failing:
             raise DependencyDownError("the database is out of reach")
-        return corpus
 
 
 class World:
-    def __init__(self, *, max_tenants: int = 10) -> None:
-        self.embedder, self.store, self.metrics = HashEmbedder(), GatedStore(), CountingMetrics()
-        self.retriever = TenantRetriever(
-            self.store,
-            BruteForceIndex,
-            self.metrics,
-            model=self.embedder.model,
-            dimension=self.embedder.dimension,
-            max_tenants=max_tenants,
-        )
+    def __init__(self, *, cache_bytes: int = 100 * MIB, builder: IndexBuilder | None = None) -> None:
+        self.store = GatedStore()
+        self.replica = replica(self.store, MemoryMarks(self.store), cache_bytes=cache_bytes, builder=builder)
+        self.retriever, self.metrics = self.replica.retriever, self.replica.metrics
         for tenant_id in (T1, T2, T3):
             self.store.add_tenant(tenant_id)
 
-    async def put(self, tenant_id: TenantId, document_id: str, *texts: str, model: str | None = None) -> int:
-        chunks = [Chunk(f"{tenant_id}/{document_id}/{n}", n, text, 0, len(text)) for n, text in enumerate(texts)]
-        vectors = to_half(await self.embedder.embed(texts))
-        document = Document(document_id, "Title", "a.txt", {}, b"", 1)
-        return await self.store.put(tenant_id, document, chunks, vectors, model or self.embedder.model)
-
-    async def query(self, text: str) -> Vector:
-        vector: Vector = (await self.embedder.embed([text]))[0]
-        return vector
+    async def put(self, tenant_id: TenantId, document_id: str, *texts: str, model: str = EMBEDDER.model) -> int:
+        return await put_texts(self.store, tenant_id, document_id, texts, model=model)
 
     async def search(self, tenant_id: TenantId, text: str, *, k: int = 10, min_seq: int = 0) -> list[str]:
-        found = await self.retriever.search(tenant_id, await self.query(text), k=k, min_seq=min_seq)
-        return [item.record.text for item in found]
+        return await self.replica.texts(tenant_id, text, k=k, min_seq=min_seq)
 
 
 async def test_the_same_question_of_two_tenants_finds_each_ones_own_only() -> None:
@@ -97,25 +86,22 @@ async def test_the_same_question_of_two_tenants_finds_each_ones_own_only() -> No
 async def test_the_answer_is_min_k_n_passages_best_first_and_the_score_is_the_cosine() -> None:
     world = World()
     await world.put(T1, "d", *(f"milk {'x ' * n}" for n in range(7)))
-    query = await world.query("milk")
-    found = await world.retriever.search(T1, query, k=3)
+    found = await world.retriever.search(T1, await question("milk", k=3))
     assert [item.record.text for item in found] == ["milk ", "milk x ", "milk x x "]
     assert [item.score for item in found] == pytest.approx([1.0, 2**-0.5, 5**-0.5], abs=1e-3)
-    assert len(await world.retriever.search(T1, query, k=100)) == 7
+    assert len(await world.search(T1, "milk", k=100)) == 7
 
 
 async def test_a_search_sees_every_write_committed_before_it_also_on_another_replica() -> None:
     world, seqs = World(), []
-    replica = TenantRetriever(
-        world.store, BruteForceIndex, NullMetrics(), model="hashed-words", dimension=64, max_tenants=9
-    )
+    other = replica(world.store, MemoryMarks(world.store))
     for text in ("one", "two", "three"):
         seqs.append(await world.put(T1, text, text))
         assert text in await world.search(T1, text, min_seq=seqs[-1])
-        found = await replica.search(T1, await world.query(text), k=1, min_seq=seqs[-1])
-        assert [item.record.text for item in found] == [text]
+        assert await other.texts(T1, text, k=1, min_seq=seqs[-1]) == [text]
     await world.store.delete(T1, "two")
     assert "two" not in await world.search(T1, "two")
+    assert "two" not in await other.texts(T1, "two")
     assert seqs == [1, 2, 3]
 
 
@@ -127,7 +113,7 @@ async def test_a_sequence_that_the_log_has_not_reached_is_refused_with_where_it_
     assert refused.value.details == {"seq": 1}
 
 
-async def test_an_unchanged_tenant_is_loaded_once_and_only_the_changed_one_again() -> None:
+async def test_an_unchanged_tenant_is_loaded_once_and_of_a_changed_one_the_tail_is_read() -> None:
     world = World()
     for _ in range(3):
         await world.search(T1, "a")
@@ -135,7 +121,8 @@ async def test_an_unchanged_tenant_is_loaded_once_and_only_the_changed_one_again
     await world.put(T2, "d", "milk")
     await world.search(T1, "a")
     await world.search(T2, "a")
-    assert world.store.loads == [T1, T2, T2]
+    assert world.store.loads == [T1, T2]
+    assert world.store.tails == [T2]
 
 
 async def test_twenty_who_ask_at_once_wait_for_one_load() -> None:
@@ -160,7 +147,7 @@ async def test_who_asks_after_a_write_is_not_answered_from_a_load_begun_before_i
     world.store.gate.set()
     assert await late == ["milk"]
     assert await early == []
-    assert world.store.loads == [T1, T1]
+    assert (world.store.loads, world.store.tails) == ([T1], [T1])
 
 
 async def test_who_goes_away_does_not_stop_the_load_for_the_others() -> None:
@@ -200,8 +187,9 @@ async def test_a_failed_load_fails_who_waits_and_the_next_search_tries_again() -
 
 
 async def test_the_tenant_not_asked_for_longest_is_let_go_and_comes_back_by_itself() -> None:
-    world = World(max_tenants=2)
-    await world.put(T1, "d", "milk")
+    world = World(cache_bytes=10_000)
+    for tenant_id in (T1, T2, T3):
+        await world.put(tenant_id, "d", "milk")
     for tenant_id in (T1, T2, T1, T3):
         await world.search(tenant_id, "milk")
     assert world.retriever.loaded == (T1, T3)
@@ -214,8 +202,8 @@ async def test_the_tenant_not_asked_for_longest_is_let_go_and_comes_back_by_itse
 async def test_a_planted_foreign_chunk_is_dropped_counted_and_costs_no_place(caplog: pytest.LogCaptureFixture) -> None:
     world = World()
     await world.put(T1, "d", "milk one", "milk two", "milk three")
-    corpus = await world.store.load(T1, world.embedder.model, world.embedder.dimension)
-    vector = to_half(await world.embedder.embed(["milk"]))
+    corpus = await world.store.load(T1, EMBEDDER.model, EMBEDDER.dimension)
+    vector = to_half(await EMBEDDER.embed(["milk"]))
     foreign = replace(corpus.records[0], tenant_id=T2, text="the other's milk", chunk_id="t2/secret")
     world.store.planted = replace(
         corpus, records=(foreign, *corpus.records), vectors=np.concatenate([vector, corpus.vectors])
@@ -229,7 +217,7 @@ async def test_a_planted_foreign_chunk_is_dropped_counted_and_costs_no_place(cap
 async def test_an_unknown_tenant_is_not_found_and_its_last_view_is_let_go() -> None:
     world = World()
     await world.search(T1, "milk")
-    del world.store._tenants[T1]
+    del world.store.tenants[T1]
     with pytest.raises(NotFoundError):
         await world.search(T1, "milk")
     assert world.retriever.loaded == ()
@@ -253,28 +241,61 @@ async def test_chunks_of_another_model_are_not_compared_but_reported(caplog: pyt
 
 
 async def test_a_large_index_is_searched_off_the_event_loop() -> None:
-    loop_thread: list[bool] = []
+    on_the_loop: list[bool] = []
 
-    class LargeIndex(BruteForceIndex):
+    class LargeIndex(PlainIndex):
         def __len__(self) -> int:
             return 1_000_000
 
-        def search(self, query: Vector, k: int) -> list[Hit]:
-            try:
-                asyncio.get_running_loop()
-            except RuntimeError:
-                loop_thread.append(False)
-            else:
-                loop_thread.append(True)
-            return super().search(query, k)
+        def search(self, query: IndexQuery) -> list[Scored]:
+            on_the_loop.append(threading.current_thread() is threading.main_thread())
+            return super().search(query)
 
-    world = World()
+    class LargeIndexBuilder(PlainIndexBuilder):
+        def build(self, rows: ChunkRows) -> PlainIndex:
+            return LargeIndex(rows, UNSTEMMED)
+
+    world = World(builder=LargeIndexBuilder())
     await world.put(T1, "d", "milk")
-    retriever = TenantRetriever(
-        world.store, LargeIndex, NullMetrics(), model="hashed-words", dimension=64, max_tenants=1
-    )
-    assert len(await retriever.search(T1, await world.query("milk"), k=1)) == 1
-    assert loop_thread == [False]
+    assert await world.search(T1, "milk") == ["milk"]
+    assert on_the_loop == [False]
+
+
+async def test_what_changed_a_lot_is_built_anew_beside_the_searches() -> None:
+    world = World()
+    await world.search(T1, "milk")
+    for number in range(3):
+        await world.put(T1, f"d{number}", *(f"milk {number} {n}" for n in range(400)))
+        assert len(await world.search(T1, "milk", k=9_999)) == 400 * (number + 1)
+    compactions = list(world.retriever._compactions.values())
+    assert len(compactions) == 1
+    await asyncio.gather(*compactions)
+    view = world.replica.cache.get(T1)
+    assert view is not None
+    assert (view.pending, len(view.index)) == (0, 1_200)
+    await world.put(T1, "d9", "bread")
+    assert await world.search(T1, "bread", k=1) == ["bread"]
+    assert world.store.loads == [T1]
+
+
+async def test_a_view_from_before_the_logs_start_is_loaded_anew() -> None:
+    world = World()
+    await world.put(T1, "a", "milk")
+    await world.search(T1, "milk")
+    for text in ("one", "two", "three"):
+        await world.put(T1, "b", text)
+    await world.replica.loader.snapshots.marks.trim(T1, await world.store.version(T1), keep=0)
+    assert await world.search(T1, "milk") == ["milk", "three"]
+    assert world.store.loads == [T1, T1]
+
+
+async def test_unloading_says_how_much_there_was_and_leaves_nothing() -> None:
+    world = World()
+    await world.put(T1, "d", "milk", "bread")
+    await world.search(T1, "milk")
+    assert (await world.retriever.unload(T1), world.retriever.vectors_loaded(T1)) == (2, 0)
+    assert await world.retriever.unload(T1) == 0
+    assert (world.replica.cache.nbytes, world.retriever.loaded) == (0, ())
 
 
 async def test_closing_ends_a_load_that_is_under_way() -> None:
@@ -300,15 +321,15 @@ async def test_a_search_of_an_earlier_tenant_does_not_find_what_the_later_one_ha
     world = World()
     await world.put(T1, "d", "old")
     earlier = (await world.store.version(T1)).born
-    query = await world.query("milk")
+    query = await question("milk")
     later = World()
     await later.put(T1, "d", "milk")
-    world.store.planted = await later.store.load(T1, world.embedder.model, world.embedder.dimension)
+    world.store.planted = await later.store.load(T1, EMBEDDER.model, EMBEDDER.dimension)
     with pytest.raises(NotFoundError):
-        await world.retriever.search(T1, query, k=9, born=earlier)
+        await world.retriever.search(T1, query, born=earlier)
     world.store.planted = None
     world.store.add_tenant(T1)
     await world.put(T1, "d", "milk")
     with pytest.raises(NotFoundError):
-        await world.retriever.search(T1, query, k=9, born=earlier)
+        await world.retriever.search(T1, query, born=earlier)
     assert await world.search(T1, "milk") == ["milk"]

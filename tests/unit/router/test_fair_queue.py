@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, initialize, invariant, multiple, rule
 
 from contracts.tenant import TenantId
-from router.domain.fair_queue import Bounds, FairQueue, Refused, Ticket, headroom_of
+from router.domain.fair_queue import KEPT_FOR_S, Bounds, FairQueue, Refused, Ticket, headroom_of
 from support.engine_model import EngineModel, Load, jain
 
 A, B, C = (TenantId(name) for name in "abc")
@@ -35,6 +35,12 @@ def started(queue: FairQueue, now: float = 0.0) -> list[Ticket]:
     while (ticket := queue.start(now)) is not None:
         found.append(ticket)
     return found
+
+
+def served_before(queue: FairQueue, tenant: TenantId, now: float = 0.0) -> None:
+    ticket = asked(queue, tenant)
+    assert started(queue, now) == [ticket]
+    queue.leave(ticket, now)
 
 
 class FairQueueMachine(RuleBasedStateMachine):
@@ -262,6 +268,7 @@ def test_of_two_hundred_tenants_each_gets_its_turn() -> None:
 
 def test_a_flood_leaves_the_headroom_free_and_a_newcomer_takes_it_at_once() -> None:
     queue = FairQueue(16)
+    served_before(queue, B)
     for _ in range(120):
         asked(queue, A)
     assert len(started(queue)) == 14
@@ -270,8 +277,28 @@ def test_a_flood_leaves_the_headroom_free_and_a_newcomer_takes_it_at_once() -> N
     assert queue.waiting == 106
 
 
+def test_who_has_been_alone_for_long_has_all_places() -> None:
+    queue = FairQueue(16)
+    served_before(queue, B)
+    for _ in range(120):
+        asked(queue, A)
+    assert len(started(queue, KEPT_FOR_S)) == 14
+    assert len(started(queue, KEPT_FOR_S + 1)) == 2
+    asked(queue, B)
+    assert started(queue, KEPT_FOR_S + 2) == [], "a newcomer after so long waits, once"
+
+
+def test_the_engine_is_told_to_prefer_who_has_least_running_for_its_weight() -> None:
+    queue = FairQueue(8, headroom=0)
+    light, heavy = [asked(queue, A) for _ in range(3)], [asked(queue, B, weight=2.0) for _ in range(3)]
+    started(queue)
+    assert [ticket.priority for ticket in light] == [0, 1, 2]
+    assert [ticket.priority for ticket in heavy] == [0, 0, 1]
+
+
 def test_the_flood_cannot_take_the_headroom_behind_a_newcomer() -> None:
     queue = FairQueue(16)
+    served_before(queue, B)
     for _ in range(120):
         asked(queue, A)
     started(queue)

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from contracts.chat import Refusal
+from contracts.chat import MAX_QUERY_CHARS, Refusal
 from contracts.errors import OverloadedError, PromptTooLongError
 from contracts.tenant import TenantId
 from router.domain.refusal import LONG_WORK, Judgement, RefusalRules
@@ -93,3 +93,17 @@ def test_an_expression_counts_with_all_its_instructions() -> None:
 def test_a_prompt_that_is_written_out_as_eighteen_times_its_length_is_too_long() -> None:
     with pytest.raises(PromptTooLongError):
         a_policy(refusal_rules=[contains("x")]).rules.judge("\ufdfa" * 32_768)
+
+
+@pytest.mark.parametrize("padding", ["", "x " * judging.LONG_TEXT])
+async def test_a_prompt_is_redacted_at_once_or_in_a_thread(judge: Judge, padding: str) -> None:
+    own = {"type": "contains", "pattern": "falcon", "reason": "r", "action": "redact"}
+    policy = a_policy(redact={"input": ["email"]}, refusal_rules=[own])
+    asked = f"{padding}falcon to alice@example.com"
+    assert await judge.redacted(policy, asked) == f"{padding}[REDACTED] to [EMAIL]"
+    assert await judge.redacted(a_policy(), "alice@example.com") == "alice@example.com"
+
+
+async def test_placeholders_cannot_make_a_prompt_longer_than_prompts_may_be(judge: Judge) -> None:
+    with pytest.raises(PromptTooLongError):
+        await judge.redacted(a_policy(redact={"input": ["ip"]}), "1.1.1.1 " * (MAX_QUERY_CHARS // 8))

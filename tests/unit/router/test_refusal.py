@@ -13,7 +13,7 @@ from tenancy.rules import compile_rules
 
 def rules(*written: dict[str, str], sensitive: tuple[str, ...] = ()) -> RefusalRules:
     config = TenantConfig.model_validate({"refusal_rules": list(written), "sensitive_prompt_patterns": sensitive})
-    return RefusalRules(config, compile_rules(config))
+    return RefusalRules(compile_rules(config))
 
 
 def contains(pattern: str) -> dict[str, str]:

@@ -91,6 +91,16 @@ def test_the_issuer_may_be_on_this_machine_without_tls(url: str) -> None:
         {"jwks_stale_s": 0},
         {"auth_mode": "header", "router_host": "0.0.0.0"},  # noqa: S104  the address under test
         {"auth_mode": "header", "router_host": "::"},
+        {"moderation_url": "api.openai.com/v1/moderations"},
+        {"moderation_url": "file:///etc/passwd"},
+        {"moderation_url": "https://user:password@moderation.example/"},
+        {"moderation_api_key": "sk-1"},
+        {"moderation_url": "https://moderation.example/", "moderation_api_key": "changeme"},
+        {"moderation_url": "https://moderation.example/", "moderation_api_key": "a b"},
+        {"moderation_url": "https://moderation.example/", "bedrock_guardrail_id": "g", "bedrock_guardrail_version": 1},
+        {"bedrock_guardrail_id": "g"},
+        {"bedrock_guardrail_id": "g", "bedrock_guardrail_version": "latest"},
+        {"moderation_timeout_s": 0},
         {"auth_mode": ""},
         {"auth_mode": "magic"},
         {"header_role": "platform_admin"},
@@ -123,3 +133,16 @@ def test_a_bootstrap_key_is_the_same_with_its_line_end() -> None:
     key = Settings(**BASE, atrium_bootstrap_key="atr_from-a-mounted-file\n").atrium_bootstrap_key
     assert key is not None
     assert key.get_secret_value() == "atr_from-a-mounted-file"
+
+
+@pytest.mark.parametrize(
+    ("said", "moderated"),
+    [
+        ({}, False),
+        ({"moderation_url": "", "bedrock_guardrail_id": "", "bedrock_guardrail_version": ""}, False),
+        ({"moderation_url": "http://moderation:8080/v1/moderations", "moderation_api_key": "sk-1\n"}, True),
+        ({"bedrock_guardrail_id": "g", "bedrock_guardrail_version": "DRAFT"}, True),
+    ],
+)
+def test_whether_there_is_a_moderation_service(said: dict[str, Any], moderated: bool) -> None:
+    assert Settings(**(BASE | said)).moderated is moderated

@@ -1,24 +1,15 @@
-"""What has been said, and used, so far."""
+"""What the client has been told so far."""
 
 from __future__ import annotations
 
-from contracts.chat import TokenEvent, Usage, UsageEvent
+from contracts.chat import Refusal, RefusalEvent, TokenEvent
 from router.domain.transcript import Transcript
 
 
-def test_a_turn_that_is_left_has_used_what_its_last_token_said() -> None:
+def test_an_answer_is_its_tokens_until_it_is_refused() -> None:
     transcript = Transcript()
-    for number, text in enumerate(("One", " two"), start=1):
-        transcript.add(TokenEvent(text=text, prompt_tokens=7, completion_tokens=number))
+    for text in ("One", " two"):
+        transcript.add(TokenEvent(text=text))
     assert transcript.answer == "One two"
-    assert transcript.usage == Usage(prompt_tokens=7, completion_tokens=2, total_tokens=9)
-    assert not transcript.counted
-
-
-def test_the_engines_last_word_replaces_what_the_tokens_said() -> None:
-    transcript = Transcript()
-    transcript.add(TokenEvent(text="One", prompt_tokens=7, completion_tokens=1))
-    last = Usage(prompt_tokens=7, completion_tokens=3, total_tokens=10, cached_tokens=4)
-    transcript.add(UsageEvent(usage=last))
-    assert transcript.usage == last
-    assert transcript.counted
+    transcript.add(RefusalEvent(refusal=Refusal(reason="r", rule_id="id", stage="output", message="No.")))
+    assert transcript.answer == "No."

@@ -47,7 +47,19 @@ def test_everything_has_a_default() -> None:
         ({"allowed_routes": ["NOWHERE"]}, ""),
         ({"allowed_routes": ["lower"]}, "allowed_routes"),
         ({"blocked_tools": ["a b"]}, "blocked_tools"),
+        ({"moderation": {"stages": ["route"]}}, "moderation.stages"),
+        ({"moderation": {"stages": "input"}}, "moderation.stages"),
+        ({"moderation": {"on_failure": "ignore"}}, "moderation.on_failure"),
+        ({"moderation": {"surprise": 1}}, "moderation.surprise"),
+        ({"moderation": None}, "moderation"),
         ({"routes": [{"name": "A"}, {"name": "A"}]}, ""),
+        ({"redact": {"input": ["shoe_size"]}}, "redact.input"),
+        ({"redact": {"input": "email"}}, "redact.input"),
+        ({"redact": ["email"]}, "redact"),
+        ({"redact": {"log": ["email"]}}, "redact.log"),
+        ({"redact": {"input": ["email"] * 100}}, "redact.input"),
+        ({"passage_injection": "obey"}, "passage_injection"),
+        ({"strip_passage_links": "perhaps"}, "strip_passage_links"),
         ({"routes": [{"name": "A", "surprise": 1}]}, "routes"),
     ],
 )
@@ -57,10 +69,29 @@ def test_what_cannot_work_is_refused_and_named(change: dict[str, Any], place: st
     assert ".".join(str(part) for part in caught.value.errors()[0]["loc"]).startswith(place)
 
 
+def test_a_kind_that_is_named_twice_counts_once() -> None:
+    config = TenantConfig.model_validate({"redact": {"output": ["email", "ip", "email"]}})
+    assert config.redact.output == ("email", "ip")
+    assert config.redact.input == ()
+
+
 def test_a_tenants_own_route_takes_the_place_of_a_built_in_one() -> None:
     config = TenantConfig.model_validate({"routes": [{"name": "PRICE_COMPARE", "tools": ["mine"]}]})
     found = [route for route in config.all_routes() if route.name == "PRICE_COMPARE"]
     assert [route.tools for route in found] == [("mine",)]
+
+
+def test_nothing_is_moderated_by_default_and_what_is_fails_closed() -> None:
+    assert TenantConfig().moderation.stages == ()
+    assert TenantConfig.model_validate({"moderation": {"stages": ["input"]}}).moderation.on_failure == "closed"
+
+
+def test_the_order_of_stages_means_nothing() -> None:
+    one, other = (
+        TenantConfig.model_validate({"moderation": {"stages": stages}})
+        for stages in (["input", "output"], ["output", "input"])
+    )
+    assert one == other
 
 
 def test_a_version_survives_the_store_unchanged() -> None:

@@ -1,0 +1,129 @@
+"""How well a tenant's index finds what people marked as relevant: nDCG@10 by vectors, by words, and fused.
+
+    PYTHONPATH=src:tests python -m benchmarks.rag_quality FOLDER [CACHE]
+
+FOLDER holds a folder a set: `corpus.jsonl.gz` and `queries.jsonl.gz` with `{"_id", "text"}` a line, and `qrels.tsv`
+with query id, document id and gain. A document is one chunk. The embeddings are the service's own reference model's, in
+32 bits; CACHE is a folder that keeps them from one run to the next.
+"""
+
+from __future__ import annotations
+
+import gzip
+import json
+import statistics
+import sys
+import time
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import log2
+from pathlib import Path
+
+import numpy as np
+from rich.console import Console
+from rich.table import Table
+
+from contracts.tenant import TenantId
+from rag.adapters.index_builder import HybridIndexBuilder
+from rag.adapters.sentence_transformer import LoadedModel
+from rag.domain.corpus import ChunkRecord
+from rag.domain.query import ChunkRows, IndexQuery, Mode
+from rag.domain.vectors import Matrix, to_half
+from rag.ports import TenantIndex
+from rag.settings import bulk_threads, bundled_model
+
+K = 10
+MODES: tuple[Mode, ...] = ("vector", "lexical", "hybrid")
+
+
+@dataclass(frozen=True)
+class LabelledSet:
+    name: str
+    corpus: dict[str, str]
+    queries: dict[str, str]
+    gains: dict[str, dict[str, float]]
+
+    @classmethod
+    def read(cls, folder: Path) -> LabelledSet:
+        gains: dict[str, dict[str, float]] = defaultdict(dict)
+        for line in (folder / "qrels.tsv").read_text().splitlines():
+            query, document, gain = line.split()
+            gains[query][document] = float(gain)
+        return cls(folder.name, _texts(folder / "corpus.jsonl.gz"), _texts(folder / "queries.jsonl.gz"), gains)
+
+
+def _texts(path: Path) -> dict[str, str]:
+    with gzip.open(path, "rt") as lines:
+        return {row["_id"]: row["text"] for row in map(json.loads, lines)}
+
+
+def ndcg(found: Sequence[str], gains: dict[str, float]) -> float:
+    """Discounted cumulative gain of the first ten over the best there could be (Järvelin and Kekäläinen, 2002)."""
+    ideal = sorted(gains.values(), reverse=True)
+    return _discounted([gains.get(document, 0.0) for document in found]) / _discounted(ideal)
+
+
+def _discounted(gains: Sequence[float]) -> float:
+    return sum(gain / log2(place + 2) for place, gain in enumerate(gains[:K]))
+
+
+class Embeddings:
+    def __init__(self, cache: Path | None) -> None:
+        self._cache = cache
+        self._model: LoadedModel | None = None
+
+    def of(self, name: str, texts: Sequence[str]) -> Matrix:
+        path = self._cache / f"{name}.npy" if self._cache else None
+        if path and path.exists():
+            kept: Matrix = np.load(path, allow_pickle=False)
+            return kept
+        self._model = self._model or LoadedModel(bundled_model(), bulk_threads=bulk_threads())
+        made = np.zeros((len(texts), self._model.dimension), np.float32)
+        by_length = sorted(range(len(texts)), key=lambda place: len(texts[place]))
+        for start in range(0, len(texts), 32):
+            batch = by_length[start : start + 32]
+            made[batch] = self._model.encode([texts[place] for place in batch], True)
+        if path:
+            np.save(path, made)
+        return made
+
+
+def index_of(labelled: LabelledSet, vectors: Matrix) -> TenantIndex:
+    tenant = TenantId("bench")
+    records = [ChunkRecord(tenant, name, name, name, text, 0, len(text)) for name, text in labelled.corpus.items()]
+    return HybridIndexBuilder().build(ChunkRows(records, to_half(vectors)))
+
+
+def measure(labelled: LabelledSet, embeddings: Embeddings, table: Table) -> None:
+    index = index_of(labelled, embeddings.of(f"{labelled.name}-corpus", list(labelled.corpus.values())))
+    vectors = embeddings.of(f"{labelled.name}-queries", list(labelled.queries.values()))
+    scores: dict[Mode, float] = {}
+    times: list[float] = []
+    for mode in MODES:
+        of_each = []
+        for (name, text), vector in zip(labelled.queries.items(), vectors, strict=True):
+            if name not in labelled.gains:
+                continue
+            began = time.perf_counter()
+            found = index.search(IndexQuery(vector, text, K, mode=mode))
+            times.append(time.perf_counter() - began)
+            of_each.append(ndcg([one.record.chunk_id for one in found], labelled.gains[name]))
+        scores[mode] = statistics.mean(of_each)
+    median = f"{statistics.median(times[-len(of_each) :]) * 1e3:.2f} ms"
+    table.add_row(labelled.name, str(len(index)), str(len(of_each)), *(f"{scores[mode]:.4f}" for mode in MODES), median)
+
+
+def main(folder: Path, cache: Path | None) -> None:
+    table = Table("set", "chunks", "questions", *MODES, "hybrid, median", title=f"nDCG@{K}")
+    embeddings = Embeddings(cache)
+    for path in sorted(folder.iterdir()):
+        if (path / "qrels.tsv").is_file():
+            measure(LabelledSet.read(path), embeddings, table)
+    Console().print(table)
+
+
+if __name__ == "__main__":
+    if len(sys.argv) < 2:
+        sys.exit(__doc__)
+    main(Path(sys.argv[1]), Path(sys.argv[2]) if len(sys.argv) > 2 else None)

@@ -1,0 +1,162 @@
+"""Regular expressions of many rules, in time linear in the text (RE2), several of them in one pass (RE2's sets)."""
+
+from __future__ import annotations
+
+import re
+import warnings
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import re2
+
+from guard.canonical import Canonical
+
+MAX_PROGRAM = 6_000
+"""Instructions of one expression. `.{0,200}` between two words has 1,800, two thousand letters as many; in the worst
+case RE2 takes a nanosecond or two for each of them and each byte of the text."""
+MAX_UNICODE_CLASSES = 24
+"""`\\p` in one expression: reading each takes a tenth of a millisecond, in which no other thread runs."""
+MAX_PATTERN_CHARS = 2_000
+MAX_WIDTH = 256
+"""Canonical characters of an answer that an expression may match: what is longer is not seen in a stream."""
+_REGEX_MEMORY, _STORED_MEMORY = 128 << 10, 1 << 20
+"""Bytes that one compiled expression and what it remembers of texts may use; and one stored by an earlier release."""
+_SET_PROGRAM, _SET_MEMORY = 6_000, 4 << 20
+"""Instructions of a set, so that one pass over a long prompt ends soon, and bytes that it may use."""
+_ALWAYS = r"\A"
+"""First of each set: RE2 says "nothing" of a text for which its memory did not suffice, then also of this."""
+
+
+class InvalidPatternError(ValueError):
+    """The pattern cannot be used. The message says why."""
+
+
+@dataclass(frozen=True, slots=True)
+class Expression:
+    """`weight`: its instructions, which is the work for each byte of a text at worst, in nanoseconds."""
+
+    rank: int
+    redacts: bool
+    compiled: Any
+    weight: int
+
+    def occurs(self, text: str, start: int = 0, end: int | None = None) -> bool:
+        return self.compiled.search(text, start, end) is not None
+
+    def spans(self, text: str, start: int = 0, end: int | None = None) -> Iterator[tuple[int, int]]:
+        """Of all that it matches there and is not empty. Beyond the ends the text goes on: `$` and `\\b` know."""
+        for found in self.compiled.finditer(text, start, end):
+            first, last = found.span()
+            if last > first:
+                yield first, last
+
+
+def expression(rank: int, pattern: str, *, redacts: bool = False, stored: bool = False) -> Expression:
+    """Raises InvalidPatternError when the pattern is empty, not RE2 syntax or too large; `stored`: one that was
+    accepted once is only refused where it cannot be used at all.
+
+    Not for an event loop: it may take some milliseconds.
+    """
+    if not pattern:
+        raise InvalidPatternError("the pattern is empty")
+    if not stored and pattern.lower().count("\\p") > MAX_UNICODE_CLASSES:
+        raise InvalidPatternError(f"names more than {MAX_UNICODE_CLASSES} Unicode classes")
+    try:
+        compiled = re2.compile(pattern, _options(_STORED_MEMORY if stored else _REGEX_MEMORY))
+    except re2.error as error:
+        reason = error.args[0] if error.args else "unknown"
+        text = reason.decode(errors="replace") if isinstance(reason, bytes) else str(reason)
+        raise InvalidPatternError(f"not a valid RE2 expression: {text}") from error
+    if compiled.programsize > MAX_PROGRAM and not stored:
+        raise InvalidPatternError(f"too large: {compiled.programsize} instructions, {MAX_PROGRAM} are allowed")
+    return Expression(rank, redacts, compiled, max(1, compiled.programsize))
+
+
+class Expressions:
+    """Immutable, made once for all requests under a config version."""
+
+    def __init__(self, expressions: Sequence[Expression]) -> None:
+        self._sets = tuple(_Set(part) for part in _parts(expressions))
+        self.any = bool(expressions)
+        self.weight = sum(one.weight for one in expressions)
+        self.sees_case = any(_CASE.search(one.compiled.pattern) for one in expressions)
+        """Whether any may ask for case, so that what is written in capitals must be looked at as it is written."""
+
+    def passes(self, text: str) -> Iterator[list[Expression]]:
+        """The expressions that may occur in a text, set by set."""
+        encoded = text.encode("utf-8", "surrogatepass")
+        for one in self._sets:
+            yield one.matching(encoded, text)
+
+    def forms(self, form: Canonical) -> list[str]:
+        """The plain form, and the text as written where an expression could see a difference."""
+        plain, text = form.plain, form.text
+        if plain == text or (
+            not self.sees_case and len(plain) == len(text) and text.isascii() and text.lower() == plain
+        ):
+            return [plain]
+        return [plain, text]
+
+
+class _Set:
+    def __init__(self, expressions: Sequence[Expression]) -> None:
+        self._expressions = tuple(expressions)
+        self._set: Any = None
+        if len(expressions) > 1:
+            whole = re2.Set.SearchSet(_options(_SET_MEMORY))
+            whole.Add(_ALWAYS)
+            for one in expressions:
+                whole.Add(one.compiled.pattern)
+            try:
+                whole.Compile()
+            except re2.error:
+                return  # each is asked alone, which takes longer and says the same
+            self._set = whole
+
+    def matching(self, encoded: bytes, text: str) -> list[Expression]:
+        found = self._set.Match(encoded) if self._set is not None else None
+        if found is None or 0 not in found:
+            return [one for one in self._expressions if one.occurs(text)]
+        return [self._expressions[at - 1] for at in sorted(found) if at]
+
+
+def _parts(expressions: Sequence[Expression]) -> Iterator[Sequence[Expression]]:
+    part: list[Expression] = []
+    for one in expressions:
+        if part and sum(other.weight for other in part) + one.weight > _SET_PROGRAM:
+            yield part
+            part = []
+        part.append(one)
+    if part:
+        yield part
+
+
+def _options(memory: int) -> re2.Options:
+    options = re2.Options()
+    options.case_sensitive = False
+    options.log_errors = False
+    options.never_capture = True  # only where it matches is asked
+    options.max_mem = memory
+    return options
+
+
+_CASE = re.compile(r"\(\?[a-zA-Z]*-")
+"""Flags that an expression takes back."""
+_DIFFERENT = re.compile(r"\{,|\[\[|\[\^?\]|&&|\\[0-9xuUNkg]|\(\?[^:P]")
+"""What Python reads in another way than RE2 does."""
+
+
+def greatest_width(pattern: str) -> int:
+    """Characters that a match has at most; MAX_WIDTH where that is more, or not known."""
+    if _DIFFERENT.search(pattern):
+        return MAX_WIDTH
+    from re import _parser  # type: ignore[attr-defined]  # noqa: PLC0415  as `sre_parse`, which is deprecated
+
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            width = _parser.parse(pattern).getwidth()[1]
+    except (re.error, OverflowError, RecursionError, Warning):
+        return MAX_WIDTH
+    return min(MAX_WIDTH, max(1, int(width)))

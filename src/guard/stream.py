@@ -1,0 +1,335 @@
+"""An answer before a tenant's rules while it is being written: what may leave leaves at once, what is refused never.
+
+With literals, only the end of the text is held back with which one of them may begin. An expression is looked for in
+windows at fixed places of the text, so that it does not matter where the stream is cut: each match of at most
+`OutputRules.width` canonical characters lies in one of them, and the last window's length is held back.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Sequence
+from typing import NamedTuple, Protocol
+
+from guard.alphabets import REACH
+from guard.canonical import Canonical, canonical, is_usual, usual_piece
+from guard.expressions import Expression
+from guard.literals import Form, Match, is_match
+from guard.rules import REDACTED, OutputRules, Verdict, disguised
+
+_MAX_TEXT = 256
+"""Characters that are kept of a plain stream before its beginning is let go."""
+
+
+class Span(Protocol):
+    """A part of a text, and what takes its place."""
+
+    @property
+    def start(self) -> int: ...
+    @property
+    def end(self) -> int: ...
+    @property
+    def placeholder(self) -> str: ...
+
+
+class Redactor(Protocol):
+    """Finds what is replaced. What it finds at a place depends on at most `look_behind` characters before it."""
+
+    @property
+    def look_behind(self) -> int: ...
+
+    def spans(self, text: str) -> Sequence[Span]:
+        """In the order of the text."""
+        ...
+
+    def settled(self, text: str) -> int:
+        """Spans that begin before this place stay as they are whatever follows."""
+        ...
+
+
+class _Replaced(NamedTuple):
+    """In characters of the whole answer."""
+
+    start: int
+    end: int
+    placeholder: str
+
+
+class _Hit(NamedTuple):
+    """`known_at`: how much of the text must be known to say so. The first that can be said is the one that is."""
+
+    known_at: int
+    rank: int
+
+
+class StreamGuard:
+    """One answer's. `feed` it all that the model says; what it returns may leave. Once `verdict` is there, nothing
+    more does. For one thread at a time; pure."""
+
+    def __init__(self, rules: OutputRules, redactor: Redactor | None = None) -> None:
+        self.verdict: Verdict | None = None
+        self._rules = rules
+        self._redactor = redactor
+        self._literals = rules.literals
+        self._block = rules.block
+        self._ready = rules.any or redactor is not None
+        # The end of the answer, as far as it is still needed; all places are counted from its beginning.
+        self._text = ""
+        self._out = 0  # characters that have left
+        self._held = 0  # canonical characters in which no literal can begin any more
+        self._plain = self._skeleton = ""  # of what has not left, while the stream is simple
+        # With expressions nothing leaves, and nothing is known, before another window is full.
+        self._unread, self._enough = 0, self._block if rules.expressions.any else 1
+        self._literals_only = not rules.expressions.any and redactor is None and rules.literals.any
+        self._simple = self._literals_only
+        self._after_space = False
+        # What was let go before it.
+        self._gone = 0
+        self._gone_canonical = 0
+        self._window = 0  # canonical characters of the whole answer before the next window
+        self._redacted = 0  # characters of the whole answer in which all is found that is to be replaced
+        self._spans: list[_Replaced] = []
+
+    def feed(self, text: str) -> str:
+        """What may leave now."""
+        if self.verdict is not None:
+            return ""
+        if not self._ready or not text:
+            return text
+        if self._simple:
+            left = self._feed_simple(text)
+            if left is not None:
+                return left
+        self._text += text
+        self._unread += len(text)
+        if self._unread < self._enough:
+            return ""
+        self._unread = 0
+        return self._read(final=False)
+
+    def finish(self) -> str:
+        """The rest, when the answer has ended."""
+        if self.verdict is not None or not self._ready:
+            return ""
+        return self._read(final=True)
+
+    def _feed_simple(self, text: str) -> str | None:
+        """Text of which each character stands for itself, and in which no literal is complete. None: it must be read
+        with more care."""
+        if text.isascii() and text.isprintable() and "  " not in text:
+            plain = skeleton = text.lower()
+        elif (piece := usual_piece(text)) is not None:
+            plain, skeleton = piece
+        else:
+            return None
+        if (plain[0] == " " and self._after_space) or len(self._text) > _MAX_TEXT:
+            return None
+        if self._plain is self._skeleton and plain is skeleton:
+            plain = skeleton = self._plain + plain
+        else:
+            plain, skeleton = self._plain + plain, self._skeleton + skeleton
+        literals = self._literals
+        if literals.occurs(plain, skeleton):
+            return None
+        held = literals.held(plain, skeleton)
+        self._text += text
+        first, self._out = self._out, self._out + held
+        self._held += held
+        self._plain = plain[held:]
+        self._skeleton = self._plain if plain is skeleton else skeleton[held:]
+        self._after_space = plain[-1] == " "
+        return self._text[first : self._out]
+
+    def _read(self, *, final: bool) -> str:
+        whole = canonical(self._text)
+        form = Form(whole.plain, whole.skeleton, whole.edges)
+        settled = len(form.plain) if final else _settled(whole)
+        limit, hits = self._read_literals(form, whole, settled, final=final)
+        if self._rules.expressions.any:
+            hits += self._read_windows(form, whole, settled, final=final)
+            limit = min(limit, self._window - self._gone_canonical)
+        if hits:
+            self._refuse(min(hits))
+            return ""
+        limit = len(self._text) if final or limit >= len(form.plain) else whole.offsets[limit]
+        if self._redactor is not None:
+            self._redact(self._redactor, final=final)
+            limit = min(limit, self._redacted - self._gone)
+        left = self._leave(limit)
+        if not final:
+            self._forget(whole)
+        return left
+
+    def _refuse(self, hit: _Hit) -> None:
+        self.verdict = self._rules.verdict(hit.rank)
+        self._text = ""
+
+    def _read_literals(self, form: Form, whole: Canonical, settled: int, *, final: bool) -> tuple[int, list[_Hit]]:
+        """Where what must be held back begins, and what refuses."""
+        length, hits = len(form.plain), list[_Hit]()
+        if not self._literals.any:
+            return length, hits
+        held = length if final else self._literals.held(form.plain, form.skeleton, self._held)
+        for match, is_alike in self._literals.candidates(form, self._held):
+            known_at = match.end + (REACH if is_alike else 0)
+            if not final and (known_at > settled or match.end >= length):
+                held = min(held, match.start)
+            elif is_match(form, match, is_alike=is_alike):
+                if match.entry.redacts:
+                    self._replace(*whole.span(match.start, match.end))
+                else:
+                    hits.append(_hit(self._gone_canonical + min(known_at, length), match))
+        self._held = held
+        return held, hits
+
+    def _read_windows(self, form: Form, whole: Canonical, settled: int, *, final: bool) -> list[_Hit]:
+        hits = list[_Hit]()
+        while not hits:
+            begin = self._window - self._gone_canonical
+            end = begin + self._rules.width + self._block
+            known_at = end + REACH + 1
+            if (known_at > settled and not final) or begin >= len(form.plain):
+                break
+            known_at = self._gone_canonical + min(known_at, len(form.plain))
+            end = min(end, len(form.plain))
+            hits += (_Hit(known_at, one.rank) for one in self._window_hits(form, whole, begin, end))
+            self._window += self._block
+        return hits
+
+    def _window_hits(self, form: Form, whole: Canonical, begin: int, end: int) -> list[Expression]:
+        """Expressions that refuse what stands there. What is redacted is noted."""
+        refused = self._found(form.plain, begin, end, whole)
+        first, last = whole.offsets[begin], whole.offsets[end]
+        written = whole.text[first:last]
+        if written != form.plain[begin:end] and not (self._sees_no_case and written.lower() == form.plain[begin:end]):
+            refused += self._found(whole.text, first, last, None)
+        if form.skeleton[begin:end] != form.plain[begin:end]:
+            for one in self._possible(form.skeleton, begin, end):
+                spans = list(disguised(one, form.plain, form.skeleton, begin, end))
+                if spans and not one.redacts:
+                    refused.append(one)
+                for span in spans if one.redacts else ():
+                    self._replace(*whole.span(*span))
+        return refused
+
+    @property
+    def _sees_no_case(self) -> bool:
+        return not self._rules.expressions.sees_case
+
+    def _found(self, text: str, begin: int, end: int, whole: Canonical | None) -> list[Expression]:
+        """`whole`: when `text` is its plain form, and not the original."""
+        refused = []
+        for one in self._possible(text, begin, end):
+            if not one.redacts:
+                if one.occurs(text, begin, end):
+                    refused.append(one)
+                continue
+            for span in one.spans(text, begin, end):
+                self._replace(*(span if whole is None else whole.span(*span)))
+        return refused
+
+    def _possible(self, text: str, begin: int, end: int) -> list[Expression]:
+        """With a character more on either side, so that none is missed for what it says of its neighbours."""
+        part = text[max(0, begin - 1) : end + 1]
+        return [one for found in self._rules.expressions.passes(part) for one in found]
+
+    def _redact(self, redactor: Redactor, *, final: bool) -> None:
+        settled = len(self._text) if final else redactor.settled(self._text)
+        if settled <= self._redacted - self._gone:
+            return  # most tokens end no word
+        for span in redactor.spans(self._text):
+            if self._redacted - self._gone <= span.start < settled:
+                self._replace(span.start, span.end, span.placeholder)
+        self._redacted = max(self._redacted, self._gone + settled)
+
+    def _replace(self, start: int, end: int, placeholder: str = REDACTED) -> None:
+        self._spans.append(_Replaced(self._gone + start, self._gone + end, placeholder))
+
+    def _leave(self, limit: int) -> str:
+        """What stands before `limit` and has not left, with the placeholders of what is wholly before it."""
+        if not self._spans:
+            left = self._text[self._out : limit]
+            self._out = max(self._out, limit)
+            return left
+        parts: list[str] = []
+        kept: list[_Replaced] = []
+        for start, end, placeholder in _merged(self._spans):
+            first, last = start - self._gone, end - self._gone
+            if last <= self._out:
+                continue
+            if last > limit:
+                kept.append(_Replaced(start, end, placeholder))
+                limit = min(limit, max(first, self._out))
+                continue
+            parts += (self._text[self._out : max(first, self._out)], placeholder)
+            self._out = last
+        parts.append(self._text[self._out : limit])
+        self._out = max(self._out, limit)
+        self._spans = kept
+        return "".join(parts)
+
+    def _forget(self, whole: Canonical) -> None:
+        """Keeps what has not left, and of the text before it as much as what comes may ask for."""
+        offsets = whole.offsets
+        first = min(self._held, len(whole.plain))
+        if self._rules.expressions.any:
+            first = min(first, self._window - self._gone_canonical)
+        raw = min(self._out, offsets[max(0, first - REACH - 1)])
+        if self._redactor is not None:
+            raw = min(raw, self._redacted - self._gone - self._redactor.look_behind)
+        gone = max(0, bisect_right(offsets, max(0, raw)) - 1)
+        gone = min(gone, max(0, len(whole.plain) - REACH - 1))
+        while gone and offsets[gone] == offsets[gone - 1]:
+            gone -= 1
+        raw = offsets[gone] if gone else 0
+        self._text = self._text[raw:]
+        self._gone += raw
+        self._gone_canonical += gone
+        self._out -= raw
+        self._held -= gone
+        self._simple = self._literals_only and self._is_simple(whole, gone, raw)
+        if self._simple:
+            self._plain = whole.plain[gone + self._held :]
+            self._skeleton = self._plain if whole.plain is whole.skeleton else whole.skeleton[gone + self._held :]
+            self._after_space = whole.plain.endswith(" ")
+
+    def _is_simple(self, whole: Canonical, gone: int, raw: int) -> bool:
+        """Whether each character that has not left stands for itself, and for nothing that is to be replaced."""
+        held = gone + self._held
+        rest = self._text[self._out :]
+        same_place = held == len(whole.plain) or whole.offsets[held] == raw + self._out
+        return not self._spans and same_place and len(whole.plain) - held == len(rest) and is_usual(rest)
+
+
+def guarded(rules: OutputRules, text: str, redactor: Redactor | None = None) -> tuple[str, Verdict | None]:
+    """A whole answer, as a stream would have let it through."""
+    guard = StreamGuard(rules, redactor)
+    left = guard.feed(text)
+    return left + guard.finish(), guard.verdict
+
+
+def _hit(known_at: int, match: Match) -> _Hit:
+    return _Hit(known_at, match.entry.rank)
+
+
+def _settled(whole: Canonical) -> int:
+    """Canonical characters that stay as they are whatever follows: the last may yet get marks."""
+    length = len(whole.plain)
+    if not length or whole.plain[-1] == " ":
+        return length
+    offsets = whole.offsets
+    length -= 1
+    while length and offsets[length - 1] == offsets[length]:
+        length -= 1
+    return length
+
+
+def _merged(spans: Sequence[_Replaced]) -> list[_Replaced]:
+    """In order; those that overlap as one, with the placeholder of the first."""
+    merged: list[_Replaced] = []
+    for one in sorted(spans, key=lambda span: (span.start, -span.end, span.placeholder)):
+        if merged and one.start < merged[-1].end:
+            merged[-1] = merged[-1]._replace(end=max(merged[-1].end, one.end))
+        else:
+            merged.append(one)
+    return merged

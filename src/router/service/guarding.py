@@ -1,0 +1,83 @@
+"""An answer before the tenant's rules and detectors, while it is told: nothing that is refused or redacted leaves."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import aclosing, asynccontextmanager
+from functools import partial
+
+from contracts.chat import Citation, CitationsEvent, ErrorEvent, RefusalEvent, TokenEvent, TurnEvent, Usage, UsageEvent
+from guard.stream import StreamGuard, guarded
+from router.domain.policy import Policy
+from router.domain.refusal import refusal
+from servicekit.cpu_pool import CpuPool
+
+LONG_WORK = 20_000
+"""The rules' weight for each character of an answer, in about nanoseconds, beyond which it is read in a thread."""
+WITHHELD = "[REDACTED]"
+
+
+class Guarding:
+    """Rules that take their time are asked in the threads of `pool`, so that they hold up nobody else's stream."""
+
+    def __init__(self, pool: CpuPool) -> None:
+        self._pool = pool
+
+    @asynccontextmanager
+    async def output(self, policy: Policy, events: AsyncIterator[TurnEvent]) -> AsyncIterator[AsyncIterator[TurnEvent]]:
+        """The same events; of the text what may leave. Where a rule refuses, what was used so far and the refusal are
+        told, and then nothing. `events` stays its owner's to close."""
+        guard = policy.output_guard()
+        if guard is None:
+            yield events
+            return
+        async with aclosing(self._guarded(policy, guard, events)) as told:
+            yield told
+
+    async def _guarded(
+        self, policy: Policy, guard: StreamGuard, events: AsyncIterator[TurnEvent]
+    ) -> AsyncGenerator[TurnEvent, None]:
+        slow = policy.rules.guards.output.weight > LONG_WORK
+        used, finished = Usage(), False
+        async for event in events:
+            if isinstance(event, TokenEvent):
+                used = _used_up_to(event)
+                text = event.text
+                left = await self._pool.run(policy.tenant_id, partial(guard.feed, text)) if slow else guard.feed(text)
+                if left:
+                    yield TokenEvent(left, event.prompt_tokens, event.completion_tokens)
+            elif not finished and not isinstance(event, RefusalEvent | ErrorEvent):
+                # Behind a refusal or an error nothing more is told of what is held back.
+                rest, finished = guard.finish() if _ends_text(event) else "", _ends_text(event)
+                if rest:
+                    yield TokenEvent(rest, used.prompt_tokens, used.completion_tokens)
+            if guard.verdict is not None:
+                if used.total_tokens:
+                    yield UsageEvent(usage=used)
+                yield RefusalEvent(refusal=refusal(guard.verdict))
+                return
+            if isinstance(event, CitationsEvent):
+                yield CitationsEvent(citations=[_guarded_citation(policy, one) for one in event.citations])
+            elif not isinstance(event, TokenEvent):
+                yield event
+
+
+def _ends_text(event: TurnEvent) -> bool:
+    """No token comes behind these."""
+    return event.event in {"citations", "usage", "done"}
+
+
+def _guarded_citation(policy: Policy, citation: Citation) -> Citation:
+    """What no answer may say, no quotation says either."""
+    title, snippet = (_guarded_text(policy, text) for text in (citation.title, citation.snippet))
+    return citation.model_copy(update={"title": title, "snippet": snippet})
+
+
+def _guarded_text(policy: Policy, text: str) -> str:
+    left, verdict = guarded(policy.rules.guards.output, text, policy.output_redactor or None)
+    return WITHHELD if verdict is not None else left
+
+
+def _used_up_to(token: TokenEvent) -> Usage:
+    prompt, completion = token.prompt_tokens, token.completion_tokens
+    return Usage(prompt_tokens=prompt, completion_tokens=completion, total_tokens=prompt + completion)

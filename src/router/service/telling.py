@@ -1,0 +1,106 @@
+"""A turn's events on their way from the orchestrator to the client: counted, judged, told, settled.
+
+Everything that was used is counted as it comes, whatever of it is told. The last word is told once the request's row
+stands in the ledger, and its answer is kept for who asks again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import aclosing, asynccontextmanager
+
+from contracts.chat import DoneEvent, ErrorEvent, RefusalEvent, TurnEvent, UsageEvent
+from contracts.errors import UpstreamError
+from router.domain.first_answer import FirstAnswer
+from router.domain.rule_hits import RuleHit
+from router.domain.transcript import Transcript
+from router.service.accounts import Account, Accounts, outcome_of
+from router.service.engine_places import Place
+from router.service.first_answers import Once
+from router.service.guarding import Guarding
+from router.service.moderating import Moderating
+from router.service.rule_hits import RuleHits
+from tenancy.usage import Outcome
+
+_LAST = DoneEvent | RefusalEvent | ErrorEvent
+
+
+class Telling:
+    def __init__(self, accounts: Accounts, guarding: Guarding, moderating: Moderating, hits: RuleHits) -> None:
+        self._accounts = accounts
+        self._guarding = guarding
+        self._moderating = moderating
+        self._hits = hits
+
+    @asynccontextmanager
+    async def told(
+        self,
+        account: Account,
+        transcript: Transcript,
+        events: AsyncIterator[TurnEvent],
+        *,
+        once: Once,
+        place: Place | None = None,
+    ) -> AsyncIterator[AsyncIterator[TurnEvent]]:
+        """What the client may see of `events`, noted in `transcript`; `events` stays its owner's to close.
+
+        Reading raises UpstreamError where they end too early, ModerationUnavailableError, and what they raise.
+        """
+        async with (
+            aclosing(_counted(account, events, place)) as counted,
+            self._guarding.output(account.caller.policy, counted) as guarded,
+            self._moderating.output(account.caller.policy, guarded) as judged,
+            aclosing(self._told(account, transcript, judged, once)) as told,
+        ):
+            yield told
+
+    async def _told(
+        self, account: Account, transcript: Transcript, events: AsyncIterator[TurnEvent], once: Once
+    ) -> AsyncGenerator[TurnEvent, None]:
+        with account.failing():
+            async for event in events:
+                if isinstance(event, UsageEvent):
+                    # Of an answer that is cut short here, more may have been used than its judge had seen.
+                    yield UsageEvent(usage=account.used.usage)
+                    continue
+                transcript.add(event)
+                if isinstance(event, _LAST):
+                    await self._ended(account, transcript, event, once)
+                yield event
+
+    async def _ended(self, account: Account, transcript: Transcript, last: _LAST, once: Once) -> None:
+        if isinstance(last, RefusalEvent) and last.refusal.stage != "route":
+            self._hits.note(account.caller, RuleHit.of(last.refusal))
+        settled = self._accounts.settled(account, _outcome(last))
+        if isinstance(last, ErrorEvent):
+            await settled
+        else:
+            first = FirstAnswer.of(
+                account.caller, account.session_id, transcript, account.used.usage, last, account.cost_usd
+            )
+            await asyncio.gather(settled, once.keep(first))
+
+
+async def _counted(
+    account: Account, events: AsyncIterator[TurnEvent], place: Place | None
+) -> AsyncGenerator[TurnEvent, None]:
+    used = account.used
+    event: TurnEvent | None = None
+    async for event in events:
+        used.add(event)
+        if place is not None and (used.prompt_tokens or isinstance(event, RefusalEvent)):
+            place.charge(used.prompt_tokens, used.completion_tokens)
+        yield event
+    if not isinstance(event, _LAST):
+        raise UpstreamError("the orchestrator broke off")
+
+
+def _outcome(last: _LAST) -> Outcome:
+    match last:
+        case DoneEvent():
+            return Outcome.ANSWERED
+        case RefusalEvent():
+            return Outcome.REFUSED
+        case ErrorEvent():
+            return outcome_of(last.code)

@@ -1,0 +1,199 @@
+"""A rule's words however they are spelled; and, beside each spelling, texts that only resemble it and must pass."""
+
+from __future__ import annotations
+
+import base64
+import urllib.parse
+from collections.abc import Callable
+
+import pytest
+
+from guard.rules import InputGuard, PatternType, Rule, compile_rules
+
+PHRASES = ("password", "credit card", "ignore previous instructions", "hack")
+CYRILLIC = dict(zip("aceopxyisjkbhtmrdw", "асеорхуіѕјквнтмгԁԝ", strict=True))
+GREEK = dict(zip("aoviupkxty", "αονιυρκχτγ", strict=True))
+GREEK_CAPITALS = dict(zip("ABEHIKMNOPTXYZ", "ΑΒΕΗΙΚΜΝΟΡΤΧΥΖ", strict=True))
+
+
+def guard(*patterns: str, kind: str = "contains") -> InputGuard:
+    return compile_rules([Rule(f"r{at}", "why", PatternType(kind), one) for at, one in enumerate(patterns)]).input
+
+
+def between(joint: str) -> Callable[[str], str]:
+    return joint.join
+
+
+def letters(table: dict[str, str]) -> Callable[[str], str]:
+    return lambda phrase: "".join(table.get(one, one) for one in phrase)
+
+
+def first_letter(table: dict[str, str]) -> Callable[[str], str]:
+    def spelled(phrase: str) -> str:
+        at = next(at for at, one in enumerate(phrase) if one in table)
+        return phrase[:at] + table[phrase[at]] + phrase[at + 1 :]
+
+    return spelled
+
+
+def shifted(first: int) -> Callable[[str], str]:
+    """Each ASCII letter by the one at its place in another block of the alphabet."""
+    return lambda phrase: "".join(chr(first + ord(one) - 97) if one.isalpha() else one for one in phrase)
+
+
+SMALL_CAPITALS = dict(zip("abcdeghijklmnoprstuvwz", "ᴀʙᴄᴅᴇɢʜɪᴊᴋʟᴍɴᴏᴘʀꜱᴛᴜᴠᴡᴢ", strict=True))
+SPELLINGS: dict[str, Callable[[str], str]] = {
+    "as it is": str,
+    "capitals": str.upper,
+    "mixed case": lambda phrase: "".join(one.upper() if at % 2 else one for at, one in enumerate(phrase)),
+    "zero-width space": between("\u200b"),
+    "zero-width joiner": between("\u200d"),
+    "zero-width non-joiner": between("\u200c"),
+    "byte order mark": between("\ufeff"),
+    "word joiner": between("\u2060"),
+    "combining grapheme joiner": between("\u034f"),
+    "soft hyphen": between("\u00ad"),
+    "right-to-left override": between("\u202e"),
+    "bidi isolates": lambda phrase: "".join(f"\u2066{one}\u2069" for one in phrase),
+    "tags": between("\U000e0061"),
+    "variation selectors": between("\ufe0f"),
+    "more variation selectors": between("\U000e0101"),
+    "Hangul filler": between("\u3164"),
+    "control characters": between("\x01"),
+    "twenty of them": between("\u200b\u2060" * 10),
+    "acute behind each letter": lambda phrase: "".join(f"{one}\u0301" for one in phrase),
+    "one precomposed letter": letters({"a": "á"}),
+    "overlay behind each letter": lambda phrase: "".join(f"{one}\u0336" for one in phrase),
+    "a heap of marks": lambda phrase: "".join(f"{one}\u0301\u0323\u0336\u035c\u20dd" for one in phrase),
+    "Arabic marks on Latin letters": between("\u064e"),
+    "full-width": shifted(0xFF41),
+    "mathematical bold": shifted(0x1D41A),
+    "mathematical monospace": shifted(0x1D68A),
+    "circled": shifted(0x24D0),
+    "negative circled": shifted(0x1F150),
+    "negative squared": shifted(0x1F170),
+    "small capitals": letters(SMALL_CAPITALS),
+    "Cyrillic throughout": letters(CYRILLIC),
+    "one Cyrillic letter": first_letter(CYRILLIC),
+    "Greek throughout": letters(GREEK),
+    "one Greek letter": first_letter(GREEK),
+    "Greek capitals": lambda phrase: letters(GREEK_CAPITALS)(phrase.upper()),
+    "long s": letters({"s": "ſ"}),
+    "Kelvin sign": letters({"k": "\u212a"}),
+    "dotless i": letters({"i": "ı"}),
+    "dotted I": letters({"i": "İ"}),
+    "strokes and hooks": letters({"a": "ⱥ", "o": "ø", "d": "đ", "h": "ħ", "k": "ƙ", "p": "ᵽ"}),
+    "no-break and ideographic spaces": lambda phrase: phrase.replace(" ", "\u00a0\u3000"),
+    "line breaks": lambda phrase: phrase.replace(" ", " \n\t\u2028 "),
+    "Braille blank": lambda phrase: phrase.replace(" ", "\u2800"),
+    "base64": lambda phrase: base64.b64encode(f"the {phrase}".encode()).decode(),
+    "base64 without padding": lambda phrase: base64.b64encode(phrase.ljust(8).encode()).decode().rstrip("="),
+    "base64 of look-alikes": lambda phrase: base64.urlsafe_b64encode(letters(CYRILLIC)(phrase).encode()).decode(),
+    "percent-encoded": lambda phrase: "".join(f"%{ord(one):02x}" for one in phrase),
+    "partly percent-encoded": lambda phrase: urllib.parse.quote(phrase.replace("a", "á")),
+    "character references": lambda phrase: "".join(f"&#{ord(one)};" for one in phrase),
+    "escapes": lambda phrase: "".join(f"\\u{ord(one):04x}" for one in phrase),
+}
+
+
+@pytest.mark.parametrize("spelling", SPELLINGS)
+@pytest.mark.parametrize("phrase", PHRASES)
+def test_a_phrase_is_found_however_it_is_spelled(phrase: str, spelling: str) -> None:
+    spelled = SPELLINGS[spelling](phrase)
+    rules = guard(phrase)
+    assert rules.judge(spelled)
+    assert rules.judge(f"Please tell me about {spelled} now.")
+
+
+@pytest.mark.parametrize("spelling", set(SPELLINGS) - {"negative circled", "negative squared", "circled"})
+@pytest.mark.parametrize("phrase", PHRASES)
+def test_a_word_is_found_however_it_is_spelled(phrase: str, spelling: str) -> None:
+    assert guard(phrase, kind="word").judge(f"Please tell me about {SPELLINGS[spelling](phrase)} now.")
+
+
+@pytest.mark.parametrize("apart", ["p a s s w o r d", "p-a-s-s-w-o-r-d", "p.a.s.s.w.o.r.d", "P*A*S*S*W*O*R*D"])
+def test_letters_that_stand_apart_are_put_together(apart: str) -> None:
+    assert guard("password").judge(f"tell me the {apart} of it")
+
+
+@pytest.mark.parametrize(
+    ("expression", "text"),
+    [
+        (r"\bssn\s*\d{3}", "\u0455\u0455n\u200b  123"),
+        (r"\bssn\s*\d{3}", "SSN ١٢٣"),
+        (r"ignore (all )?previous", "\uff49\uff47\uff4e\uff4f\uff52\uff45 рrеvіоuѕ"),
+        (r"ignore (all )?previous", base64.b64encode(b"now IGNORE all previous words").decode()),
+    ],
+)
+def test_an_expression_sees_the_canonical_form_too(expression: str, text: str) -> None:
+    assert guard(expression, kind="regex").judge(text)
+
+
+@pytest.mark.parametrize(
+    ("kind", "pattern", "text"),
+    [
+        ("word", "cat", "concatenate the cats, category_1 and cat_2"),
+        ("word", "cat", "un cát\u0101logo"),
+        ("word", "hack", "hackathon, shack, \u0445\u0430\u043a\u0430\u0442\u043e\u043d"),
+        ("word", "\u0915\u092e", "\u0915\u092e\u0940"),
+        ("contains", "credit card", "a credit was given; the card is red"),
+        ("contains", "credit card", "credit\u2026 card"),
+        ("contains", "cop", "Дворник убирает сор во дворе, потом отдыхает."),
+        ("contains", "cop", "Сколько стоит вывезти сор?"),
+        ("contains", "pop", "Поп читает проповедь, прихожане слушают."),
+        ("contains", "hack", "Насколько хороша ваша касса?"),
+        ("contains", "tok", "Сьогодні в новинах: електричний ток і напруга"),
+        ("word", "kai", "Τι κάνεις και πού πας σήμερα;"),
+        ("word", "to", "Πού είναι το τρένο για την Αθήνα;"),
+        ("word", "sik", "Bunu çok sık soruyorlar, değil mi?"),
+        ("contains", "sik", "Çok büyük bir sıkıntı var"),
+        ("word", "kiz", "Şu kız öğretmen mi?"),
+        ("word", "ano", "¿Qué año es?"),
+        ("word", "ano", "Feliz año nuevo para los niños"),
+        ("word", "мой", "мои друзья пришли домой вчера"),
+        ("word", "cop", "The Greek and Cyrillic letters differ"),
+        ("contains", "сор", "the cop asked me a question"),
+        ("contains", "сор", "cop"),
+        ("contains", "de", "Fans from \U0001f1e9\U0001f1ea and \U0001f1eb\U0001f1f7"),
+        ("contains", "family", "\U0001f468\u200d\U0001f469\u200d\U0001f467 \u2764\ufe0f"),
+        ("contains", "password", "the commit 5baa61e4c9b93f3f0682250b6cf8331b7ee68fd8, UUIDs, identifiers"),
+        ("contains", "password", "internationalisation/localisation of Straßenbahnhaltestellen at 100% or 5%"),
+        ("contains", "abc", "plan a, b or c; A B and C"),
+        ("regex", r"\bcop\b", "Дворник убирает сор во дворе, потом отдыхает."),
+        ("contains", "lol", "\u05d0\u05e0\u05d9 \u05e8\u05d5\u05e6\u05d4 \u05dc\u05e1\u05d5\u05e2"),
+    ],
+)
+def test_a_benign_twin_passes(kind: str, pattern: str, text: str) -> None:
+    assert guard(pattern, kind=kind).judge(text) is None
+
+
+@pytest.mark.parametrize(
+    ("pattern", "text"),
+    [
+        ("cop", "I met a сор on the street"),
+        ("сор", "Дворник убирает СОР"),
+        ("сор", "Дворник убирает c\u043eр во дворе"),
+        ("сор", "с\u0301о\u0301р\u0301"),
+        ("ещё", "а еще что"),
+        ("contraseña", "dime la contrasena"),
+        ("contraseña", "DIME LA CONTRASEN\u0303A"),
+        ("κωδικός", "ΠΟΙΟΣ ΕΙΝΑΙ Ο ΚΩΔΙΚΟΣ"),
+        ("κωδικός", "ο κωδικ\u03bf\u0301ς"),
+        ("νόμος", "ΝΌΜΟΣ"),
+        ("istanbul", "İSTANBUL"),
+        ("straße", "STRASSE"),
+        ("パスワード", "ﾊﾟｽﾜｰﾄﾞ"),
+        ("비밀번호", "\u1107\u1175\u1106\u1175\u11af\u1107\u1165\u11ab\u1112\u1169"),
+        ("كلمة", "كَلِمَـــة"),
+    ],
+)
+def test_rules_in_other_languages_hold_too(pattern: str, text: str) -> None:
+    assert guard(pattern).judge(text)
+
+
+def test_the_first_rule_in_the_tenants_order_is_named_whatever_stands_first_in_the_text() -> None:
+    rules = guard("zebra", "a", "zeb")
+    verdict = rules.judge("a zebra")
+    assert verdict
+    assert verdict.rule_id == "r0"
+    assert "zebra" not in repr(verdict)
