@@ -52,8 +52,18 @@ class Admissions(Protocol):
         """Keep the lease, with the usage so far. False: it had ended, and was charged with its last renewal."""
         ...
 
-    async def settle(self, tenant_id: TenantId, lease_id: str, used: Used, month: str, *, ago_s: float = 0.0) -> bool:
-        """Give the reservation back and charge the truth.
+    async def settle(
+        self,
+        tenant_id: TenantId,
+        lease_id: str,
+        used: Used,
+        month: str,
+        *,
+        ago_s: float = 0.0,
+        in_ledger: bool = True,
+    ) -> bool:
+        """Give the reservation back and charge the truth, once that stands in the ledger: until then the lease is the
+        witness that there is something to be asked about. `in_ledger` False: it cannot be waited for.
 
         False: there was no live lease, and the difference to what had been charged was charged. `ago_s`: the usage is
         so old and stands in the ledger since, so that a spend asked of the ledger later has it.

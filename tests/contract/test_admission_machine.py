@@ -44,9 +44,11 @@ class ScriptBook:
     def renew(self, lease_id: str, used: Used, now: int) -> bool:
         return self._at(now, self._clock.admissions.renew(self._tenant, lease_id, used))
 
-    def settle(self, lease_id: str, used: Used, month: str, ago_us: int, now: int) -> bool:
-        ago_s = ago_us / 1_000_000
-        return self._at(now, self._clock.admissions.settle(self._tenant, lease_id, used, month, ago_s=ago_s))
+    def settle(self, lease_id: str, used: Used, month: str, ago_us: int, now: int, *, in_ledger: bool = True) -> bool:
+        settling = self._clock.admissions.settle(
+            self._tenant, lease_id, used, month, ago_s=ago_us / 1_000_000, in_ledger=in_ledger
+        )
+        return self._at(now, settling)
 
     def state(self, limits: Limits, month: str, spent: int | None, now: int) -> tuple[LimitState, ...]:
         return self._at(now, self._clock.admissions.state(self._tenant, limits, month, spent))

@@ -48,7 +48,8 @@ class Both:
         if what == "renew":
             return await admissions.renew(self.tenant, lease, used)
         if what == "settle":
-            return await admissions.settle(self.tenant, lease, used, admitted_in, ago_s=dice.choice([0.0, 0.0, 8.5]))
+            how = {"ago_s": dice.choice([0.0, 0.0, 8.5]), "in_ledger": dice.random() < 0.8}
+            return await admissions.settle(self.tenant, lease, used, admitted_in, **how)
         if what == "state":
             return await admissions.state(self.tenant, self.limits(), month, dice.choice([None, 7]))
         return await admissions.last_refusal(self.tenant)

@@ -25,7 +25,9 @@ class Book(Protocol):
 
     def renew(self, lease_id: str, used: Used, now: int) -> bool: ...
 
-    def settle(self, lease_id: str, used: Used, month: str, ago_us: int, now: int) -> bool: ...
+    def settle(
+        self, lease_id: str, used: Used, month: str, ago_us: int, now: int, *, in_ledger: bool = True
+    ) -> bool: ...
 
     def state(self, limits: Limits, month: str, spent: int | None, now: int) -> tuple[LimitState, ...]: ...
 
@@ -116,9 +118,9 @@ class Model:
         request.due = min(now + LEASE, request.deadline)
         return True
 
-    def settle(self, lease_id: str, used: Used, now: int) -> bool:
+    def settle(self, lease_id: str, used: Used, now: int, *, in_ledger: bool) -> bool:
         request = self.requests[lease_id]
-        if request.ended or self.doubts:
+        if request.ended or self.doubts or not in_ledger:
             self.doubts.append(now)
         if not request.ended:
             request.used = used
@@ -180,8 +182,9 @@ class Tenant(RuleBasedStateMachine):
         unknown, in_doubt = self.month not in self.model.spent, self.model.in_doubt(self.now)
         assert admission.needs_spend == (limits.monthly_budget_nano_usd is not None and (unknown or in_doubt))
         if admission.needs_spend:
+            agrees = self.model.spent.get(self.month) == ledger_says
             self.model.spent[self.month] = ledger_says
-            self.model.doubts = [self.now] if unknown else []
+            self.model.doubts = [] if agrees else [self.now]
             admission = self.book.admit(limits, ask, self.month, ledger_says, self.now)
         fits = self.model.fits(limits, ask, self.month, self.now)
         assert admission.allowed == fits
@@ -210,12 +213,13 @@ class Tenant(RuleBasedStateMachine):
         assert self.book.renew(lease, used, self.now) == self.model.renew(lease, used, self.now)
         self.last = None
 
-    @rule(lease=leases, part=st.sampled_from([0.0, 0.5, 1.0]))
-    def settle(self, lease: str, part: float) -> None:
+    @rule(lease=leases, part=st.sampled_from([0.0, 0.5, 1.0]), in_ledger=st.sampled_from([True, True, False]))
+    def settle(self, lease: str, part: float, in_ledger: bool) -> None:
         """Of a lease that is live, has ended (its owner was cut off), or was settled before."""
         self.model.end_due(self.now)
         used, month = self._used(lease, part), self.model.requests[lease].month
-        assert self.book.settle(lease, used, month, 0, self.now) == self.model.settle(lease, used, self.now)
+        told = self.model.settle(lease, used, self.now, in_ledger=in_ledger)
+        assert self.book.settle(lease, used, month, 0, self.now, in_ledger=in_ledger) == told
         self.last = None
 
     @rule(passed=st.sampled_from([1, SECOND, 2 * SECOND, 14 * SECOND, LEASE, 59 * SECOND, MINUTE, MINUTE + STEP]))

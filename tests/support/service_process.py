@@ -41,9 +41,12 @@ class ServiceProcess:
             self._process = subprocess.Popen(self._command, env=self._environment, stdout=log, stderr=log)
 
     def wait(self) -> None:
-        """Until it answers."""
+        """Until it answers. One that has ended by itself is started again, as whatever supervises a service does: a
+        router that is to make the first platform key does not start without PostgreSQL."""
         until = time.monotonic() + START_TIMEOUT_S
         while True:
+            if self._process is None or self._process.poll() is not None:
+                self.start()
             try:
                 httpx.get(self.url + self._alive, timeout=1).raise_for_status()
             except httpx.HTTPError:

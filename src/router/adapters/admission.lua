@@ -14,7 +14,8 @@
 --     returns 0 refused, 1 admitted or 2 spend needed; number of the limit; microseconds to wait, -1 for never; then
 --     remaining and reset of each of the five
 --   renew: 6 lease id, 7 tokens, 8 cost                  returns 1, or 0 when the lease has ended
---   settle: 6 lease id, 7 tokens, 8 cost, 9 month, 10 microseconds ago   returns 1, or 0 when the lease was not live
+--   settle: 6 lease id, 7 tokens, 8 cost, 9 month, 10 microseconds ago, 11 whether it stands in the ledger, 0 or 1
+--     returns 1, or 0 when the lease was not live
 --   refused: returns the last refusal, "number at tokens cost wait", or nothing
 
 local TALLY, LEASES, DUE, DEADLINES = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
@@ -183,7 +184,7 @@ end
 if operation == 'settle' then
   local used_tokens, used_cost, ago = tonumber(ARGV[7]), tonumber(ARGV[8]), tonumber(ARGV[10])
   local entry = call('HGET', LEASES, id)
-  if doubt or not entry then doubt_from(now) end
+  if doubt or not entry or ARGV[11] == '0' then doubt_from(now) end
   if entry then
     finish(id, entry, now, used_tokens, used_cost)
   else
@@ -211,9 +212,9 @@ for i = 1, 5 do limits[i] = tonumber(ARGV[6 + i]) end
 local tokens, cost, deadline = tonumber(ARGV[12]), tonumber(ARGV[13]), now + tonumber(ARGV[14])
 local month_end, seed = tonumber(ARGV[16]), tonumber(ARGV[17])
 local live = call('ZCARD', DUE)
--- Nothing is under way, and has not been for the length of a lease: the ledger has all, and is asked again.
-local asked_again = spent and doubt and live == 0 and now - doubt >= LEASE
-if asked_again then spent = nil end
+-- Nothing is under way, and has not been for the length of a lease: the ledger is asked again, until it agrees.
+local doubted = doubt and live == 0 and now - doubt >= LEASE and spent or nil
+if doubted then spent = nil end
 
 local function answer(status, full, wait)
   save()
@@ -240,7 +241,7 @@ if not spent and seed >= 0 then
   call('HDEL', TALLY, 'late:' .. month)
   write('spent:' .. month, spent)
   write('seeded:' .. month, now)
-  if asked_again then call('HDEL', TALLY, 'doubt') else doubt_from(now) end
+  if spent == doubted then call('HDEL', TALLY, 'doubt') else doubt_from(now) end
 end
 if limits[5] >= 0 and not spent then return answer(2, 0, 0) end
 

@@ -29,8 +29,18 @@ class MemoryAdmissions:
     async def renew(self, tenant_id: TenantId, lease_id: str, used: Used) -> bool:
         return self._books[tenant_id].renew(lease_id, used, self._clock_us())
 
-    async def settle(self, tenant_id: TenantId, lease_id: str, used: Used, month: str, *, ago_s: float = 0.0) -> bool:
-        return self._books[tenant_id].settle(lease_id, used, month, round(ago_s * 1_000_000), self._clock_us())
+    async def settle(
+        self,
+        tenant_id: TenantId,
+        lease_id: str,
+        used: Used,
+        month: str,
+        *,
+        ago_s: float = 0.0,
+        in_ledger: bool = True,
+    ) -> bool:
+        ago_us, now = round(ago_s * 1_000_000), self._clock_us()
+        return self._books[tenant_id].settle(lease_id, used, month, ago_us, now, in_ledger=in_ledger)
 
     async def state(
         self, tenant_id: TenantId, limits: Limits, month: str, spent_nano_usd: int | None = None

@@ -61,9 +61,18 @@ class ValkeyAdmissions:
     async def renew(self, tenant_id: TenantId, lease_id: str, used: Used) -> bool:
         return bool(await self._run("renew", tenant_id, lease_id, used.tokens, used.cost_nano_usd))
 
-    async def settle(self, tenant_id: TenantId, lease_id: str, used: Used, month: str, *, ago_s: float = 0.0) -> bool:
-        ago_us = round(ago_s * 1_000_000)
-        return bool(await self._run("settle", tenant_id, lease_id, used.tokens, used.cost_nano_usd, month, ago_us))
+    async def settle(
+        self,
+        tenant_id: TenantId,
+        lease_id: str,
+        used: Used,
+        month: str,
+        *,
+        ago_s: float = 0.0,
+        in_ledger: bool = True,
+    ) -> bool:
+        told = (lease_id, used.tokens, used.cost_nano_usd, month, round(ago_s * 1_000_000), int(in_ledger))
+        return bool(await self._run("settle", tenant_id, *told))
 
     async def state(
         self, tenant_id: TenantId, limits: Limits, month: str, spent_nano_usd: int | None = None

@@ -105,9 +105,9 @@ class AdmissionBook:
         if asked_again and spent is None and limits.monthly_budget_nano_usd is not None:
             return Admission(self._states(limits, month, None, now, known=False), needs_spend=True)
         if (asked_again or month not in self._spent) and spent is not None:
-            self._spent[month] = spent + self._late.pop(month, 0)
+            doubted, self._spent[month] = self._spent.get(month), spent + self._late.pop(month, 0)
             self._seeded[month] = now
-            self._doubt = None if asked_again else now
+            self._doubt = None if doubted == self._spent[month] else now
         if limits.monthly_budget_nano_usd is not None and month not in self._spent:
             return Admission(self._states(limits, month, None, now), needs_spend=True)
         refused_by, wait = self._refused(limits, ask, month, now)
@@ -128,9 +128,9 @@ class AdmissionBook:
         self._leases[lease_id] = replace(lease, used=so_far, due=due)
         return True
 
-    def settle(self, lease_id: str, used: Used, month: str, ago_us: int, now: int) -> bool:
+    def settle(self, lease_id: str, used: Used, month: str, ago_us: int, now: int, *, in_ledger: bool = True) -> bool:
         self._reap(now)
-        if self._doubt is not None or lease_id not in self._leases:
+        if self._doubt is not None or lease_id not in self._leases or not in_ledger:
             self._doubt = now
         if lease_id in self._leases:
             self._finish(lease_id, now, used, now)
@@ -200,8 +200,8 @@ class AdmissionBook:
             self._doubt = max(self._doubt or 0, lease.due)  # the ledger may have more of it, or less
 
     def _is_asked_again(self, month: str, now: int) -> bool:
-        """What was spent may differ from the ledger's; and nothing is under way, nor has been for the length of a
-        lease, so that the ledger has all."""
+        """What was spent may differ from the ledger's, which is asked until it agrees; and nothing is under way, nor
+        has been for the length of a lease, so that it has all."""
         quiet = self._doubt is not None and not self._leases and now - self._doubt >= self._timing.lease_us
         return quiet and month in self._spent
 

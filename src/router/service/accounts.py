@@ -10,10 +10,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import Any
 
 from contracts.errors import AtriumError, OverloadedError, RateLimitedError, UpstreamTimeoutError
 from observability import names
@@ -31,6 +33,8 @@ from tenancy.usage_ports import Ledger
 
 COMMIT_S = 2.0
 """How long the end of an answer waits for its row in the ledger; the row is written in any case."""
+RELEASE_S = 1.0
+"""How long the reservation waits for that row: then it is given back, and the spend is in doubt until it is asked."""
 CLOSE_S = 12.0
 
 _logger = logging.getLogger("atrium.accounts")
@@ -219,24 +223,36 @@ class Accounts:
         return account.settling
 
     async def _write(self, account: Account) -> None:
+        """Into the ledger, and then to Valkey: whoever crashes in between leaves a lease that ends by itself, which is
+        how Valkey learns that there is something to ask the ledger about."""
         event = account.event(account.outcome or Outcome.DISCONNECTED)
-        tenant_id, used = event.tenant_id, account.charged()
-        done = await asyncio.gather(
-            self._writer.settle(event),
-            self._admissions.settle(tenant_id, account.lease_id, used, account.month),
-            return_exceptions=True,
-        )
-        for failure in done:
-            if isinstance(failure, Exception):
-                reason = failure.message if isinstance(failure, AtriumError) else type(failure).__name__
-                log(
-                    _logger,
-                    logging.WARNING,
-                    "a request could not be settled at once",
-                    tenant_id=str(tenant_id),
-                    request_id=event.request_id,
-                    reason=reason,
-                )
+        began = time.monotonic()
+        writing = asyncio.ensure_future(self._writer.settle(event))
+        await asyncio.wait({writing}, timeout=RELEASE_S)
+        in_ledger = writing.done() and writing.exception() is None
+        await self._charge(event, account, in_ledger=in_ledger)
+        if not in_ledger:
+            await self._expected(event, writing)
+            await self._charge(event, account, ago_s=time.monotonic() - began)  # it may have asked meanwhile
+
+    async def _charge(self, event: UsageEvent, account: Account, **how: Any) -> None:
+        settling = self._admissions.settle(event.tenant_id, account.lease_id, account.charged(), account.month, **how)
+        await self._expected(event, settling)
+
+    async def _expected(self, event: UsageEvent, work: Awaitable[object]) -> None:
+        """What may fail while a store is away is told, once a request."""
+        try:
+            await work
+        except (AtriumError, ValueError) as error:
+            reason = error.message if isinstance(error, AtriumError) else str(error)
+            log(
+                _logger,
+                logging.WARNING,
+                "a request could not be settled at once",
+                tenant_id=str(event.tenant_id),
+                request_id=event.request_id,
+                reason=reason,
+            )
 
     async def _renew_all(self) -> None:
         while True:

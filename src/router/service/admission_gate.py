@@ -30,6 +30,7 @@ class _Settled:
     used: Used
     month: str
     at: float
+    in_ledger: bool
 
 
 class AdmissionGate:
@@ -92,7 +93,16 @@ class AdmissionGate:
         except DependencyDownError:
             return True
 
-    async def settle(self, tenant_id: TenantId, lease_id: str, used: Used, month: str, *, ago_s: float = 0.0) -> bool:
+    async def settle(
+        self,
+        tenant_id: TenantId,
+        lease_id: str,
+        used: Used,
+        month: str,
+        *,
+        ago_s: float = 0.0,
+        in_ledger: bool = True,
+    ) -> bool:
         """A lease that was taken here is settled here, and told to Valkey as one that it does not know.
 
         It may know it after all, where its answer came too late: then its reservation is given back.
@@ -102,9 +112,9 @@ class AdmissionGate:
         if self._local.holds(tenant_id, lease_id):
             was_live = self._local.settle(tenant_id, lease_id, used)
         try:
-            known = await self._shared.settle(tenant_id, lease_id, used, month, ago_s=ago_s)
+            known = await self._shared.settle(tenant_id, lease_id, used, month, ago_s=ago_s, in_ledger=in_ledger)
         except DependencyDownError:
-            self._tell_later(_Settled(tenant_id, lease_id, used, month, at))
+            self._tell_later(_Settled(tenant_id, lease_id, used, month, at, in_ledger))
             return was_live
         return known
 
@@ -146,8 +156,9 @@ class AdmissionGate:
 
     async def _tell_one(self, settled: _Settled) -> bool:
         ago_s = max(1e-6, time.monotonic() - settled.at)
+        whose = (settled.tenant_id, settled.lease_id, settled.used, settled.month)
         try:
-            await self._shared.settle(settled.tenant_id, settled.lease_id, settled.used, settled.month, ago_s=ago_s)
+            await self._shared.settle(*whose, ago_s=ago_s, in_ledger=settled.in_ledger)
         except DependencyDownError:
             return False
         return True
