@@ -14,7 +14,11 @@ from typing import NamedTuple
 import ahocorasick
 
 from guard.alphabets import is_at_home, is_word_character, script
-from guard.canonical import Canonical, bare, literal
+from guard.canonical import bare, literal
+
+PIECE = 10_000
+"""Places to look at, where literals' letters stand: some milliseconds. Of literals that are nested in each other there
+are a thousand for each character."""
 
 
 class Literal(NamedTuple):
@@ -77,18 +81,25 @@ class Literals:
         self.growing = _growing(keys)
         """Letters at which it is not known, until the next character has come, whether a literal begins with them."""
 
-    def first(self, form: Canonical) -> int | None:
-        """The lowest rank of all that occur in a text."""
+    def ranks(self, form: Form) -> Iterator[int | None]:
+        """The lowest rank of all that occur in a text, as far as it was looked at: a piece of the work at a time."""
         best: int | None = None
-        if self.any:
-            for match in self.matches(Form(form.plain, form.skeleton, form.edges)):
-                best = match.entry.rank if best is None else min(best, match.entry.rank)
-        return best
+        for looked_at, (match, is_alike) in enumerate(self.candidates(form), 1):
+            if looked_at % PIECE == 0:
+                yield best
+            if (best is None or match.entry.rank < best) and is_match(form, match, is_alike=is_alike):
+                best = match.entry.rank
+        yield best
 
-    def matches(self, form: Form) -> Iterator[Match]:
-        for match, is_alike in self.candidates(form):
-            if is_match(form, match, is_alike=is_alike):
-                yield match
+    def spans(self, form: Form) -> Iterator[tuple[int, int] | None]:
+        """Where they stand in a text, but for those within the one before; None after each piece of the work."""
+        start = end = -1
+        for looked_at, (match, is_alike) in enumerate(self.candidates(form), 1):
+            if looked_at % PIECE == 0:
+                yield None
+            if not (start <= match.start and match.end <= end) and is_match(form, match, is_alike=is_alike):
+                start, end, _ = match
+                yield start, end
 
     def candidates(self, form: Form, begin: int = 0) -> Iterator[tuple[Match, bool]]:
         """Places, not before `begin`, at which a literal's letters stand; and whether they only look like them."""

@@ -14,6 +14,7 @@ import re2
 
 from guard.detectors import detectors
 from guard.kinds import PLACEHOLDERS, Kind
+from guard.numbers import SEVEN_DIGITS
 from guard.shadow import ascii_shadow
 
 _MARK = re.compile(r"[@\d]|[A-Za-z_/+-]{16}|eyJ", re.ASCII)
@@ -27,6 +28,9 @@ _WORTH_LOOKING = re2.compile(
 )
 """What every find has in it, in one pass: most short texts with a digit, such as paths, end here."""
 _SHORT = 256
+_WEIGHT = 1_000
+_DEAR = {Kind.PHONE: 35_000, Kind.CARD: 2_000}
+"""In a row of digits: each may begin a number, which is then asked of its country's rules."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +62,7 @@ class Redactor:
         self._detectors = detectors(map(Kind, kinds), region)
         self.window = max((detector.reach for detector in self._detectors), default=0)
         widest = max((detector.max_width for detector in self._detectors), default=0)
+        self._weight = _WEIGHT + sum(_DEAR[detector.kind] for detector in self._detectors if detector.kind in _DEAR)
         self.look_behind = widest + max((detector.look_behind for detector in self._detectors), default=0)
 
     def __bool__(self) -> bool:
@@ -76,6 +81,10 @@ class Redactor:
         tail_from = max(0, len(text) - self.window)
         tail = ascii_shadow(text[tail_from:])
         return min((tail_from + detector.undecided(tail) for detector in self._detectors), default=len(text))
+
+    def weight(self, text: str) -> int:
+        """The work for each character of this text at worst, in about nanoseconds: most texts have few digits."""
+        return self._weight if SEVEN_DIGITS.search(ascii_shadow(text)) else _WEIGHT
 
     def redact(self, text: str) -> str:
         if not _MARK.search(text) and text.isascii():

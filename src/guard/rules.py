@@ -30,6 +30,10 @@ MAX_CANONICAL_CHARS = 131_072
 REDACTED = "[REDACTED]"
 MIN_BLOCK = 32
 _BASE_WEIGHT = 8
+_NESTED_WEIGHT = 100
+"""Of a literal that may end where others end. One that stands there takes seven times as long; few do."""
+_MAX_SPANS = 50_000
+"""Of a prompt, before those that overlap are made one."""
 _MAX_ALIKE = 64
 """Matches of an expression that only look-alike letters make, and that are looked at one by one."""
 
@@ -106,7 +110,7 @@ class OutputRules:
         """The work for each character of an answer at worst, in about nanoseconds: where a token's is more than an
         event loop may be held up, the answer is to be read in a thread."""
         windows = (self.width + self.block) / self.block
-        return _BASE_WEIGHT + 4 * (self.literals.weight - 1) + round(windows * self.expressions.weight)
+        return _BASE_WEIGHT + _NESTED_WEIGHT * (self.literals.weight - 1) + round(windows * self.expressions.weight)
 
     def verdict(self, rank: int) -> Verdict:
         return _verdict(self.rules[rank], Stage.OUTPUT)
@@ -120,10 +124,11 @@ class InputGuard:
         self._refused = Literals(one for one in literals if not one.redacts)
         self._redacted = Literals(one for one in literals if one.redacts)
         self._refused_expressions = Expressions([one for one in expressions if not one.redacts])
-        self._redacted_expressions = tuple(one for one in expressions if one.redacts)
-        self.weight = _BASE_WEIGHT + 4 * (self._refused.weight - 1) + self._refused_expressions.weight
+        self._redacted_expressions = Expressions([one for one in expressions if one.redacts])
+        self.weight = _weight(self._refused, self._refused_expressions)
         """The work for each character of a text at worst, in about nanoseconds."""
-        self.redacts = self._redacted.any or bool(self._redacted_expressions)
+        self.redacting_weight = _weight(self._redacted, self._redacted_expressions)
+        self.redacts = self._redacted.any or self._redacted_expressions.any
 
     def judge(self, text: str) -> Verdict | None:
         """What the first rule that matches, in the tenant's order, says of a prompt. Raises TextTooLongError."""
@@ -146,8 +151,9 @@ class InputGuard:
             form = canonical(reading)
             if len(form.skeleton) > MAX_CANONICAL_CHARS:
                 raise TextTooLongError
-            best = _lower(best, self._refused.first(form))
-            yield best
+            for found in self._refused.ranks(Form(form.plain, form.skeleton, form.edges)) if self._refused.any else ():
+                best = _lower(best, found)
+                yield best
             for found in self._expressions_in(form):
                 best = _lower(best, found)
                 yield best
@@ -173,16 +179,42 @@ class InputGuard:
 
     def redacted(self, text: str) -> str:
         """The text without what the tenant's own rules redact in it."""
+        return next(found for found in self.redacting(text) if found is not None)
+
+    def redacting(self, text: str) -> Iterator[str | None]:
+        """The same, at the end; None after each piece of the work."""
         if not self.redacts:
-            return text
+            yield text
+            return
         form = canonical(text)
-        whole = Form(form.plain, form.skeleton, form.edges)
-        spans = [form.span(one.start, one.end) for one in self._redacted.matches(whole)] if self._redacted.any else []
-        for one in self._redacted_expressions:
-            spans += one.spans(text)
-            spans += (form.span(*span) for span in one.spans(form.plain))
-            spans += (form.span(*span) for span in disguised(one, form.plain, form.skeleton))
-        return without(text, spans)
+        spans: list[tuple[int, int]] = []
+        for span in self._spans(form):
+            if span is None:
+                yield None
+                continue
+            spans.append(span)
+            if len(spans) > _MAX_SPANS:
+                spans = merged(spans)
+        yield without(text, spans)
+
+    def _spans(self, form: Canonical) -> Iterator[tuple[int, int] | None]:
+        """In the original, of all that is redacted."""
+        if self._redacted.any:
+            for found in self._redacted.spans(Form(form.plain, form.skeleton, form.edges)):
+                yield found and form.span(*found)
+        expressions = self._redacted_expressions
+        if not expressions.any:
+            return
+        for text in expressions.forms(form):
+            for part in expressions.passes(text):
+                for one in part:
+                    yield from one.spans(text) if text is form.text else (form.span(*span) for span in one.spans(text))
+                    yield None
+        if form.skeleton != form.plain:
+            for part in expressions.passes(form.skeleton):
+                for one in part:
+                    yield from (form.span(*span) for span in disguised(one, form.plain, form.skeleton))
+                    yield None
 
 
 class Judgement:
@@ -292,11 +324,25 @@ def without(text: str, spans: Sequence[tuple[int, int]], placeholder: str = REDA
     """The text with one placeholder for what overlapping spans cover."""
     parts: list[str] = []
     at = 0
-    for start, end in sorted(spans):
-        if start >= at:
-            parts += (text[at:start], placeholder)
-        at = max(at, end)
+    for start, end in merged(spans):
+        parts += (text[at:start], placeholder)
+        at = end
     return "".join((*parts, text[at:]))
+
+
+def merged(spans: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
+    """In order; those that overlap as one."""
+    found: list[tuple[int, int]] = []
+    for start, end in sorted(spans):
+        if found and start < found[-1][1]:
+            found[-1] = (found[-1][0], max(found[-1][1], end))
+        else:
+            found.append((start, end))
+    return found
+
+
+def _weight(literals: Literals, expressions: Expressions) -> int:
+    return _BASE_WEIGHT + _NESTED_WEIGHT * (literals.weight - 1) + expressions.weight
 
 
 def _lower(one: int | None, other: int | None) -> int | None:

@@ -21,6 +21,13 @@ _MAX_TEXT = 256
 """Characters that are kept of a plain stream before its beginning is let go."""
 
 
+_READING = 1_000
+"""Nanoseconds to read a character, where each has marks or is in a form of its own."""
+_HELD_SHARE = 8
+"""Of what is held back, what must have come since it was read before. Of a literal of two thousand letters, that a text
+repeats, all would be read for each token; one of less than sixteen is held no longer for it."""
+
+
 class Span(Protocol):
     """A part of a text, and what takes its place."""
 
@@ -44,6 +51,10 @@ class Redactor(Protocol):
 
     def settled(self, text: str) -> int:
         """Spans that begin before this place stay as they are whatever follows."""
+        ...
+
+    def weight(self, text: str) -> int:
+        """The work for each character of this text at worst, in about nanoseconds."""
         ...
 
 
@@ -71,6 +82,7 @@ class StreamGuard:
         self._rules = rules
         self._redactor = redactor
         self._literals = rules.literals
+        self._weight = _READING + rules.weight
         self._block = rules.block
         self._ready = rules.any or redactor is not None
         # The end of the answer, as far as it is still needed; all places are counted from its beginning.
@@ -100,12 +112,27 @@ class StreamGuard:
             left = self._feed_simple(text)
             if left is not None:
                 return left
+            self._simple = False
         self._text += text
         self._unread += len(text)
-        if self._unread < self._enough:
+        if not self._is_due(0):
             return ""
         self._unread = 0
         return self._read(final=False)
+
+    def work(self, text: str = "") -> int:
+        """About how many nanoseconds it takes at worst to feed this; or to finish, without a text."""
+        if self.verdict is not None or (text and not self._simple and not self._is_due(len(text))):
+            return 0
+        length = len(self._text) + len(text)
+        if self._redactor is None:
+            return length * self._weight
+        return length * (self._weight + self._redactor.weight(self._text + text))
+
+    def _is_due(self, more: int) -> bool:
+        """All that is held back is read again: so the longer it is, the less often."""
+        held = len(self._text) + more - self._out
+        return self._unread + more >= max(self._enough, held // _HELD_SHARE)
 
     def finish(self) -> str:
         """The rest, when the answer has ended."""
@@ -243,7 +270,10 @@ class StreamGuard:
         self._redacted = max(self._redacted, self._gone + settled)
 
     def _replace(self, start: int, end: int, placeholder: str = REDACTED) -> None:
-        self._spans.append(_Replaced(self._gone + start, self._gone + end, placeholder))
+        one = _Replaced(self._gone + start, self._gone + end, placeholder)
+        if self._spans and _is_within(one, self._spans[-1]):
+            return  # of literals nested in each other there are thousands
+        self._spans.append(one)
 
     def _leave(self, limit: int) -> str:
         """What stands before `limit` and has not left, with the placeholders of what is wholly before it."""
@@ -306,6 +336,15 @@ def guarded(rules: OutputRules, text: str, redactor: Redactor | None = None) -> 
     guard = StreamGuard(rules, redactor)
     left = guard.feed(text)
     return left + guard.finish(), guard.verdict
+
+
+def weight(rules: OutputRules, text: str, redactor: Redactor | None = None) -> int:
+    """The work for each character of this text at worst, in about nanoseconds."""
+    return _READING + rules.weight + (redactor.weight(text) if redactor is not None else 0)
+
+
+def _is_within(one: _Replaced, other: _Replaced) -> bool:
+    return other.start <= one.start and one.end <= other.end and one.placeholder == other.placeholder
 
 
 def _hit(known_at: int, match: Match) -> _Hit:

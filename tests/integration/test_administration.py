@@ -213,6 +213,7 @@ def test_every_write_is_a_version_with_author_comment_and_diff(stack: Stack) -> 
     with stack.client(tenant) as admin:
         admin.patch(path, json={"rate_limit_per_minute": 30}, params={"comment": "less"}).raise_for_status()
         rule = {"type": "contains", "pattern": "hack", "reason": "no"}
+        unsaid = {"id": None, "stage": "input", "action": "refuse"}
         admin.patch(path, json={"refusal_rules": [rule]}).raise_for_status()
         history = admin.get(f"{path}/versions").json()
         assert [item["version"] for item in history["items"]] == [3, 2, 1]
@@ -221,7 +222,7 @@ def test_every_write_is_a_version_with_author_comment_and_diff(stack: Stack) -> 
             {"path": "rate_limit_per_minute", "kind": "changed", "before": 100_000, "after": 30}
         ]
         assert history["items"][0]["changes"] == [
-            {"path": "refusal_rules[0]", "kind": "added", "before": None, "after": {**rule, "id": None}}
+            {"path": "refusal_rules[0]", "kind": "added", "before": None, "after": {**rule, **unsaid}}
         ]
         page = admin.get(f"{path}/versions", params={"limit": 1, "before": 3}).json()
         assert ([item["version"] for item in page["items"]], page["next"]) == ([2], 2)

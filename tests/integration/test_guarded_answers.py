@@ -140,3 +140,26 @@ def test_rules_of_input_and_of_output_keep_to_their_stage(stack: Stack) -> None:
     assert whole(stack, tenant, "tokens:20 all of project falcon")["refusal"]["stage"] == "input"
     tenant = stack.new_tenant("guarded", refusal_rules=[SECRET | {"stage": "both"}])
     assert whole(stack, tenant, "tokens:20 all of project falcon")["refusal"]["stage"] == "input"
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_an_answer_that_is_repeated_passes_the_rules_of_today_for_answers_too(stack: Stack, *, stream: bool) -> None:
+    tenant, body = stack.new_tenant("guarded"), {"query": "tokens:20 all of project falcon to bob@example.com"}
+    mark = {"idempotency-key": "k1"}
+    with stack.client(tenant) as client:
+        first = client.post("/chat", json=body, headers=mark).json()
+        assert "project falcon" in first["answer"]
+        client.patch(f"/tenant/{tenant}/config", json={"redact": {"output": ["email"]}}).raise_for_status()
+        redacted = client.post("/chat", json=body | {"stream": stream}, headers=mark)
+        assert redacted.headers["idempotency-replayed"] == "true"
+        assert "[EMAIL]" in redacted.text
+        assert "bob@" not in redacted.text
+        client.patch(f"/tenant/{tenant}/config", json={"refusal_rules": [SECRET]}).raise_for_status()
+        refused = client.post("/chat", json=body | {"stream": stream}, headers=mark)
+        assert refused.headers["idempotency-replayed"] == "true"
+        assert "r-falcon" in refused.text
+        assert "falcon t" not in refused.text
+        total = client.get(f"/tenant/{tenant}/usage").json()["total"]
+    assert total["requests"] == 1
+    (hit,) = audited(stack, tenant)
+    assert hit["resource"] == "rule/r-falcon"

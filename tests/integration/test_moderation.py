@@ -145,3 +145,34 @@ def test_a_platform_without_a_service_refuses_a_config_that_asks_for_one(stack: 
         time.sleep(1.0)  # as long as it may take until every router knows
         answer = ask(unmoderated, "A question")
         assert (answer.status_code, answer.json()["error"]["code"]) == (503, "moderation_unavailable")
+
+
+def test_what_is_redacted_of_a_prompt_is_not_told_to_the_moderation_service(
+    client: httpx.Client, imitation: ImitationModeration
+) -> None:
+    client.patch(f"/tenant/{tenant_of(client)}/config", json={"redact": {"input": ["email"]}}).raise_for_status()
+    before = len(imitation.asked)
+    ask(client, "tokens:5 write to carol@example.com please")
+    texts = [question.text for question in imitation.asked[before:]]
+    assert texts[0].startswith("tokens:5 write to [EMAIL]")
+    assert not any("carol" in text for text in texts)
+
+
+def test_a_repeated_answer_is_moderated_once_more_when_the_config_has_changed_and_only_then(
+    client: httpx.Client, imitation: ImitationModeration
+) -> None:
+    path = f"/tenant/{tenant_of(client)}/config"
+    client.patch(path, json={"moderation": {"stages": []}}).raise_for_status()
+    body, mark = {"query": f"tokens:20 some {UNFIT}"}, {"idempotency-key": "k1"}
+    assert UNFIT in client.post("/chat", json=body, headers=mark).json()["answer"]
+    before = len(imitation.asked)
+    client.patch(path, json={"moderation": {"stages": ["output"]}}).raise_for_status()
+    refused = client.post("/chat", json=body, headers=mark).json()
+    assert refused["refusal"]["rule_id"] == "moderation:violence"
+    assert UNFIT not in refused["answer"]
+    assert len(imitation.asked) > before
+    body, mark = {"query": "tokens:20 some good words"}, {"idempotency-key": "k2"}
+    first = client.post("/chat", json=body, headers=mark).json()
+    asked = len(imitation.asked)
+    assert client.post("/chat", json=body, headers=mark).json()["answer"] == first["answer"]
+    assert len(imitation.asked) == asked

@@ -37,7 +37,7 @@ from support.own_valkey import OwnValkey
 TENANT = TenantId("outage")
 MONTH = "2026-11"
 WIDE = Limits(100_000, 100_000)
-AT_MOST_S = 0.5
+AT_MOST_S = 1.0
 """The promise is 50 ms, measured where there are processors to spare: 42 ms when it hangs, 1 ms when it is killed."""
 _ids = itertools.count()
 

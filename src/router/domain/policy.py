@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from contracts.chat import Route
@@ -45,8 +46,10 @@ class Policy:
     def redacts_input(self) -> bool:
         return bool(self.input_redactor) or self.rules.guards.input.redacts
 
-    def redacted_input(self, text: str) -> str:
-        return self.input_redactor.redact(self.rules.guards.input.redacted(text))
+    def redacting_input(self, text: str) -> Iterator[str | None]:
+        """A prompt without what is redacted in it, at the end; None after each piece of the work."""
+        for found in self.rules.guards.input.redacting(text):
+            yield None if found is None else self.input_redactor.redact(found)
 
     def output_guard(self) -> StreamGuard | None:
         """For one answer; None where nothing is looked for in answers."""

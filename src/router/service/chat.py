@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 import uuid
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, aclosing, asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
@@ -146,28 +146,33 @@ class ChatService:
         """
         async with self._first_answers.once(caller, request, key) as once:
             if once.first is not None:
-                yield await self._again(caller, request, once.first)
+                async with self._again(caller, request, once.first) as turn:
+                    yield turn
                 return
             async with self._admitted(caller, request, once, tell_queue=tell_queue) as turn:
                 yield turn
 
-    async def _again(self, caller: Caller, request: ChatRequest, first: FirstAnswer) -> Turn:
-        """What today's rules refuse, they refuse a repetition too."""
-        refusal = await self._refusal(caller, request)
-        transcript = Transcript()
+    @asynccontextmanager
+    async def _again(self, caller: Caller, request: ChatRequest, first: FirstAnswer) -> AsyncIterator[Turn]:
+        """What today's rules refuse, they refuse a repetition too, and so in its answer."""
+        changed = first.config_version != caller.policy.version
+        sent = await self._redacted(caller, request)
+        refusal = await self._refusal(caller, request, sent, moderated=changed)
         told = (first.meta, RefusalEvent(refusal=refusal)) if refusal else tuple(first.events())
-        return Turn(
-            first.request_id,
-            first.session_id,
-            first.config_version,
-            caller,
-            transcript,
-            _noted(transcript, told),
-            {"idempotency-replayed": "true"},
-            usage=lambda: first.usage,
-            cost=lambda: first.cost_usd,
-            repeats=True,
-        )
+        transcript = Transcript()
+        async with self._telling.again(caller, transcript, _just(*told), first=first, moderated=changed) as events:
+            yield Turn(
+                first.request_id,
+                first.session_id,
+                first.config_version,
+                caller,
+                transcript,
+                events,
+                {"idempotency-replayed": "true"},
+                usage=lambda: first.usage,
+                cost=lambda: first.cost_usd,
+                repeats=True,
+            )
 
     @asynccontextmanager
     async def _admitted(
@@ -185,7 +190,7 @@ class ChatService:
         ) as account:
             self._note(caller, sent)
             work = _Work(account, sent, bounds, time.monotonic(), once, Transcript())
-            refusal = await self._refusal(caller, request)
+            refusal = await self._refusal(caller, request, sent)
             if refusal is not None:
                 async with self._told(work, _just(*_refused(refusal))) as told:
                     yield work.turn(told)
@@ -199,12 +204,15 @@ class ChatService:
                 async with self._events(work, place) as events, self._told(work, events, place) as told:
                     yield work.turn(told, place)
 
-    async def _refusal(self, caller: Caller, request: ChatRequest) -> Refusal | None:
+    async def _refusal(
+        self, caller: Caller, asked: ChatRequest, sent: ChatRequest, *, moderated: bool = True
+    ) -> Refusal | None:
+        """By the rules, of what was asked; by the moderation service, which is told no more than the engine."""
         policy = caller.policy
         try:
             async with asyncio.timeout(self._timeout.total_seconds()):
-                refusal = await self._judge.refusal(policy.tenant_id, policy.rules, request.query)
-                return refusal or await self._moderating.input(policy, request.query)
+                refusal = await self._judge.refusal(policy.tenant_id, policy.rules, asked.query)
+                return refusal or (await self._moderating.input(policy, sent.query) if moderated else None)
         except TimeoutError as error:
             raise UpstreamTimeoutError("the prompt was not judged in time") from error
 
@@ -278,12 +286,6 @@ class ChatService:
 
 def _refused(refusal: Refusal) -> tuple[TurnEvent, ...]:
     return MetaEvent(route="", route_score=0.0, model=""), RefusalEvent(refusal=refusal)
-
-
-async def _noted(transcript: Transcript, events: Iterable[TurnEvent]) -> AsyncIterator[TurnEvent]:
-    for event in events:
-        transcript.add(event)
-        yield event
 
 
 async def _just(*events: TurnEvent) -> AsyncIterator[TurnEvent]:

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import aclosing, asynccontextmanager
 from functools import partial
 
 from contracts.chat import Citation, CitationsEvent, ErrorEvent, RefusalEvent, TokenEvent, TurnEvent, Usage, UsageEvent
-from guard.stream import StreamGuard, guarded
+from guard.stream import StreamGuard, guarded, weight
 from router.domain.policy import Policy
 from router.domain.refusal import refusal
 from servicekit.cpu_pool import CpuPool
 
-LONG_WORK = 20_000
-"""The rules' weight for each character of an answer, in about nanoseconds, beyond which it is read in a thread."""
+LONG_WORK = 1_000_000
+"""About how many nanoseconds of reading an event loop is held up for; what takes longer is read in a thread."""
 WITHHELD = "[REDACTED]"
 
 
@@ -37,18 +37,17 @@ class Guarding:
     async def _guarded(
         self, policy: Policy, guard: StreamGuard, events: AsyncIterator[TurnEvent]
     ) -> AsyncGenerator[TurnEvent, None]:
-        slow = policy.rules.guards.output.weight > LONG_WORK
         used, finished = Usage(), False
         async for event in events:
             if isinstance(event, TokenEvent):
                 used = _used_up_to(event)
-                text = event.text
-                left = await self._pool.run(policy.tenant_id, partial(guard.feed, text)) if slow else guard.feed(text)
+                left = await self._done(policy, guard.work(event.text), partial(guard.feed, event.text))
                 if left:
                     yield TokenEvent(left, event.prompt_tokens, event.completion_tokens)
             elif not finished and not isinstance(event, RefusalEvent | ErrorEvent):
                 # Behind a refusal or an error nothing more is told of what is held back.
-                rest, finished = guard.finish() if _ends_text(event) else "", _ends_text(event)
+                finished = _ends_text(event)
+                rest = await self._done(policy, guard.work(), guard.finish) if finished else ""
                 if rest:
                     yield TokenEvent(rest, used.prompt_tokens, used.completion_tokens)
             if guard.verdict is not None:
@@ -57,20 +56,27 @@ class Guarding:
                 yield RefusalEvent(refusal=refusal(guard.verdict))
                 return
             if isinstance(event, CitationsEvent):
-                yield CitationsEvent(citations=[_guarded_citation(policy, one) for one in event.citations])
+                yield CitationsEvent(citations=[await self._citation(policy, one) for one in event.citations])
             elif not isinstance(event, TokenEvent):
                 yield event
+
+    async def _citation(self, policy: Policy, citation: Citation) -> Citation:
+        """What no answer may say, no quotation says either."""
+        rules, redactor = policy.rules.guards.output, policy.output_redactor or None
+        update = {}
+        for name, text in (("title", citation.title), ("snippet", citation.snippet)):
+            work = len(text) * weight(rules, text, redactor)
+            update[name] = await self._done(policy, work, partial(_guarded_text, policy, text))
+        return citation.model_copy(update=update)
+
+    async def _done(self, policy: Policy, work: int, read: Callable[[], str]) -> str:
+        """What `read` returns. `work`: its nanoseconds, at worst."""
+        return await self._pool.run(policy.tenant_id, read) if work > LONG_WORK else read()
 
 
 def _ends_text(event: TurnEvent) -> bool:
     """No token comes behind these."""
     return event.event in {"citations", "usage", "done"}
-
-
-def _guarded_citation(policy: Policy, citation: Citation) -> Citation:
-    """What no answer may say, no quotation says either."""
-    title, snippet = (_guarded_text(policy, text) for text in (citation.title, citation.snippet))
-    return citation.model_copy(update={"title": title, "snippet": snippet})
 
 
 def _guarded_text(policy: Policy, text: str) -> str:

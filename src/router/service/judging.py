@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
 from functools import partial
 
 from contracts.chat import MAX_QUERY_CHARS, Refusal
 from contracts.errors import PromptTooLongError
 from contracts.tenant import TenantId
 from router.domain.policy import Policy
-from router.domain.refusal import Judgement, RefusalRules
+from router.domain.refusal import LONG_WORK, Judgement, RefusalRules
 from servicekit.cpu_pool import CpuPool
 from servicekit.tenant_slots import TenantSlots
 
@@ -45,14 +46,21 @@ class Judge:
         """
         if not policy.redacts_input:
             return prompt
-        if len(prompt) <= LONG_TEXT:
-            found = policy.redacted_input(prompt)
+        steps = policy.redacting_input(prompt)
+        if len(prompt) <= LONG_TEXT and len(prompt) * policy.rules.guards.input.redacting_weight <= LONG_WORK:
+            found = next(text for text in steps if text is not None)
         else:
             async with self._slots.held(policy.tenant_id):
-                found = await self._pool.run(policy.tenant_id, partial(policy.redacted_input, prompt))
+                found = await self._redacted_in_slices(policy.tenant_id, steps)
         if len(found) > MAX_QUERY_CHARS:
             raise PromptTooLongError("with placeholders for what is redacted, the question is too long")
         return found
+
+    async def _redacted_in_slices(self, tenant_id: TenantId, steps: Iterator[str | None]) -> str:
+        while True:
+            found = await self._pool.run(tenant_id, partial(_redacted, steps))
+            if found is not None:
+                return found
 
 
 def _slice(judgement: Judgement) -> bool:
@@ -60,3 +68,10 @@ def _slice(judgement: Judgement) -> bool:
     while not (ended := judgement.go_on()) and time.monotonic() < ends:
         pass
     return ended
+
+
+def _redacted(steps: Iterator[str | None]) -> str | None:
+    ends = time.monotonic() + SLICE_S
+    while (text := next(steps)) is None and time.monotonic() < ends:
+        pass
+    return text

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator
-from contextlib import aclosing, asynccontextmanager
+from contextlib import aclosing, asynccontextmanager, nullcontext
 
 from contracts.chat import DoneEvent, ErrorEvent, RefusalEvent, TurnEvent, UsageEvent
 from contracts.errors import UpstreamError
+from router.domain.caller import Caller
 from router.domain.first_answer import FirstAnswer
 from router.domain.rule_hits import RuleHit
 from router.domain.transcript import Transcript
@@ -54,6 +55,37 @@ class Telling:
             aclosing(self._told(account, transcript, judged, once)) as told,
         ):
             yield told
+
+    @asynccontextmanager
+    async def again(
+        self,
+        caller: Caller,
+        transcript: Transcript,
+        events: AsyncIterator[TurnEvent],
+        *,
+        first: FirstAnswer,
+        moderated: bool,
+    ) -> AsyncIterator[AsyncIterator[TurnEvent]]:
+        """What the client may see today of an answer that was given before. It uses nothing: `moderated` says whether
+        it is to be judged by more than the tenant's rules, since nothing limits how often it is asked for."""
+        async with (
+            self._guarding.output(caller.policy, events) as guarded,
+            self._moderating.output(caller.policy, guarded) if moderated else nullcontext(guarded) as judged,
+            aclosing(self._repeated(caller, transcript, judged, first)) as told,
+        ):
+            yield told
+
+    async def _repeated(
+        self, caller: Caller, transcript: Transcript, events: AsyncIterator[TurnEvent], first: FirstAnswer
+    ) -> AsyncGenerator[TurnEvent, None]:
+        async for event in events:
+            if isinstance(event, UsageEvent):
+                yield UsageEvent(usage=first.usage)
+                continue
+            transcript.add(event)
+            if isinstance(event, RefusalEvent) and event != first.end:
+                self._hits.note(caller, RuleHit.of(event.refusal))
+            yield event
 
     async def _told(
         self, account: Account, transcript: Transcript, events: AsyncIterator[TurnEvent], once: Once
