@@ -11,15 +11,16 @@ WORTH_CUTTING_BYTES = 200
 
 
 def select_passages(found: Sequence[Passage], *, min_score: float, max_bytes: int) -> tuple[Passage, ...]:
-    """The relevant ones that fit together, best first; the first that does not fit is cut, those after it left out.
+    """The relevant ones that fit together, in the order of the search, which knows words as well as vectors; the first
+    that does not fit is cut, those after it left out.
 
     Bytes are counted, not characters: a token is about four of them in English and seldom more elsewhere.
     """
     chosen: list[Passage] = []
     left = max_bytes
-    for passage in sorted(found, key=lambda passage: passage.score, reverse=True):
+    for passage in found:
         if passage.score < min_score:
-            break
+            continue
         encoded = passage.text.encode()
         if len(encoded) > left:
             if left >= WORTH_CUTTING_BYTES:

@@ -9,10 +9,10 @@ from app.domain.passages import select_passages
 from support.turns import a_passage
 
 
-def test_irrelevant_passages_are_left_out_and_the_rest_is_best_first() -> None:
-    found = [a_passage("far", score=0.1), a_passage("near", score=0.4), a_passage("nearest", score=0.9)]
+def test_irrelevant_passages_are_left_out_and_the_rest_keeps_the_order_of_the_search() -> None:
+    found = [a_passage("has the words", score=0.4), a_passage("far", score=0.1), a_passage("nearest", score=0.9)]
     chosen = select_passages(found, min_score=0.25, max_bytes=10_000)
-    assert [passage.chunk_id for passage in chosen] == ["nearest", "near"]
+    assert [passage.chunk_id for passage in chosen] == ["has the words", "nearest"]
 
 
 def test_the_first_that_does_not_fit_is_cut_and_the_rest_left_out() -> None:
