@@ -18,12 +18,13 @@ from contracts.retrieval import DocumentInfo, DocumentReceipt, IngestRequest, Se
 from contracts.tenant import TenantId
 from observability.metrics import NullMetrics
 from rag.adapters import memory_jobs, postgres_jobs
-from rag.adapters.brute_force import BruteForceIndex
 from rag.adapters.hash_embedder import HashEmbedder
 from rag.adapters.memory_chunks import MemoryChunkStore
 from rag.adapters.memory_jobs import MemoryJobStore
+from rag.adapters.memory_marks import MemoryMarks
 from rag.adapters.postgres_chunks import PostgresChunkStore
 from rag.adapters.postgres_jobs import PostgresJobStore
+from rag.adapters.postgres_marks import PostgresMarks
 from rag.domain.corpus import Document
 from rag.domain.jobs import Claim, Job, JobBusyError, JobState, Part
 from rag.domain.vectors import Matrix
@@ -31,12 +32,12 @@ from rag.ingestion.pipeline import Pipeline
 from rag.job_runner import MAX_ATTEMPTS, PART_CHUNKS, JobRunner
 from rag.ports import ChunkStore, JobStore
 from rag.service import INLINE_BYTES, RagService
-from rag.tenant_retriever import TenantRetriever
 from rag.uploads import Uploads
 from stores.objects import Objects
 from stores.objects_memory import MemoryObjects
 from stores.postgres import Database
 from support.ingesting import InlineExtractor, ingesting_service
+from support.retrieval import replica
 from support.tenants import opened
 
 LEASE = timedelta(seconds=30)
@@ -48,7 +49,8 @@ _ADD = text("INSERT INTO tenants (tenant_id, tier, config_version) VALUES (:tena
 class World:
     def __init__(self, database: Database | None) -> None:
         self.embedder = HashEmbedder()
-        self.chunks: ChunkStore = PostgresChunkStore(database) if database else MemoryChunkStore()
+        self._memory = MemoryChunkStore()
+        self.chunks: ChunkStore = PostgresChunkStore(database) if database else self._memory
         self.jobs: JobStore = PostgresJobStore(database) if database else MemoryJobStore(self.chunks)
         self.objects: Objects | None = None
         self._database = database
@@ -64,9 +66,8 @@ class World:
         return tenant_id
 
     def service(self) -> RagService:
-        retriever = TenantRetriever(
-            self.chunks, BruteForceIndex, NullMetrics(), model=self.embedder.model, dimension=64, max_tenants=10
-        )
+        marks = PostgresMarks(self._database) if self._database else MemoryMarks(self._memory)
+        retriever = replica(self.chunks, marks, model=self.embedder.model).retriever
         return ingesting_service(self.embedder, self.chunks, retriever, jobs=self.jobs, objects=self.objects)
 
     def runner(self, embedder: HashEmbedder | None = None) -> JobRunner:
