@@ -22,8 +22,9 @@ _PERCENT = re.compile(r"%[0-9A-Fa-f]{2}")
 _REFERENCE = re.compile(r"&(?:#\d{1,7}|#[xX][0-9A-Fa-f]{1,6}|[A-Za-z]{2,8});")
 _ESCAPE = re.compile(r"\\(?:u([0-9A-Fa-f]{4})|x([0-9A-Fa-f]{2})|u\{([0-9A-Fa-f]{1,5})\})")
 _MAY_HAVE_RUN = re2.compile(rb"[a-z][A-Z]|[A-Z]{2}|[0-9][A-Za-z]|[A-Za-z][0-9]|[A-Za-z0-9][+/][A-Za-z0-9]")
-_APART = re.compile(r"(?<![A-Za-z0-9])(?:[A-Za-z0-9][ .*_|-]){3,}[A-Za-z0-9](?![A-Za-z0-9])")
-_MAY_BE_APART = re2.compile(rb"(?:^|[^A-Za-z0-9])(?:[A-Za-z0-9][ .*_|-]){3}[A-Za-z0-9](?:[^A-Za-z0-9]|$)")
+_BETWEEN = r"[ .,;:/*~+_|\r\n\t-]{1,2}"
+_APART = re.compile(rf"(?<![A-Za-z0-9])(?:[A-Za-z0-9]{_BETWEEN}){{3,}}[A-Za-z0-9](?![A-Za-z0-9])")
+_MAY_BE_APART = re2.compile(rf"(?:^|[^A-Za-z0-9])(?:[A-Za-z0-9]{_BETWEEN}){{3}}[A-Za-z0-9](?:[^A-Za-z0-9]|$)".encode())
 _WORD = re.compile(r"[A-Z]?[a-z]+|[A-Z]?[a-z]+(?:[-/_][A-Za-z]?[a-z]*)+|\d+|[+/_-]+")
 """Runs of base64's alphabet that people write: words, also joined by hyphens, and numbers."""
 _SHARE_OF_TEXT = 0.9

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from app.prompts import DEFAULT_INSTRUCTION, build_messages
 from support.turns import a_passage, a_route
 
@@ -29,7 +31,14 @@ def test_a_route_without_an_instruction_gets_the_general_one() -> None:
 
 def test_a_locale_other_than_english_names_the_language() -> None:
     assert build_messages(ROUTE, "?", [], locale="de-AT")[0]["content"] == "You know food. Answer in German."
-    assert "locale sw-KE" in build_messages(ROUTE, "?", [], locale="sw-KE")[0]["content"]
+    assert "locale sw." in build_messages(ROUTE, "?", [], locale="sw-KE")[0]["content"]
+
+
+@pytest.mark.parametrize("locale", ["password", "sw-password-hack-me", "password-sw", "SW-hack"])
+def test_a_locale_is_no_way_past_the_rules_into_the_prompt(locale: str) -> None:
+    system = build_messages(ROUTE, "?", [], locale=locale)[0]["content"].lower()
+    assert "password" not in system
+    assert "hack" not in system
 
 
 def test_a_document_cannot_pretend_to_be_another_passage() -> None:
