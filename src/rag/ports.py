@@ -13,9 +13,8 @@ from rag.domain.corpus import Chunk, ChunkTail, Corpus, CorpusVersion, Document,
 from rag.domain.extracted import Extracted
 from rag.domain.jobs import Claim, Job, Part
 from rag.domain.query import ChunkRows, IndexQuery, Scored
-from rag.domain.ranking import Hit
 from rag.domain.snapshot import Mark, SnapshotFiles
-from rag.domain.vectors import HalfMatrix, Matrix, Vector
+from rag.domain.vectors import HalfMatrix, Matrix
 
 
 class Embedder(Protocol):
@@ -272,20 +271,6 @@ class SnapshotStore(Protocol):
     async def forget(self, tenant_id: TenantId) -> None:
         """Remove what this machine's disk holds of the tenant."""
         ...
-
-
-class VectorIndex(Protocol):
-    """An immutable index over one tenant's vectors. Safe to search from several threads."""
-
-    def __len__(self) -> int: ...
-
-    def search(self, query: Vector, k: int) -> list[Hit]:
-        """The min(k, n) rows with the greatest dot product, exact, best first."""
-        ...
-
-
-class IndexFactory(Protocol):
-    def __call__(self, vectors: HalfMatrix) -> VectorIndex: ...
 
 
 class TenantIndex(Protocol):

@@ -197,10 +197,10 @@ async def test_who_takes_a_job_over_goes_on_where_the_other_was(world: World) ->
     await world.upload(tenant, book())
 
     class Dying(HashEmbedder):
-        async def embed(self, texts: Sequence[str]) -> Matrix:
+        async def embed(self, texts: Sequence[str], *, tenant_id: TenantId | None = None) -> Matrix:
             if self.embedded:
                 raise MemoryError
-            return await super().embed(texts)
+            return await super().embed(texts, tenant_id=tenant_id)
 
     first = Dying()
     await world.runner(first).run_one()  # embeds one part; the job then lies there until its lease ends
@@ -262,10 +262,10 @@ async def test_a_runner_that_is_stopped_hands_its_job_back_at_once(world: World)
     begun = asyncio.Event()
 
     class Slow(HashEmbedder):
-        async def embed(self, texts: Sequence[str]) -> Matrix:
+        async def embed(self, texts: Sequence[str], *, tenant_id: TenantId | None = None) -> Matrix:
             begun.set()
             await asyncio.Event().wait()
-            return await super().embed(texts)
+            return await super().embed(texts, tenant_id=tenant_id)
 
     async with world.runner(Slow()).running():
         await begun.wait()
