@@ -8,6 +8,8 @@ from router.domain.policy import Policy
 
 _FRAME_BYTES = 1_024
 """Of a prompt beside the instruction, the question and the passages: the template, the marks, the chat format."""
+_MOST_GROWTH = 12
+"""A placeholder has up to twelve bytes, and may stand for one: what is redacted is known only after admission."""
 _BYTES_PER_TOKEN = 4
 """On average, of English text."""
 
@@ -35,6 +37,9 @@ class WorstCase:
     passages_bytes: int
 
     def of(self, policy: Policy, query: str) -> Bounds:
-        sure_bytes = len(query.encode()) + policy.instruction_bytes + _FRAME_BYTES
-        prompt = min(sure_bytes + self.passages_bytes, max(1, self.context_tokens - self.answer_tokens))
+        asked_bytes = len(query.encode())
+        sure_bytes = asked_bytes + policy.instruction_bytes + _FRAME_BYTES
+        grown_bytes = asked_bytes * (_MOST_GROWTH - 1) if policy.redacts_input else 0
+        most = max(1, self.context_tokens - self.answer_tokens)
+        prompt = min(sure_bytes + grown_bytes + self.passages_bytes, most)
         return Bounds(prompt, self.answer_tokens, min(prompt, sure_bytes // _BYTES_PER_TOKEN))

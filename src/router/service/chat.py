@@ -178,8 +178,7 @@ class ChatService:
     async def _admitted(
         self, caller: Caller, request: ChatRequest, once: Once, *, tell_queue: bool
     ) -> AsyncIterator[Turn]:
-        sent = await self._redacted(caller, request)
-        bounds = self._worst_case.of(caller.policy, sent.query)
+        bounds = self._worst_case.of(caller.policy, request.query)
         async with self._accounts.open(
             caller,
             lease_id=uuid.uuid4().hex,
@@ -188,6 +187,7 @@ class ChatService:
             bounds=bounds,
             deadline_s=self._timeout.total_seconds() + SETTLE_S,
         ) as account:
+            sent = await self._redacted(caller, request)
             self._note(caller, sent)
             work = _Work(account, sent, bounds, time.monotonic(), once, Transcript())
             refusal = await self._refusal(caller, request, sent)
