@@ -18,7 +18,7 @@ from observability.logging import configure_logging
 from observability.metrics import Metrics
 from observability.prometheus import PrometheusMetrics
 from rag.adapters.embedder import open_embedder
-from rag.adapters.index_builder import HybridIndexBuilder
+from rag.adapters.index_builder import HybridIndexBuilder, Sizes
 from rag.adapters.object_snapshots import ObjectSnapshots
 from rag.adapters.postgres_chunks import PostgresChunkStore
 from rag.adapters.postgres_jobs import PostgresJobStore
@@ -88,7 +88,7 @@ async def _open(app: FastAPI, settings: Settings, metrics: Metrics, stack: Async
     embedder = await stack.enter_async_context(open_embedder(settings))
     store = PostgresChunkStore(database)
     model, dimension = embedder.model, embedder.dimension
-    builder = HybridIndexBuilder()
+    builder = HybridIndexBuilder(Sizes(settings.index_exact_chunks, settings.index_flat_chunks))
     objects = _objects(settings, stack)
     snapshot_store = _snapshots(settings, objects, metrics, stack)
     marks = PostgresMarks(database)

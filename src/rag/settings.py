@@ -48,6 +48,8 @@ class Settings(ServiceSettings, EmbeddingSettings):
     rag_host: str = "127.0.0.1"
     rag_port: Annotated[int, Field(ge=1, le=65_535)] = 8082
     database_url: SecretStr
+    index_exact_chunks: int = Field(default=20_000, ge=1, description="a tenant of at most so many is searched exactly")
+    index_flat_chunks: int = Field(default=1_000_000, ge=1, description="and of so many without lists of its vectors")
     index_cache_bytes: int = Field(default=GIB, ge=1, description="memory for the indexes that were asked for last")
     object_store_url: str | None = None
     aws_region: str = "us-east-1"
