@@ -55,6 +55,18 @@ bench: $(VENV)/.installed ## CPU per request and per streamed token of every hop
 	@$(PY) -m benchmarks.hops
 	@PYTHONPATH=tests $(PY) -m benchmarks.identity
 
+.PHONY: bench-rag
+bench-rag: $(VENV)/.installed ## search, store, embedding and ingestion of tenants (CHUNKS=1000000, DATA=folder of labelled sets)
+	@PYTHONPATH=src:tests $(PY) -m benchmarks.rag_index $(or $(CHUNKS),100000)
+	@PYTHONPATH=src:tests $(PY) -m benchmarks.rag_store
+	@PYTHONPATH=src:tests $(PY) -m benchmarks.embedding $(if $(DATA),--data $(DATA))
+	@PYTHONPATH=src:tests $(PY) -m benchmarks.ingest
+	@if test -n "$(DATA)"; then PYTHONPATH=src:tests $(PY) -m benchmarks.rag_quality $(DATA); fi
+
+.PHONY: bench-guard
+bench-guard: $(VENV)/.installed ## what a thousand rules cost a prompt and a token
+	@PYTHONPATH=src:tests $(PY) -m benchmarks.guard
+
 .PHONY: bench-stores
 bench-stores: $(VENV)/.installed ## what admission in Valkey and a row of the ledger cost
 	@PYTHONPATH=tests $(PY) -m benchmarks.admission
