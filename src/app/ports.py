@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from contracts.chat import TurnEvent
 from contracts.context import TenantContext
+from contracts.ranking import Ranking
 from contracts.retrieval import Passage
 
 Vector = npt.NDArray[np.float32]
@@ -57,7 +58,9 @@ class Embedder(Protocol):
 
 
 class Retriever(Protocol):
-    async def search(self, caller: Caller, query: str, vector: Vector | None, k: int) -> list[Passage]:
+    async def search(
+        self, caller: Caller, query: str, vector: Vector | None, k: int, *, ranking: Ranking
+    ) -> list[Passage]:
         """The `k` nearest passages of the caller's tenant, best first. Raises as `Embedder.embed` does."""
         ...
 

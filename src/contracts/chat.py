@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, TypeAdapter
 
+from contracts.ranking import Ranking
 from contracts.tenant import TenantId
 from contracts.text import Storable
 
@@ -128,6 +129,7 @@ class TurnRequest(BaseModel):
     priority: int = Field(default=0, ge=-MAX_PRIORITY, le=MAX_PRIORITY)
     passage_injection: PassageInjection = "mark"
     strip_passage_links: bool = False
+    ranking: Ranking = Ranking()
 
 
 class MetaEvent(BaseModel):

@@ -18,6 +18,7 @@ from pydantic import (
 )
 
 from contracts.chat import Query
+from contracts.ranking import Ranking
 from contracts.text import Storable, StorableJson
 
 MAX_DOCUMENT_BYTES = 25 * 1024 * 1024
@@ -180,6 +181,7 @@ class SearchRequest(BaseModel):
     vector: tuple[float, ...] | None = None
     filter: SearchFilter | None = None
     mode: SearchMode = "hybrid"
+    ranking: Ranking = Ranking()
 
 
 class Passage(BaseModel):

@@ -30,7 +30,7 @@ from rag.domain.corpus import Chunk, Document
 from rag.domain.filters import Filter
 from rag.domain.identity import content_hash, derived_document_id
 from rag.domain.jobs import Job, JobBusyError
-from rag.domain.query import IndexQuery, Scored
+from rag.domain.query import IndexQuery, Scored, Weights
 from rag.domain.vectors import Matrix, UnusableVectorError, Vector, to_half, unit_vector
 from rag.ingestion.formats.kinds import check_content, format_of
 from rag.ingestion.parsing import check_size
@@ -127,6 +127,8 @@ class RagService:
             k=request.k,
             filter=Filter.of(request.filter),
             mode=request.mode,
+            weights=Weights(request.ranking.vectors, request.ranking.words),
+            diversity=request.ranking.diversity,
         )
         found = await self._retriever.search(tenant_id, query, min_seq=request.min_seq, born=born)
         return [_passage(item) for item in found]

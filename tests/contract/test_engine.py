@@ -182,6 +182,6 @@ async def test_a_search_finds_the_callers_own_passages_only(rag: Rag, with_vecto
     for tenant in (T1, T2):
         caller = a_caller(tenant)
         vector = (await embedder.embed(caller, ["protein in lentils"]))[0] if with_vector else None
-        found = await retriever.search(caller, "protein in lentils", vector, 5)
+        found = await retriever.search(caller, "protein in lentils", vector, 5, ranking=Ranking())
         assert [passage.chunk_id for passage in found] == [f"of-{tenant}"]
         assert 0.5 < found[0].score <= 1.0

@@ -87,3 +87,24 @@ def test_links_that_carry_data_are_stripped_from_prompt_and_snippet(stack: Stack
     citation = ask(stack, tenant, "What does the copper oil can of the harbour shop cost?")["citations"][0]
     assert citation["snippet"] == OIL + "map"
     assert prompt(stack).endswith(f'[1] "{OIL}map"')
+
+
+def test_a_tenant_says_how_much_words_and_meaning_count(stack: Stack) -> None:
+    tenant = stack.new_tenant()
+    upload(stack, tenant, "The lantern has the number XK-9931.")
+    with stack.client(tenant) as client:
+        far = {"title": "Lights", "text": "Lamps and torches give light in the dark."}
+        assert client.post(f"/tenant/{tenant}/documents", json=far).status_code == 201
+    asked = {"query": "a lamp that shines, or XK-9931?", "k": 2}
+
+    def first(**ranking: float) -> str:
+        with stack.client(tenant) as client:
+            client.patch(f"/tenant/{tenant}/config", json={"ranking": ranking}).raise_for_status()
+            found = client.post(f"/tenant/{tenant}/search", json=asked).json()["passages"]
+        return str(found[0]["text"])
+
+    assert "XK-9931" in first(vectors=0, words=1)
+    assert "torches" in first(vectors=1, words=0)
+    with stack.client(tenant) as client:
+        refused = client.patch(f"/tenant/{tenant}/config", json={"ranking": {"vectors": 0, "words": 0}})
+    assert refused.status_code == 422

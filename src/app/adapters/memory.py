@@ -13,6 +13,7 @@ import numpy as np
 from app.ports import Caller, Delta, Message, TokenCount, Vector
 from contracts.context import TenantContext
 from contracts.errors import AtriumError
+from contracts.ranking import Ranking
 from contracts.retrieval import Passage
 from contracts.tenant import TenantId
 
@@ -47,7 +48,9 @@ class MemoryRetriever:
         self._passages = passages
         self.vectors: list[Vector | None] = []
 
-    async def search(self, caller: Caller, query: str, vector: Vector | None, k: int) -> list[Passage]:
+    async def search(
+        self, caller: Caller, query: str, vector: Vector | None, k: int, *, ranking: Ranking
+    ) -> list[Passage]:
         self.vectors.append(vector)
         near = word_vector(query) if vector is None else vector
         scored = [

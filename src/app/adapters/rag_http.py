@@ -12,6 +12,7 @@ from pydantic import BaseModel, ValidationError
 from app.adapters.failures import counted
 from app.ports import Caller, Vector
 from contracts.errors import UpstreamError
+from contracts.ranking import Ranking
 from contracts.retrieval import EmbedResponse, Passage, SearchResponse
 from observability.metrics import Metrics
 from servicekit.client import ServiceClient, bearer
@@ -39,8 +40,10 @@ class RagHttp:
             vectors += (np.asarray(row, dtype=np.float32) for row in answer.vectors)
         return vectors
 
-    async def search(self, caller: Caller, query: str, vector: Vector | None, k: int) -> list[Passage]:
-        body = {"query": query, "k": k, "vector": vector}
+    async def search(
+        self, caller: Caller, query: str, vector: Vector | None, k: int, *, ranking: Ranking
+    ) -> list[Passage]:
+        body = {"query": query, "k": k, "vector": vector, "ranking": ranking.model_dump()}
         return (await self._ask(caller, "/v1/search", body, SearchResponse)).passages
 
     async def _ask(self, caller: Caller, path: str, body: dict[str, Any], answer: type[AnswerT]) -> AnswerT:

@@ -25,7 +25,9 @@ class Retrieve:
     async def __call__(self, state: TurnState, runtime: Runtime[Turn]) -> TurnState:
         turn = runtime.context
         request = turn.request
-        found = await self.retriever.search(turn.caller, request.query, state["vector"], self.passages)
+        found = await self.retriever.search(
+            turn.caller, request.query, state["vector"], self.passages, ranking=request.ranking
+        )
         relevant = [passage for passage in found if passage.score >= self.min_score]
         treated = treat(relevant, injection=request.passage_injection, links=request.strip_passage_links)
         if treated.flagged:

@@ -193,7 +193,14 @@ async def delete_document(caller: CallerDep, document_id: DocumentPath, found: S
 @api.post("/search")
 async def search(request: Request, caller: CallerDep, body: SearchBody, found: ServicesDep) -> SearchResponse:
     require_same(caller.tenant_id, body.tenant_id)
-    wanted = SearchRequest(query=body.query, k=body.k, min_seq=body.min_seq, filter=body.filter, mode=body.mode)
+    wanted = SearchRequest(
+        query=body.query,
+        k=body.k,
+        min_seq=body.min_seq,
+        filter=body.filter,
+        mode=body.mode,
+        ranking=caller.policy.config.ranking,
+    )
     return await until_disconnect(request, found.documents.search(caller, wanted))
 
 

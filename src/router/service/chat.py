@@ -261,6 +261,7 @@ class ChatService:
             priority=min(MAX_PRIORITY, place.priority),
             passage_injection=policy.config.passage_injection,
             strip_passage_links=policy.config.strip_passage_links,
+            ranking=policy.config.ranking,
         )
         asker = Asker(request.user_id, work.account.session_id)
         context = self._contexts.build(work.caller, asker, self._left(work.began))
