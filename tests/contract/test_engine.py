@@ -17,6 +17,7 @@ from app.adapters.replicas import Replicas
 from app.ports import Caller, Embedder, Engine, Message, Retriever
 from contracts.context import Audience
 from contracts.errors import OverloadedError, UpstreamError, UpstreamTimeoutError
+from contracts.ranking import Ranking
 from observability.metrics import NullMetrics
 from servicekit.client import ServiceClient, open_session
 from servicekit.tokens import TokenSigner, utc_now
