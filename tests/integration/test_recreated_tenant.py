@@ -203,9 +203,12 @@ def test_no_operation_of_the_rag_service_works_for_an_earlier_tenant(stack: Stac
         client.post(f"/tenant/{tenant}/documents", json=DOCUMENT | {"document_id": "d"}).raise_for_status()
     asked = headers(stack, Audience.RAG, context_of(tenant, earlier))
     upload = {"title": "t", "filename": "a.md", "content": "TQ==", "document_id": "d"}
-    calls: list[tuple[str, str, dict[str, Any] | None]] = [
+    framed = b'{"title": "t", "filename": "a.md", "document_id": "d"}\0M'
+    calls: list[tuple[str, str, dict[str, Any] | bytes | None]] = [
         ("POST", "/v1/search", {"query": "refund"}),
         ("POST", "/v1/documents", upload),
+        ("POST", "/v1/documents/file", framed),
+        ("GET", "/v1/documents/d/chunks", None),
         ("GET", "/v1/documents", None),
         ("GET", "/v1/documents/d", None),
         ("GET", "/v1/documents/d/passages", None),
@@ -214,9 +217,11 @@ def test_no_operation_of_the_rag_service_works_for_an_earlier_tenant(stack: Stac
     called = {(method.lower(), re.sub(r"/d\b", "/{document_id}", path)) for method, path, _ in calls}
     paths = httpx.get(f"{stack.rag}/openapi.json").json()["paths"]
     there = {(method, path) for path, methods in paths.items() for method in methods if path.startswith("/v1/")}
-    assert called == {operation for operation in there if operation[1] not in {"/v1/embed", "/v1/index"}}
+    without_rows = {"/v1/embed", "/v1/embeddings", "/v1/index"}
+    assert called == {operation for operation in there if operation[1] not in without_rows}
     for method, path, body in calls:
-        answer = httpx.request(method, stack.rag + path, json=body, headers=asked, timeout=30)
+        sent: dict[str, Any] = {"content": body} if isinstance(body, bytes) else {"json": body}
+        answer = httpx.request(method, stack.rag + path, **sent, headers=asked, timeout=30)
         assert (answer.status_code, answer.json()["error"]["code"]) == (404, "not_found"), (method, path)
     assert documents(stack, tenant) == ["d"]
 

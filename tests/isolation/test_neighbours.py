@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
 import psycopg
 import pytest
 from psycopg import sql
+from sqlalchemy import text
 
 from contracts.context import Role
 from contracts.errors import NotFoundError
 from contracts.tenant import TenantId
 from rag.adapters.postgres_chunks import PostgresChunkStore
+from rag.adapters.postgres_jobs import PostgresJobStore
 from rag.adapters.postgres_marks import PostgresMarks
 from rag.domain.corpus import Chunk, Document
+from rag.domain.jobs import Job, JobState
 from rag.domain.snapshot import Mark
 from stores.objects import Objects
 from stores.objects_folder import FolderObjects
@@ -32,6 +36,7 @@ from tenancy.postgres_deletions import PostgresDeletionStore
 from tenancy.postgres_ledger import PostgresLedger
 
 NEIGHBOURS = tuple(TenantId(text) for text in ("a", "aa", "a-b", "ab", "1", "12"))
+_PART = text("INSERT INTO ingest_parts VALUES (:tenant, :document, :job, 0, 'hash', 'vectors')")
 SET = 'for _, key in ipairs(KEYS) do redis.call("SET", key, "1") end'
 
 
@@ -49,6 +54,11 @@ async def fill(database: Database, tenant: TenantId, number: int) -> None:
         mark = Mark(await chunks.version(tenant), b"d" * 32, 1)
         await PostgresMarks(database).advance(tenant, f"model {one}", mark)
         await PostgresLedger(database).write([an_event(tenant, f"e{one}", route=f"R{one}")])
+        large = Document(f"large{one}", f"of {tenant}", "a.txt", {}, b"h" * 32, 9)
+        job = Job(f"job{one}", large, JobState.QUEUED, 0, None, None, datetime.now(UTC))
+        await PostgresJobStore(database).enqueue(tenant, job, b"text")
+        async with database.tenant(tenant) as connection:
+            await connection.execute(_PART, {"tenant": str(tenant), "document": f"large{one}", "job": f"job{one}"})
 
 
 @pytest.fixture
@@ -76,7 +86,9 @@ def test_a_table_shows_each_its_own_rows(own_database: Addresses) -> None:
         found = rows(own_database, tenant)
         assert found.pop("deletions") == {}
         sums = ("usage_events", "usage_by_day", "usage_by_user", "usage_by_user_month")
-        counts = dict.fromkeys(("documents", "chunks", "chunk_tombstones", "snapshots", *sums), number)
+        counts = dict.fromkeys(
+            ("documents", "chunks", "chunk_tombstones", "snapshots", "ingest_jobs", "ingest_parts", *sums), number
+        )
         counts |= {"tenants": 1, "audit_heads": 1, "api_keys": number + 1, "tenant_configs": number + 1}
         assert found == {table: {str(tenant): counts.get(table, 2 * number + 1)} for table in found}
 
