@@ -27,6 +27,10 @@ MAX_TOLD = 5
 good one."""
 MAX_CANONICAL_CHARS = 131_072
 """Four times the longest prompt: there are characters that the canonical form writes out as eighteen."""
+MAX_NESTED = 64
+"""Literals that end in one another (`a`, `aa`, `aaa`…): where one ends, all do, and each is to be looked at."""
+MAX_REDACTING = 100
+"""Regular expressions that redact: each asks the whole text for all its places."""
 REDACTED = "[REDACTED]"
 MIN_BLOCK = 32
 _BASE_WEIGHT = 8
@@ -272,9 +276,34 @@ def compile_rules(rules: Sequence[Rule], *, stored: bool = False) -> CompiledGua
         if instructions > MAX_INSTRUCTIONS and not stored:
             faults.append((rank, f"the regular expressions up to here have more than {MAX_INSTRUCTIONS} instructions"))
             break
+    if not faults and not stored:
+        faults += _too_dear(list(literals.values()), list(expressions.values()))
     if faults:
         raise UnusableRulesError(faults)
     return _guards(tuple(rules), literals, expressions)
+
+
+def _too_dear(literals: Sequence[Literal], expressions: Sequence[Expression]) -> Iterator[tuple[int, str]]:
+    """What a tenant's every character would have to be looked at for again and again."""
+    rank = _deepest(literals)
+    if rank is not None:
+        yield rank, f"more than {MAX_NESTED} patterns end in one another, this one among them"
+    redacting = [one for one in expressions if one.redacts]
+    if len(redacting) > MAX_REDACTING:
+        yield redacting[MAX_REDACTING].rank, f"more than {MAX_REDACTING} regular expressions redact"
+
+
+def _deepest(literals: Sequence[Literal]) -> int | None:
+    """A literal with which more than MAX_NESTED literals end, itself included."""
+    backwards = sorted({literal(one.pattern).skeleton[::-1]: one.rank for one in literals}.items())
+    inside: list[str] = []
+    for text, rank in backwards:
+        while inside and not text.startswith(inside[-1]):
+            inside.pop()
+        inside.append(text)
+        if len(inside) > MAX_NESTED:
+            return rank
+    return None
 
 
 def _compiled(rank: int, rule: Rule, *, stored: bool) -> Literal | Expression:

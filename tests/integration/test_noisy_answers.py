@@ -14,11 +14,11 @@ from support.stack import Stack
 
 NESTED = [
     {"type": "contains", "pattern": "a" * length, "reason": "r", "stage": "output", "action": "redact"}
-    for length in range(1_200, 200, -1)
+    for length in range(1_200, 1_136, -1)
 ]
 MATCH_ALL = [
     {"type": "regex", "pattern": f"[a-z ]{{{at % 20 + 1}}}|q{at}", "reason": "r", "stage": "both", "action": "redact"}
-    for at in range(1_000)
+    for at in range(100)
 ]
 
 

@@ -19,7 +19,8 @@ A_PIECE_S = 1.0
 
 def compiled(patterns: list[str], type_: str = "contains", *, action: Action) -> CompiledGuards:
     return compile_rules(
-        [Rule(f"r{at}", "no", PatternType(type_), one, Stage.BOTH, action) for at, one in enumerate(patterns)]
+        [Rule(f"r{at}", "no", PatternType(type_), one, Stage.BOTH, action) for at, one in enumerate(patterns)],
+        stored=True,  # as an earlier release accepted them
     )
 
 

@@ -7,7 +7,17 @@ import time
 import pytest
 
 from guard.expressions import MAX_WIDTH, greatest_width
-from guard.rules import Action, PatternType, Rule, Stage, TextTooLongError, UnusableRulesError, compile_rules
+from guard.rules import (
+    MAX_NESTED,
+    MAX_REDACTING,
+    Action,
+    PatternType,
+    Rule,
+    Stage,
+    TextTooLongError,
+    UnusableRulesError,
+    compile_rules,
+)
 from guard.stream import guarded
 
 
@@ -64,7 +74,7 @@ def test_ten_thousand_rules_are_compiled_and_asked_in_no_time() -> None:
 
 
 def test_a_thousand_literals_inside_each_other_are_long_work() -> None:
-    nested = compile_rules([rule("contains", "a" * length) for length in range(1_400, 400, -1)]).input
+    nested = compile_rules([rule("contains", "a" * length) for length in range(1_400, 400, -1)], stored=True).input
     plain = compile_rules([rule("contains", f"{at}a") for at in range(1_000)]).input
     assert nested.weight > 100 * plain.weight
 
@@ -95,6 +105,24 @@ def test_what_is_redacted_in_a_prompt_is_replaced_in_the_original(rules: list[Ru
     guard = compile_rules(rules).input
     assert guard.redacted(text) == left
     assert (guard.judge(text) is None) == (left != text)
+
+
+def test_so_many_literals_end_in_one_another_and_no_more() -> None:
+    nested = [rule("contains", "b" * (length % 7) + "a" * length) for length in range(1, MAX_NESTED + 2)]
+    chain = [rule("contains", "a" * length) for length in range(MAX_NESTED + 1, 0, -1)]
+    compile_rules(nested)
+    compile_rules(chain[1:])
+    with pytest.raises(UnusableRulesError, match="end in one another"):
+        compile_rules(chain)
+    compile_rules(chain, stored=True)
+
+
+def test_so_many_expressions_redact_and_no_more() -> None:
+    rules = [Rule(str(at), "r", PatternType.REGEX, f"x{at}", action=Action.REDACT) for at in range(MAX_REDACTING + 1)]
+    compile_rules(rules[1:])
+    with pytest.raises(UnusableRulesError, match="redact") as refused:
+        compile_rules(rules)
+    assert refused.value.faults[0][0] == MAX_REDACTING
 
 
 def test_a_text_that_is_written_out_beyond_measure_is_not_judged() -> None:
