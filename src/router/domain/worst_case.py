@@ -16,7 +16,8 @@ _BYTES_PER_TOKEN = 4
 
 @dataclass(frozen=True, slots=True)
 class Bounds:
-    """Tokens. `likely_prompt` is no bound: what a prompt without passages is likely to have."""
+    """Tokens. `likely_prompt` is no bound: what the question and the instruction are likely to have. Not more: a forecast
+    that is too long has places shared evenly by whole numbers, until tokens have corrected it a minute later."""
 
     prompt: int
     answer: int
@@ -42,4 +43,5 @@ class WorstCase:
         grown_bytes = asked_bytes * (_MOST_GROWTH - 1) if policy.redacts_input else 0
         most = max(1, self.context_tokens - self.answer_tokens)
         prompt = min(sure_bytes + grown_bytes + self.passages_bytes, most)
-        return Bounds(prompt, self.answer_tokens, min(prompt, sure_bytes // _BYTES_PER_TOKEN))
+        likely = (asked_bytes + policy.instruction_bytes) // _BYTES_PER_TOKEN
+        return Bounds(prompt, self.answer_tokens, min(prompt, likely))
