@@ -16,8 +16,8 @@ _BYTES_PER_TOKEN = 4
 
 @dataclass(frozen=True, slots=True)
 class Bounds:
-    """Tokens. `likely_prompt` is no bound: what the question and the instruction are likely to have. Not more: a forecast
-    that is too long has places shared evenly by whole numbers, until tokens have corrected it a minute later."""
+    """Tokens. `likely_prompt` is no bound: what the question and the instruction are likely to have. Not more: with a
+    forecast that is too long, places are shared by whole numbers until tokens correct that, a minute later."""
 
     prompt: int
     answer: int
