@@ -25,13 +25,7 @@ class Progress:
     first_token_at: float | None = None
 
     def usage(self) -> Usage:
-        prompt, completion, cached = self.tokens
-        return Usage(
-            prompt_tokens=prompt,
-            completion_tokens=completion,
-            total_tokens=prompt + completion,
-            cached_tokens=cached,
-        )
+        return Usage.of(*self.tokens)
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,7 +21,6 @@ EMAIL = Bounds(MAX_LOCAL + 1 + MAX_DOMAIN, MAX_LOCAL + 1 + MAX_DOMAIN + 1, MAX_L
 
 _ALNUM = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"
 _LOCAL = _ALNUM + "_.+-%&'~^!#$*"
-_DOMAIN = _ALNUM + "_.-"
 _DOMAIN_NAME = re.compile(r"(?:[A-Za-z0-9_](?:[A-Za-z0-9_-]{0,62})\.){1,16}[A-Za-z_]{2,63}")
 _NOT_A_DOMAIN = re.compile(r"\d+\.\d+\.|\dx\.(?:png|jpe?g|gif|webp|svg|avif)\b")
 """A package's version (`react@18.3.0-rc.dev`), an image's scale (`icon@2x.png`)."""

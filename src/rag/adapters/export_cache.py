@@ -32,7 +32,6 @@ CHECK = "check.f32"
 _MADE_WITH = ("onnx", "onnxruntime", "sentence-transformers", "torch", "transformers")
 _SUFFIXES = {".json", ".model", ".safetensors", ".txt"}
 _STALE_DRAFT_S = 3_600
-_PORTION = 1 << 20
 
 
 class NoExportError(Exception):

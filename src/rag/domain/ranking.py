@@ -11,14 +11,6 @@ from rag.domain.query import Scored
 
 
 @dataclass(frozen=True, slots=True)
-class Hit:
-    """A row of an index and its cosine with the query."""
-
-    row: int
-    score: float
-
-
-@dataclass(frozen=True, slots=True)
 class Separated:
     """`own` is best first; `foreign` are chunks of other tenants that were dropped, and must be none."""
 

@@ -34,9 +34,4 @@ class Meter:
 
     @property
     def usage(self) -> Usage:
-        return Usage(
-            prompt_tokens=self.prompt_tokens,
-            completion_tokens=self.completion_tokens,
-            total_tokens=self.total_tokens,
-            cached_tokens=self.cached_tokens,
-        )
+        return Usage.of(self.prompt_tokens, self.completion_tokens, self.cached_tokens)

@@ -156,7 +156,7 @@ class ChatService:
     async def _again(self, caller: Caller, request: ChatRequest, first: FirstAnswer) -> AsyncIterator[Turn]:
         """What today's rules refuse, they refuse a repetition too, and so in its answer."""
         changed = first.config_version != caller.policy.version
-        sent = await self._redacted(caller, request)
+        sent = await self._redacted(caller, request) if changed else request  # for the moderation service alone
         refusal = await self._refusal(caller, request, sent, moderated=changed)
         told = (first.meta, RefusalEvent(refusal=refusal)) if refusal else tuple(first.events())
         transcript = Transcript()

@@ -7,6 +7,7 @@ from contextlib import aclosing, asynccontextmanager
 from functools import partial
 
 from contracts.chat import Citation, CitationsEvent, ErrorEvent, RefusalEvent, TokenEvent, TurnEvent, Usage, UsageEvent
+from guard.rules import REDACTED
 from guard.stream import StreamGuard, guarded, weight
 from router.domain.policy import Policy
 from router.domain.refusal import refusal
@@ -14,7 +15,6 @@ from servicekit.cpu_pool import CpuPool
 
 LONG_WORK = 1_000_000
 """About how many nanoseconds of reading an event loop is held up for; what takes longer is read in a thread."""
-WITHHELD = "[REDACTED]"
 
 
 class Guarding:
@@ -40,7 +40,7 @@ class Guarding:
         used, finished = Usage(), False
         async for event in events:
             if isinstance(event, TokenEvent):
-                used = _used_up_to(event)
+                used = Usage.of(event.prompt_tokens, event.completion_tokens)
                 left = await self._done(policy, guard.work(event.text), partial(guard.feed, event.text))
                 if left:
                     yield TokenEvent(left, event.prompt_tokens, event.completion_tokens)
@@ -81,9 +81,4 @@ def _ends_text(event: TurnEvent) -> bool:
 
 def _guarded_text(policy: Policy, text: str) -> str:
     left, verdict = guarded(policy.rules.guards.output, text, policy.output_redactor or None)
-    return WITHHELD if verdict is not None else left
-
-
-def _used_up_to(token: TokenEvent) -> Usage:
-    prompt, completion = token.prompt_tokens, token.completion_tokens
-    return Usage(prompt_tokens=prompt, completion_tokens=completion, total_tokens=prompt + completion)
+    return REDACTED if verdict is not None else left

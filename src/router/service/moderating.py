@@ -119,7 +119,7 @@ class _Answer:
         try:
             async for event in self._events:
                 if isinstance(event, TokenEvent):
-                    self._used = _used_up_to(event)
+                    self._used = Usage.of(event.prompt_tokens, event.completion_tokens)
                     await self._put(self._segments.feed(event.text))
                     continue
                 if isinstance(event, UsageEvent):
@@ -153,8 +153,3 @@ class _Answer:
     def _refused(self, refusal: Refusal) -> list[TurnEvent]:
         used: list[TurnEvent] = [UsageEvent(usage=self._used)] if self._used.total_tokens else []
         return [*used, RefusalEvent(refusal=refusal)]
-
-
-def _used_up_to(token: TokenEvent) -> Usage:
-    prompt, completion = token.prompt_tokens, token.completion_tokens
-    return Usage(prompt_tokens=prompt, completion_tokens=completion, total_tokens=prompt + completion)

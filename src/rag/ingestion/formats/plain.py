@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import codecs
-import re
 
 from contracts.errors import InvalidRequestError
 from rag.domain.extracted import Block, Kind, Parsed
 from rag.ingestion.formats.limits import check_text
 
-_PARAGRAPHS = re.compile(r"\S(?:[^\n]|\n(?!\s*\n))*")
 _UTF_16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 
 
