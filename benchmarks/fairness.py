@@ -231,7 +231,7 @@ async def shares(way: Way, loads: dict[str, tuple[int, float]], options: argpars
     async with contextlib.AsyncExitStack() as stack:
         for tenant, (streams, weight) in loads.items():
             await stack.enter_async_context(flooding(way, tenant, streams, weight=weight))
-        await asyncio.sleep(options.settle)
+        await asyncio.sleep(options.steady)
         before = Counter(way.meter.tokens)
         await asyncio.sleep(options.seconds)
         seen = way.meter.tokens - before
@@ -342,7 +342,13 @@ def main() -> None:
     parser.add_argument("--headroom", type=lambda text: [int(part) for part in text.split(",")], default=[])
     parser.add_argument("--victims", type=int, default=20, help="short requests, one a second")
     parser.add_argument("--settle", type=float, default=5.0, help="seconds of flood before anything is measured")
-    parser.add_argument("--seconds", type=float, default=40.0, help="for which shares are measured")
+    parser.add_argument(
+        "--steady",
+        type=float,
+        default=40.0,
+        help="seconds before shares are measured: whoever came first had all places, and that is paid back by then",
+    )
+    parser.add_argument("--seconds", type=float, default=60.0, help="for which shares are measured")
     options = parser.parse_args()
     with engine_of(options) as (engine, model, bench):
         asyncio.run(run(options, engine, model, bench))

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
-from typing import Literal, NamedTuple, Protocol, TypedDict
+from typing import Literal, NamedTuple, NotRequired, Protocol, TypedDict
 
 import numpy as np
 import numpy.typing as npt
 
 from contracts.chat import TurnEvent
 from contracts.context import TenantContext
+from contracts.conversation import NO_OPTIONS, Options
 from contracts.ranking import Ranking
 from contracts.retrieval import Passage
 
@@ -27,9 +28,24 @@ class Caller:
     rag_token: str
 
 
+class FunctionCall(TypedDict):
+    name: str
+    arguments: str
+
+
+class CalledTool(TypedDict):
+    id: str
+    type: Literal["function"]
+    function: FunctionCall
+
+
 class Message(TypedDict):
-    role: Literal["system", "user", "assistant"]
+    """As OpenAI's API writes one."""
+
+    role: Literal["system", "user", "assistant", "tool"]
     content: str
+    tool_calls: NotRequired[list[CalledTool]]
+    tool_call_id: NotRequired[str]
 
 
 class TokenCount(NamedTuple):
@@ -79,12 +95,14 @@ class Engine(Protocol):
         context: TenantContext,
         messages: Sequence[Message],
         *,
+        options: Options = NO_OPTIONS,
         max_tokens: int | None = None,
         priority: int = 0,
     ) -> AbstractAsyncContextManager[Generation]:
         """Entered once the engine has taken the request; leaving it stops the generation, wherever it is.
 
-        `max_tokens` can only lower the engine's own bound; the lowest `priority` is served first.
+        `options` are the client's wishes, but for the length: that is `max_tokens`, which can only lower the engine's
+        own bound. The lowest `priority` is served first.
         Entering raises PromptTooLongError, OverloadedError, UpstreamError or UpstreamTimeoutError.
         """
         ...

@@ -16,7 +16,9 @@ import re
 from collections.abc import Collection, Sequence
 
 from app.ports import Message
+from contracts import conversation as spoken
 from contracts.chat import Route
+from contracts.conversation import NO_CONVERSATION, Conversation
 from contracts.retrieval import Passage
 from guard.control_tokens import without_control_tokens
 
@@ -59,14 +61,38 @@ _LANGUAGES = {
 
 
 def build_messages(
-    route: Route, query: str, passages: Sequence[Passage], *, locale: str, flagged: Collection[str] = ()
+    route: Route,
+    query: str,
+    passages: Sequence[Passage],
+    *,
+    locale: str,
+    flagged: Collection[str] = (),
+    conversation: Conversation = NO_CONVERSATION,
 ) -> list[Message]:
-    """A system and a user message. Passage `n` of `passages` is marked `[n]`, those of the chunks `flagged` also as
-    not to be obeyed."""
-    instruction = " ".join(filter(None, (route.system_prompt or DEFAULT_INSTRUCTION, _language(locale))))
+    """A system message, what was said before, the question, and what followed it. Passage `n` of `passages` is marked
+    `[n]`, those of the chunks `flagged` also as not to be obeyed."""
+    own = conversation.instruction and without_control_tokens(conversation.instruction)
+    instruction = " ".join(filter(None, (route.system_prompt or DEFAULT_INSTRUCTION, _language(locale), own)))
     asked = without_control_tokens(query)
     question = f"{asked}\n\n{_FROM_PASSAGES}\n{_numbered(passages, flagged)}" if passages else asked
-    return [{"role": "system", "content": instruction}, {"role": "user", "content": question}]
+    return [
+        {"role": "system", "content": instruction},
+        *map(_said, conversation.before),
+        {"role": "user", "content": question},
+        *map(_said, conversation.after),
+    ]
+
+
+def _said(message: spoken.Message) -> Message:
+    said: Message = {"role": message.role, "content": without_control_tokens(message.content)}
+    if message.tool_calls:
+        said["tool_calls"] = [
+            {"id": call.id, "type": "function", "function": {"name": call.name, "arguments": call.arguments}}
+            for call in message.tool_calls
+        ]
+    if message.tool_call_id is not None:
+        said["tool_call_id"] = message.tool_call_id
+    return said
 
 
 def _numbered(passages: Sequence[Passage], flagged: Collection[str]) -> str:

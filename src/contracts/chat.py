@@ -7,6 +7,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, TypeAdapter
 
+from contracts.conversation import Conversation, Options
 from contracts.ranking import Ranking
 from contracts.tenant import TenantId
 from contracts.text import Storable
@@ -121,7 +122,8 @@ class Route(BaseModel):
 
 
 class TurnRequest(BaseModel):
-    """Router to orchestrator: one question and the part of the tenant's config that decides how it is answered.
+    """Router to orchestrator: one question with what goes with it, how its answer is to be made, and the part of the
+    tenant's config that decides over that.
 
     The tenant itself is not here: it comes from the service token. `max_tokens` bounds the answer; the orchestrator's
     own bound holds where none is given or a greater one. Of two turns that wait in the engine, the one with the lower
@@ -131,6 +133,8 @@ class TurnRequest(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     query: str
+    conversation: Conversation = Conversation()
+    options: Options = Options()
     locale: str
     routes: tuple[Route, ...]
     blocked_tools: tuple[str, ...] = ()

@@ -20,6 +20,7 @@ from app.adapters.replicas import Replicas
 from app.adapters.sse import EventTooLongError, SseDecoder
 from app.ports import Delta, Message
 from contracts.context import TenantContext
+from contracts.conversation import NO_OPTIONS, Options
 from contracts.errors import AtriumError, OverloadedError, PromptTooLongError, UpstreamError, UpstreamTimeoutError
 from observability.logging import log
 from observability.metrics import Metrics
@@ -85,6 +86,7 @@ class EngineHttp:
         context: TenantContext,
         messages: Sequence[Message],
         *,
+        options: Options = NO_OPTIONS,
         max_tokens: int | None = None,
         priority: int = 0,
     ) -> AsyncIterator[HttpGeneration]:
@@ -94,7 +96,7 @@ class EngineHttp:
                 # A limit for each read would cost more than reading a token does.
                 async with asyncio.timeout(seconds_left(context.deadline)):
                     base_url = self._replicas.pick(context.model_pool)
-                    wanted = self._wanted(context, messages, max_tokens, priority)
+                    wanted = self._wanted(context, messages, options, max_tokens, priority)
                     async with self._asked(base_url, context, wanted) as generation:
                         yield generation
             except TimeoutError as error:
@@ -134,7 +136,12 @@ class EngineHttp:
             return False
 
     def _wanted(
-        self, context: TenantContext, messages: Sequence[Message], max_tokens: int | None, priority: int
+        self,
+        context: TenantContext,
+        messages: Sequence[Message],
+        options: Options,
+        max_tokens: int | None,
+        priority: int,
     ) -> dict[str, Any]:
         """The body, all but the model."""
         body: dict[str, Any] = {
@@ -146,6 +153,7 @@ class EngineHttp:
         }
         if self._sampling.frequency_penalty:
             body["frequency_penalty"] = self._sampling.frequency_penalty
+        body.update(wished(options))
         if self._sampling.extensions:
             body["stream_options"]["continuous_usage_stats"] = True
             if context.cache_salt:
@@ -242,6 +250,28 @@ class HttpGeneration:
             self._events.extend(self._decoder.feed(chunk))
         except EventTooLongError as error:
             raise UpstreamError("the engine sent an event that is no token") from error
+
+
+def wished(options: Options) -> dict[str, Any]:
+    """What a client wished, as OpenAI's API writes it: these names and no other."""
+    body: dict[str, Any] = {
+        name: value
+        for name in ("temperature", "top_p", "presence_penalty", "frequency_penalty", "seed", "response_format")
+        if (value := getattr(options, name)) is not None
+    }
+    if options.stop:
+        body["stop"] = list(options.stop)
+    if options.tools:
+        body["tools"] = [{"type": "function", "function": tool.model_dump(exclude_none=True)} for tool in options.tools]
+        if options.parallel_tool_calls is not None:
+            body["parallel_tool_calls"] = options.parallel_tool_calls
+        if options.tool_choice is not None:
+            body["tool_choice"] = _tool_choice(options.tool_choice)
+    return body
+
+
+def _tool_choice(choice: str) -> str | dict[str, Any]:
+    return {"type": "function", "function": {"name": choice[1:]}} if choice.startswith("=") else choice
 
 
 def refusal_of(status: int, body: bytes, headers: Mapping[str, str]) -> AtriumError:

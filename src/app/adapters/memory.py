@@ -12,6 +12,7 @@ import numpy as np
 
 from app.ports import Caller, Delta, Message, TokenCount, Vector
 from contracts.context import TenantContext
+from contracts.conversation import NO_OPTIONS, Options
 from contracts.errors import AtriumError
 from contracts.ranking import Ranking
 from contracts.retrieval import Passage
@@ -77,8 +78,8 @@ class MemoryGeneration:
 
 
 class MemoryEngine:
-    """Says `tokens`, then ends, breaks or hangs. `asked` holds the prompts, `bounds` the answers' greatest lengths and
-    the priorities, `left` how many generations were closed."""
+    """Says `tokens`, then ends, breaks or hangs. `asked` holds the prompts, `options` the wishes, `bounds` the answers'
+    greatest lengths and the priorities, `left` how many generations were closed."""
 
     model = "memory"
 
@@ -97,6 +98,7 @@ class MemoryEngine:
         self.asked: list[tuple[TenantContext, list[Message]]] = []
         self.left = 0
         self.bounds: list[tuple[int | None, int]] = []
+        self.options: list[Options] = []
 
     @asynccontextmanager
     async def generate(
@@ -104,9 +106,11 @@ class MemoryEngine:
         context: TenantContext,
         messages: Sequence[Message],
         *,
+        options: Options = NO_OPTIONS,
         max_tokens: int | None = None,
         priority: int = 0,
     ) -> AsyncIterator[MemoryGeneration]:
+        self.options.append(options)
         self.bounds.append((max_tokens, priority))
         self.asked.append((context, list(messages)))
         if self.refuses_with is not None:

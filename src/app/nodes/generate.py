@@ -22,11 +22,22 @@ class Generate:
         progress, sink, request = turn.progress, turn.sink, turn.request
         passages = state.get("passages", ())
         flagged = state.get("flagged", frozenset())
-        messages = build_messages(state["route"], request.query, passages, locale=request.locale, flagged=flagged)
+        messages = build_messages(
+            state["route"],
+            request.query,
+            passages,
+            locale=request.locale,
+            flagged=flagged,
+            conversation=request.conversation,
+        )
         pieces: list[str] = []
         finish_reason = "stop"
         async with self.engine.generate(
-            turn.caller.context, messages, max_tokens=request.max_tokens, priority=request.priority
+            turn.caller.context,
+            messages,
+            options=request.options,
+            max_tokens=request.max_tokens,
+            priority=request.priority,
         ) as generation:
             await sink.put(
                 MetaEvent(

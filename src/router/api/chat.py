@@ -26,6 +26,7 @@ from observability.record import RequestRecord, record_of
 from router.api.dependencies import IdempotencyKey, PrincipalDep, Services, ServicesDep, admit, own_tenant
 from router.api.stream import EventStream, sse
 from router.domain.access import Permission
+from router.domain.asked import Asked
 from router.domain.caller import Caller
 from router.domain.moderation import MODERATION
 from router.service.chat import Queued, Turn
@@ -55,10 +56,10 @@ async def chat(
     body = body.model_copy(update={"user_id": user_id or body.user_id})
     record = record_of(request.scope)
     record.user_id, record.session_id = body.user_id, body.session_id or ""
-    answering = _Answering(found, record, idempotency_key)
+    answering, asked = _Answering(found, record, idempotency_key), Asked.of(body)
     if body.stream or "text/event-stream" in request.headers.get("accept", ""):
-        return await until_disconnect(request, answering.streamed(caller, body))
-    return await until_disconnect(request, answering.whole(caller, body))
+        return await until_disconnect(request, answering.streamed(caller, asked))
+    return await until_disconnect(request, answering.whole(caller, asked))
 
 
 _Said = MetaEvent | CitationsEvent | UsageEvent | DoneEvent | RefusalEvent | ErrorEvent
@@ -73,8 +74,8 @@ class _Answering:
         self._key = key
         self._started = time.perf_counter()
 
-    async def whole(self, caller: Caller, body: ChatRequest) -> Response:
-        async with self._services.chat.open(caller, body, key=self._key) as turn:
+    async def whole(self, caller: Caller, asked: Asked) -> Response:
+        async with self._services.chat.open(caller, asked, key=self._key) as turn:
             try:
                 async for event in turn.events:
                     self._see(event)
@@ -84,9 +85,9 @@ class _Answering:
             raise _raised_again(turn.transcript.error)
         return JSONResponse(self._answer(turn).model_dump(mode="json"), headers=dict(turn.headers))
 
-    async def streamed(self, caller: Caller, body: ChatRequest) -> Response:
+    async def streamed(self, caller: Caller, asked: Asked) -> Response:
         async with AsyncExitStack() as stack:
-            opened = self._services.chat.open(caller, body, key=self._key, tell_queue=True)
+            opened = self._services.chat.open(caller, asked, key=self._key, tell_queue=True)
             turn = await stack.enter_async_context(opened)
             stack.callback(self._note, turn)
             # From here the response owns the turn; whatever fails before this line is closed right here.

@@ -9,7 +9,6 @@ from typing import Annotated, Self
 from pydantic import BaseModel, ConfigDict, Field
 
 from contracts.chat import (
-    ChatRequest,
     Citation,
     CitationsEvent,
     DoneEvent,
@@ -22,9 +21,6 @@ from contracts.chat import (
 )
 from router.domain.caller import Caller
 from router.domain.transcript import Transcript
-
-_DELIVERY = {"stream", "tenant_id"}
-"""Of a body: how the answer is to come, and what the credential says anyway."""
 
 
 class FirstAnswer(BaseModel):
@@ -82,8 +78,3 @@ def record_name(caller: Caller, key: str) -> str:
     another one's answer by guessing its key."""
     named = "\0".join((caller.born.isoformat(), caller.principal.name, key))
     return hashlib.sha256(named.encode()).hexdigest()
-
-
-def request_print(request: ChatRequest) -> str:
-    """The same for the same question, whether its answer is to be streamed or not."""
-    return hashlib.sha256(request.model_dump_json(exclude=_DELIVERY).encode()).hexdigest()

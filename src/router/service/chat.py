@@ -10,8 +10,9 @@ from contextlib import AbstractAsyncContextManager, aclosing, asynccontextmanage
 from dataclasses import dataclass
 from datetime import timedelta
 
-from contracts.chat import MAX_PRIORITY, ChatRequest, MetaEvent, Refusal, RefusalEvent, TurnEvent, TurnRequest, Usage
+from contracts.chat import MAX_PRIORITY, MetaEvent, Refusal, RefusalEvent, TurnEvent, TurnRequest, Usage
 from contracts.errors import AtriumError, UpstreamTimeoutError
+from router.domain.asked import Asked
 from router.domain.caller import Caller
 from router.domain.first_answer import FirstAnswer
 from router.domain.recent_request import RecentRequest
@@ -78,7 +79,7 @@ class _Work:
     """A request that was admitted. `began` is on `time.monotonic`'s clock."""
 
     account: Account
-    request: ChatRequest
+    asked: Asked
     bounds: Bounds
     began: float
     once: Once
@@ -134,7 +135,7 @@ class ChatService:
 
     @asynccontextmanager
     async def open(
-        self, caller: Caller, request: ChatRequest, *, key: str | None = None, tell_queue: bool = False
+        self, caller: Caller, asked: Asked, *, key: str | None = None, tell_queue: bool = False
     ) -> AsyncIterator[Turn]:
         """Admit a request and begin its turn; leaving the context early stops the work behind it, and settles what was
         used. A request that repeats an earlier one of the same `key` is answered as that was, and is not admitted.
@@ -144,20 +145,20 @@ class ChatService:
         UpstreamTimeoutError, ModerationUnavailableError, RequestInProgressError, IdempotencyMismatchError, or what the
         orchestrator raised.
         """
-        async with self._first_answers.once(caller, request, key) as once:
+        async with self._first_answers.once(caller, asked, key) as once:
             if once.first is not None:
-                async with self._again(caller, request, once.first) as turn:
+                async with self._again(caller, asked, once.first) as turn:
                     yield turn
                 return
-            async with self._admitted(caller, request, once, tell_queue=tell_queue) as turn:
+            async with self._admitted(caller, asked, once, tell_queue=tell_queue) as turn:
                 yield turn
 
     @asynccontextmanager
-    async def _again(self, caller: Caller, request: ChatRequest, first: FirstAnswer) -> AsyncIterator[Turn]:
+    async def _again(self, caller: Caller, asked: Asked, first: FirstAnswer) -> AsyncIterator[Turn]:
         """What today's rules refuse, they refuse a repetition too, and so in its answer."""
         changed = first.config_version != caller.policy.version
-        sent = await self._redacted(caller, request) if changed else request  # for the moderation service alone
-        refusal = await self._refusal(caller, request, sent, moderated=changed)
+        sent = await self._redacted(caller, asked) if changed else asked  # for the moderation service alone
+        refusal = await self._refusal(caller, asked, sent, moderated=changed)
         told = (first.meta, RefusalEvent(refusal=refusal)) if refusal else tuple(first.events())
         transcript = Transcript()
         async with self._telling.again(caller, transcript, _just(*told), first=first, moderated=changed) as events:
@@ -175,22 +176,20 @@ class ChatService:
             )
 
     @asynccontextmanager
-    async def _admitted(
-        self, caller: Caller, request: ChatRequest, once: Once, *, tell_queue: bool
-    ) -> AsyncIterator[Turn]:
-        bounds = self._worst_case.of(caller.policy, request.query)
+    async def _admitted(self, caller: Caller, asked: Asked, once: Once, *, tell_queue: bool) -> AsyncIterator[Turn]:
+        bounds = self._worst_case.of(caller.policy, asked)
         async with self._accounts.open(
             caller,
             lease_id=uuid.uuid4().hex,
-            user_id=request.user_id,
-            session_id=request.session_id or uuid.uuid4().hex,
+            user_id=asked.user_id,
+            session_id=asked.session_id or uuid.uuid4().hex,
             bounds=bounds,
             deadline_s=self._timeout.total_seconds() + SETTLE_S,
         ) as account:
-            sent = await self._redacted(caller, request)
+            sent = await self._redacted(caller, asked)
             self._note(caller, sent)
             work = _Work(account, sent, bounds, time.monotonic(), once, Transcript())
-            refusal = await self._refusal(caller, request, sent)
+            refusal = await self._refusal(caller, asked, sent)
             if refusal is not None:
                 async with self._told(work, _just(*_refused(refusal))) as told:
                     yield work.turn(told)
@@ -204,26 +203,29 @@ class ChatService:
                 async with self._events(work, place) as events, self._told(work, events, place) as told:
                     yield work.turn(told, place)
 
-    async def _refusal(
-        self, caller: Caller, asked: ChatRequest, sent: ChatRequest, *, moderated: bool = True
-    ) -> Refusal | None:
+    async def _refusal(self, caller: Caller, asked: Asked, sent: Asked, *, moderated: bool = True) -> Refusal | None:
         """By the rules, of what was asked; by the moderation service, which is told no more than the engine."""
         policy = caller.policy
         try:
             async with asyncio.timeout(self._timeout.total_seconds()):
-                refusal = await self._judge.refusal(policy.tenant_id, policy.rules, asked.query)
-                return refusal or (await self._moderating.input(policy, sent.query) if moderated else None)
+                for text in (*asked.texts(), *asked.schemas()):
+                    if text and (refusal := await self._judge.refusal(policy.tenant_id, policy.rules, text)):
+                        return refusal
+                whole = "\n\n".join(filter(None, (*sent.texts(), *sent.schemas())))
+                return await self._moderating.input(policy, whole) if moderated else None
         except TimeoutError as error:
             raise UpstreamTimeoutError("the prompt was not judged in time") from error
 
-    async def _redacted(self, caller: Caller, request: ChatRequest) -> ChatRequest:
+    async def _redacted(self, caller: Caller, asked: Asked) -> Asked:
         """The request as it is kept and sent on. The rules still judge what was asked."""
+        if not caller.policy.redacts_input:
+            return asked
         try:
             async with asyncio.timeout(self._timeout.total_seconds()):
-                query = await self._judge.redacted(caller.policy, request.query)
+                texts = [await self._judge.redacted(caller.policy, text) if text else text for text in asked.texts()]
         except TimeoutError as error:
             raise UpstreamTimeoutError("the prompt was not redacted in time") from error
-        return request if query == request.query else request.model_copy(update={"query": query})
+        return asked.with_texts(texts)
 
     def _place(self, work: _Work) -> AbstractAsyncContextManager[Place]:
         """In the queue of all tenants' requests. Raises OverloadedError where its turn would come too late."""
@@ -251,10 +253,12 @@ class ChatService:
 
     @asynccontextmanager
     async def _events(self, work: _Work, place: Place) -> AsyncIterator[AsyncIterator[TurnEvent]]:
-        policy, request = work.caller.policy, work.request
+        policy, asked = work.caller.policy, work.asked
         turn = TurnRequest(
-            query=request.query,
-            locale=request.locale or policy.config.locale,
+            query=asked.query,
+            conversation=asked.conversation,
+            options=asked.options,
+            locale=asked.locale or policy.config.locale,
             routes=policy.routes,
             blocked_tools=policy.config.blocked_tools,
             max_tokens=work.bounds.answer,
@@ -263,7 +267,7 @@ class ChatService:
             strip_passage_links=policy.config.strip_passage_links,
             ranking=policy.config.ranking,
         )
-        asker = Asker(request.user_id, work.account.session_id)
+        asker = Asker(asked.user_id, work.account.session_id)
         context = self._contexts.build(work.caller, asker, self._left(work.began))
         self._accounts.begin(work.account)
         events: AsyncIterator[TurnEvent] | None = None
@@ -278,11 +282,11 @@ class ChatService:
     def _left(self, began: float) -> timedelta:
         return max(timedelta(0), self._timeout - timedelta(seconds=time.monotonic() - began))
 
-    def _note(self, caller: Caller, request: ChatRequest) -> None:
+    def _note(self, caller: Caller, sent: Asked) -> None:
         """For a dry run over the tenant's last requests, as long as its retention allows."""
         keep_for = timedelta(days=caller.policy.config.retention_days)
-        asked = RecentRequest(caller.request_id, utc_now(), request.query, request.locale)
-        self._notes.note(caller.tenant_id, asked, keep_for=keep_for)
+        request = RecentRequest(caller.request_id, utc_now(), sent.query, sent.locale)
+        self._notes.note(caller.tenant_id, request, keep_for=keep_for)
 
 
 def _refused(refusal: Refusal) -> tuple[TurnEvent, ...]:

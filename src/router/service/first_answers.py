@@ -15,11 +15,11 @@ from datetime import timedelta
 
 from pydantic import ValidationError
 
-from contracts.chat import ChatRequest
 from contracts.errors import AtriumError
 from observability.logging import log
+from router.domain.asked import Asked
 from router.domain.caller import Caller
-from router.domain.first_answer import FirstAnswer, record_name, request_print
+from router.domain.first_answer import FirstAnswer, record_name
 from router.ports import FirstAnswerStore
 
 LEASE = timedelta(seconds=15)
@@ -91,7 +91,7 @@ class FirstAnswers:
         self._dropping: set[asyncio.Task[None]] = set()
 
     @asynccontextmanager
-    async def once(self, caller: Caller, request: ChatRequest, key: str | None) -> AsyncIterator[Once]:
+    async def once(self, caller: Caller, asked: Asked, key: str | None) -> AsyncIterator[Once]:
         """Raises RequestInProgressError, IdempotencyMismatchError, and DependencyDownError: without the store nobody
         knows whether the request was answered before, so one that has a key is not answered."""
         if key is None:
@@ -99,7 +99,7 @@ class FirstAnswers:
             return
         claim = _Claim(self._store, caller, record_name(caller, key))
         try:
-            told = await claim.begin(request_print(request))
+            told = await claim.begin(asked.fingerprint())
         except asyncio.CancelledError:
             self._drop(claim)
             raise

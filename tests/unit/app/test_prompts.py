@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from app.prompts import DEFAULT_INSTRUCTION, build_messages
+from contracts.conversation import Conversation, Message, ToolCall
 from support.turns import a_passage, a_route
 
 ROUTE = a_route("FOOD", "x", system_prompt="You know food.")
@@ -80,3 +81,29 @@ def test_a_passage_is_its_running_text_without_headings_unless_there_is_nothing_
     passages = [a_passage("c1", "# Food\n\n## Pulses\nLentils have protein.\n#hashtag"), a_passage("c2", "## Alone")]
     content = build_messages(ROUTE, "?", passages, locale="en")[1]["content"]
     assert content.splitlines()[-2:] == ['[1] "Lentils have protein. #hashtag"', '[2] "## Alone"']
+
+
+def test_a_conversation_stands_around_the_question_in_its_order() -> None:
+    call = ToolCall(id="c1", name="f", arguments="{}")
+    conversation = Conversation(
+        instruction="Be brief.",
+        before=(Message(role="user", content="Hi<|im_end|>"), Message(role="assistant", content="Hello")),
+        after=(
+            Message(role="assistant", tool_calls=(call,)),
+            Message(role="tool", content="9", tool_call_id="c1"),
+        ),
+    )
+
+    system, *rest = build_messages(ROUTE, "Why?", [], locale="en", conversation=conversation)
+
+    assert system["content"] == "You know food. Be brief."
+    assert [(message["role"], message["content"]) for message in rest] == [
+        ("user", "Hi"),
+        ("assistant", "Hello"),
+        ("user", "Why?"),
+        ("assistant", ""),
+        ("tool", "9"),
+    ]
+    called = {"id": "c1", "type": "function", "function": {"name": "f", "arguments": "{}"}}
+    assert rest[3].get("tool_calls") == [called]
+    assert rest[4].get("tool_call_id") == "c1"

@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from contracts.chat import ChatRequest
 from contracts.errors import AtriumError, OverloadedError, PromptTooLongError, UpstreamError, UpstreamTimeoutError
+from router.domain.asked import Asked
 from router.domain.worst_case import WorstCase
 from router.service.chat import ChatService
 from router.service.contexts import ContextFactory
@@ -66,8 +66,8 @@ async def after(failure: AtriumError, *, having_begun: bool) -> tuple[Place, Acc
     work: Any = SimpleNamespace(
         account=SimpleNamespace(session_id="s"),
         caller=a_caller(POLICY),
-        request=ChatRequest(query="hello"),
-        bounds=WORST_CASE.of(POLICY, "hello"),
+        asked=Asked(query="hello"),
+        bounds=WORST_CASE.of(POLICY, Asked(query="hello")),
         began=time.monotonic(),
     )
     with pytest.raises(type(failure)):

@@ -1,0 +1,83 @@
+"""What a client asks, by whichever door it came."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Sequence
+from typing import Self
+
+import orjson
+from pydantic import BaseModel, ConfigDict
+
+from contracts.chat import ChatRequest, Identifier, Locale, Query
+from contracts.conversation import Conversation, Message, Options, ToolCall
+
+
+class Asked(BaseModel):
+    """One question, what goes with it, and how its answer is to be made."""
+
+    model_config = ConfigDict(frozen=True)
+
+    query: Query
+    user_id: Identifier = "anonymous"
+    session_id: Identifier | None = None
+    locale: Locale | None = None
+    conversation: Conversation = Conversation()
+    options: Options = Options()
+
+    @classmethod
+    def of(cls, request: ChatRequest) -> Self:
+        return cls(query=request.query, user_id=request.user_id, session_id=request.session_id, locale=request.locale)
+
+    @property
+    def is_plain(self) -> bool:
+        """A question alone."""
+        return self.conversation == Conversation()
+
+    def texts(self) -> tuple[str, ...]:
+        """Every text of it that reaches an engine: the question first, then in the order of the conversation."""
+        said = self.conversation
+        return (self.query, said.instruction, said.summary, *_texts(said.before), *_texts(said.after))
+
+    def with_texts(self, texts: Sequence[str]) -> Self:
+        """The same with other texts, in the order of `texts`."""
+        left = iter(texts)
+        query, instruction, summary = next(left), next(left), next(left)
+        said = Conversation(
+            instruction=instruction,
+            summary=summary,
+            before=tuple(_rewritten(message, left) for message in self.conversation.before),
+            after=tuple(_rewritten(message, left) for message in self.conversation.after),
+        )
+        return self.model_copy(update={"query": query, "conversation": said})
+
+    def schemas(self) -> tuple[str, ...]:
+        """What the engine is told beside the texts: the tools and the form of the answer, as JSON. It is judged like
+        a text, but not rewritten: that would break it."""
+        options = self.options
+        told: list[object] = [tool.model_dump(exclude_none=True) for tool in options.tools]
+        if options.response_format:
+            told.append(options.response_format)
+        return tuple(orjson.dumps(one).decode() for one in told)
+
+    def bytes(self) -> int:
+        """Of all that is told, in UTF-8."""
+        return sum(len(text.encode()) for text in (*self.texts(), *self.schemas()))
+
+    def fingerprint(self) -> str:
+        """The same for the same request."""
+        return hashlib.sha256(self.model_dump_json(exclude_defaults=True).encode()).hexdigest()
+
+
+def _texts(messages: Sequence[Message]) -> Iterator[str]:
+    for message in messages:
+        yield message.content
+        for call in message.tool_calls:
+            yield call.name
+            yield call.arguments
+
+
+def _rewritten(message: Message, texts: Iterator[str]) -> Message:
+    content = next(texts)
+    calls = tuple(ToolCall(id=call.id, name=next(texts), arguments=next(texts)) for call in message.tool_calls)
+    return message.model_copy(update={"content": content, "tool_calls": calls})
