@@ -29,11 +29,6 @@ class Asked(BaseModel):
     def of(cls, request: ChatRequest) -> Self:
         return cls(query=request.query, user_id=request.user_id, session_id=request.session_id, locale=request.locale)
 
-    @property
-    def is_plain(self) -> bool:
-        """A question alone."""
-        return self.conversation == Conversation()
-
     def texts(self) -> tuple[str, ...]:
         """Every text of it that reaches an engine: the question first, then in the order of the conversation."""
         said = self.conversation

@@ -92,6 +92,6 @@ async def test_a_turn_that_an_engine_may_have_had_stays_charged_as_expected() ->
 
 
 def test_a_likely_prompt_is_four_bytes_a_token_and_no_passages() -> None:
-    bounds = WORST_CASE.of(POLICY, "x" * 4_000)
-    assert bounds.likely_prompt - WORST_CASE.of(POLICY, "").likely_prompt == 1_000
+    bounds = WORST_CASE.of(POLICY, Asked(query="x" * 4_004))
+    assert bounds.likely_prompt - WORST_CASE.of(POLICY, Asked(query="xxxx")).likely_prompt == 1_000
     assert bounds.likely_prompt <= bounds.prompt
