@@ -98,7 +98,7 @@ def test_a_conversation_stands_around_the_question_in_its_order() -> None:
 
     assert system["content"] == "You know food. Be brief."
     assert [(message["role"], message["content"]) for message in rest] == [
-        ("user", "Hi"),
+        ("user", "Hi(|im_end|>"),
         ("assistant", "Hello"),
         ("user", "Why?"),
         ("assistant", ""),
