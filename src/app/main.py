@@ -8,7 +8,8 @@ from contextlib import AsyncExitStack, asynccontextmanager
 
 from fastapi import FastAPI
 
-from app.adapters.engine_http import EngineHttp, Sampling, open_engine_session
+from app.adapters.engine_http import EngineHttp, Sampling
+from app.adapters.engine_link import EngineLink, open_engine_session
 from app.adapters.engine_pools import EnginePools
 from app.adapters.rag_http import RagHttp
 from app.adapters.replicas import Replicas
@@ -18,9 +19,10 @@ from app.nodes.classify import Classify
 from app.nodes.generate import Generate
 from app.nodes.retrieve import Retrieve
 from app.service import TurnService
-from app.settings import EngineDialect, Settings, default_replicas
+from app.settings import EngineDialect, Settings
 from contracts.context import Audience
 from contracts.health import State
+from contracts.pools import DEFAULT_POOL
 from observability.metrics import Metrics
 from observability.prometheus import PrometheusMetrics
 from servicekit.client import ServiceClient, open_session
@@ -53,7 +55,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
 
     async def check_engine() -> None:
         engine: EngineHttp = app.state.engine
-        await engine.check(default_replicas(settings.engine_pools()))
+        await engine.check(DEFAULT_POOL)
 
     checks = {"rag": check_rag, "vllm": check_engine}
     dress(app, checks=checks, metrics=metrics, max_body_bytes=MAX_BODY_BYTES, checks_within_s=1.5)
@@ -66,26 +68,24 @@ async def _open(app: FastAPI, settings: Settings, metrics: Metrics, stack: Async
     engine_session = await stack.enter_async_context(open_engine_session())
     app.state.rag = ServiceClient(session, settings.rag_service_url, service="rag")
     rag = RagHttp(app.state.rag, metrics)
-    app.state.engine = EngineHttp(
-        engine_session,
-        Replicas(settings.engine_pools()),
-        Sampling(
-            model=settings.atrium_model,
-            max_tokens=settings.max_answer_tokens,
-            temperature=settings.temperature,
-            extensions=settings.engine_dialect is EngineDialect.VLLM,
-            frequency_penalty=settings.frequency_penalty,
-            priorities=settings.engine_priority,
-        ),
-        api_key=settings.engine_key(),
-        metrics=metrics,
+    link = EngineLink(engine_session, settings.engine_key())
+    replicas = Replicas(settings.engine_pools(), metrics)
+    is_vllm = settings.engine_dialect is EngineDialect.VLLM
+    sampling = Sampling(
+        model=settings.atrium_model,
+        max_tokens=settings.max_answer_tokens,
+        temperature=settings.temperature,
+        extensions=is_vllm,
+        frequency_penalty=settings.frequency_penalty,
+        priorities=settings.engine_priority,
     )
+    app.state.engine = EngineHttp(link, replicas, sampling, metrics=metrics, hang_s=settings.engine_hang_s)
     app.state.pools = EnginePools(
-        engine_session,
-        settings.engine_pools(),
+        link,
+        replicas,
         max_seqs=settings.engine_max_seqs,
-        api_key=settings.engine_key(),
         metrics=metrics,
+        healthy_path="/health" if is_vllm else None,
     )
     asking = asyncio.create_task(app.state.pools.run())
     stack.push_async_callback(_ended, asking)

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
 from enum import StrEnum
 from typing import Self
 from urllib.parse import urlsplit
 
 from pydantic import Field, SecretStr, field_validator, model_validator
 
+from contracts.pools import DEFAULT_POOL
 from servicekit.settings import ServiceSettings, refuse_placeholder
 
-DEFAULT_POOL = "pooled"
 _NAMED_POOL = re.compile(r"(?P<pool>[a-z0-9](?:[a-z0-9_-]*[a-z0-9])?)=(?P<url>.+)")
 
 
@@ -35,6 +34,7 @@ class Settings(ServiceSettings):
     engine_api_key: SecretStr | None = None
     engine_priority: bool = Field(default=False, description="send priorities: vLLM runs with --scheduling-policy")
     engine_max_seqs: int = Field(default=64, ge=1, le=65_536, description="sequences that one replica works on at once")
+    engine_hang_s: float = Field(default=30.0, gt=0, le=3_600, description="to a replica's first token, others there")
     max_answer_tokens: int = Field(default=512, ge=1, le=32_768)
     temperature: float = Field(default=0.0, ge=0, le=2)
     frequency_penalty: float = Field(default=0.0, ge=-2, le=2, description="keeps a very small model out of loops")
@@ -92,13 +92,3 @@ def http_url(text: str) -> str:
     if parts.scheme not in {"http", "https"} or not parts.hostname or parts.query or parts.fragment:
         raise ValueError(f"{text!r} is not an http(s) address")
     return url
-
-
-def default_replicas(pools: Mapping[str, tuple[str, ...]]) -> tuple[str, ...]:
-    """Those that readiness asks: the shared pool's; where there is none, everyone's.
-
-    A dedicated pool that is down must not take the service from the tenants of the others.
-    """
-    if DEFAULT_POOL in pools:
-        return pools[DEFAULT_POOL]
-    return tuple(url for replicas in pools.values() for url in replicas)

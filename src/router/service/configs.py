@@ -221,11 +221,17 @@ def _entitled(caller: Caller, said: Mapping[str, Any], current: TenantConfig) ->
     tier = _OfTier.model_validate({"tier": said.get("tier") or current.tier}).tier
     if caller.principal.role is not Role.PLATFORM_ADMIN:
         for name in OF_THE_PLATFORM:
-            if said.get(name) not in (None, getattr(current, name)):
+            if said.get(name) is not None and not _same(said[name], getattr(current, name)):
                 raise ForbiddenError(f"{name} is set by the platform")
-    if tier is not current.tier or said.get("weight") is not None:
-        return tier, said
-    return tier, {**said, "weight": current.weight}
+    kept = [name for name in OF_THE_PLATFORM if name != "tier" and said.get(name) is None]
+    if tier is not current.tier:
+        kept = [name for name in kept if name not in DEFAULTS[tier]]
+    return tier, {**said, **{name: getattr(current, name) for name in kept}}
+
+
+def _same(said: Any, current: Any) -> bool:
+    """As JSON has it, which knows no tuples."""
+    return bool(said == (list(current) if isinstance(current, tuple) else current))
 
 
 def _told(entries: Sequence[ConfigEntry], limit: int) -> list[HistoryItem]:
