@@ -238,7 +238,7 @@ async def _open(
         tenant_turns=TenantTurns(metrics),
         tenants=TenantService(store, keys, tenants, feed, key_secret=_derived(key, b"atrium first admin keys")),
         deletion=deletion,
-        configs=ConfigService(store, tenants, feed, recent, compiled),
+        configs=ConfigService(store, tenants, feed, recent, compiled, pools.states),
         dry_run=DryRunService(turns, recent, contexts, judge, timeout=timeout, now=utc_now),
         keys=KeyService(keys, feed),
         audit=AuditService(audit),

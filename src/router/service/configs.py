@@ -13,9 +13,11 @@ from pydantic import BaseModel
 
 from contracts.context import Role
 from contracts.errors import AtriumError, ForbiddenError, NotFoundError, OverloadedError, PreconditionFailedError
+from contracts.pools import PoolState
 from contracts.tenant import TenantId
 from router.domain.caller import Caller
 from router.domain.policy import Policy
+from router.domain.pool_warnings import pool_warnings
 from router.ports import RecentRequests
 from router.service.policies import Policies
 from servicekit.tenant_slots import TenantSlots
@@ -59,7 +61,10 @@ class ConfigService:
         feed: ChangeFeed,
         recent: RecentRequests,
         policies: Policies,
+        pools: Callable[[], Mapping[str, PoolState]] = dict,
     ) -> None:
+        """`pools`: what was last heard of the engine pools."""
+        self._pools = pools
         self._recent = recent
         self._policies = policies
         self._writing = TenantSlots(1, waiting=MAX_WRITERS)
@@ -72,7 +77,7 @@ class ConfigService:
         return await self._policies.checked(tenant_id, said, tier)
 
     async def warnings(self, tenant_id: TenantId, config: TenantConfig) -> Sequence[ConfigWarning]:
-        return await self._policies.warnings(tenant_id, config)
+        return [*await self._policies.warnings(tenant_id, config), *pool_warnings(config, self._pools())]
 
     async def current(self, caller: Caller) -> TenantRecord:
         """Read from the store, not from the cache: an admin sees what was last written, wherever it was written."""
@@ -230,8 +235,10 @@ def _entitled(caller: Caller, said: Mapping[str, Any], current: TenantConfig) ->
 
 
 def _same(said: Any, current: Any) -> bool:
-    """As JSON has it, which knows no tuples."""
-    return bool(said == (list(current) if isinstance(current, tuple) else current))
+    """Lists as JSON has them, and the tuples of a config."""
+    if isinstance(said, list | tuple) and isinstance(current, tuple):
+        return list(said) == list(current)
+    return bool(said == current)
 
 
 def _told(entries: Sequence[ConfigEntry], limit: int) -> list[HistoryItem]:
