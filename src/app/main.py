@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
+from typing import TYPE_CHECKING
 
 from fastapi import FastAPI
 
@@ -19,7 +20,7 @@ from app.nodes.classify import Classify
 from app.nodes.generate import Generate
 from app.nodes.retrieve import Retrieve
 from app.service import TurnService
-from app.settings import EngineDialect, Settings
+from app.settings import Discovery, EngineDialect, Settings
 from contracts.context import Audience
 from contracts.health import State
 from contracts.pools import DEFAULT_POOL
@@ -28,6 +29,9 @@ from observability.prometheus import PrometheusMetrics
 from servicekit.client import ServiceClient, open_session
 from servicekit.edge import dress
 from servicekit.tokens import TokenVerifier
+
+if TYPE_CHECKING:
+    from app.adapters.kubernetes_discovery import KubernetesDiscovery
 
 MAX_BODY_BYTES = 16 * 1024 * 1024
 """A query, and a tenant's routes with all their examples: the largest that a config can hold."""
@@ -87,8 +91,9 @@ async def _open(app: FastAPI, settings: Settings, metrics: Metrics, stack: Async
         metrics=metrics,
         healthy_path="/health" if is_vllm else None,
     )
-    asking = asyncio.create_task(app.state.pools.run())
-    stack.push_async_callback(_ended, asking)
+    stack.push_async_callback(_ended, asyncio.create_task(app.state.pools.run()))
+    if settings.vllm_discovery is Discovery.KUBERNETES:
+        stack.push_async_callback(_ended, asyncio.create_task(_discovery(settings, replicas, metrics).run()))
     app.state.classify = Classify(rag, settings.route_threshold)
     graph = build_graph(
         classify=app.state.classify,
@@ -102,6 +107,24 @@ async def _open(app: FastAPI, settings: Settings, metrics: Metrics, stack: Async
         generate=Generate(app.state.engine),
     )
     app.state.turns = TurnService(graph, metrics=metrics, tracing=settings.traces)
+
+
+def _discovery(settings: Settings, replicas: Replicas, metrics: Metrics) -> KubernetesDiscovery:
+    # Here, for the client is loaded in seconds and takes memory that nobody else should pay for.
+    from app.adapters.kubernetes_discovery import (  # noqa: PLC0415
+        KubernetesDiscovery,
+        open_api,
+        own_namespace,
+    )
+
+    return KubernetesDiscovery(
+        open_api(settings.vllm_discovery_api_url),
+        replicas.discovered,
+        namespace=settings.vllm_discovery_namespace or own_namespace(),
+        selector=settings.vllm_discovery_selector,
+        pool_label=settings.vllm_discovery_pool_label,
+        metrics=metrics,
+    )
 
 
 async def _ended(task: asyncio.Task[None]) -> None:

@@ -22,13 +22,25 @@ class EngineDialect(StrEnum):
     OPENAI = "openai"
 
 
+class Discovery(StrEnum):
+    """Where replicas come from beside VLLM_SERVICE_URL."""
+
+    NONE = "none"
+    KUBERNETES = "kubernetes"
+
+
 class Settings(ServiceSettings):
     """A field's name in capitals is its variable. Frozen; a value that cannot work refuses to start."""
 
     orchestrator_host: str = "127.0.0.1"
     orchestrator_port: int = Field(default=8081, ge=1, le=65_535)
     rag_service_url: str
-    vllm_service_url: str
+    vllm_service_url: str = ""
+    vllm_discovery: Discovery = Discovery.NONE
+    vllm_discovery_namespace: str | None = Field(default=None, pattern=r"^[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?$")
+    vllm_discovery_selector: str = "app.kubernetes.io/component=engine"
+    vllm_discovery_pool_label: str = "atrium.dev/pool"
+    vllm_discovery_api_url: str | None = Field(default=None, description="without it, the cluster around")
     atrium_model: str | None = Field(default=None, description="asked of the engine; without it, the first it serves")
     engine_dialect: EngineDialect = EngineDialect.VLLM
     engine_api_key: SecretStr | None = None
@@ -49,6 +61,11 @@ class Settings(ServiceSettings):
     def _is_address(cls, value: str) -> str:
         return http_url(value)
 
+    @field_validator("vllm_discovery_api_url")
+    @classmethod
+    def _is_address_or_none(cls, value: str | None) -> str | None:
+        return http_url(value) if value else None
+
     @model_validator(mode="after")
     def _engine_is_usable(self) -> Self:
         self.engine_pools()
@@ -57,7 +74,9 @@ class Settings(ServiceSettings):
         return self
 
     def engine_pools(self) -> dict[str, tuple[str, ...]]:
-        """The replicas' addresses by pool."""
+        """The replicas' addresses by pool, as they are set."""
+        if self.vllm_discovery is Discovery.KUBERNETES and not self.vllm_service_url.strip():
+            return {}
         return parse_engine_pools(self.vllm_service_url)
 
     @property

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import socket
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
@@ -15,7 +15,7 @@ import httpx
 import pytest
 
 from support.imitation_engine import MODEL
-from support.pools import Asking, Pool, running_asking, running_pool, within
+from support.pools import Asking, Pool, running_asking, running_pool, until, within
 from support.server import free_port
 from support.service_process import ServiceProcess
 from support.turns import a_context
@@ -32,14 +32,6 @@ def pool() -> Iterator[Pool]:
 
 def texts(events: list[dict[str, object]]) -> list[object]:
     return [event["text"] for event in events if event["event"] == "token"]
-
-
-def until(what: Callable[[], bool], within_s: float = 5.0) -> None:
-    """For what happens in the background of another thread."""
-    end = time.monotonic() + within_s
-    while not what():
-        assert time.monotonic() < end, "it never happened"
-        time.sleep(0.02)
 
 
 FAULTS = [

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any
@@ -18,6 +18,7 @@ import rag.main
 import rag.settings
 from servicekit.tokens import generate_signing_key, load_signing_key, public_text
 from support.imitation_engine import MODEL, Imitation, Sequences, running_imitation
+from support.pools import until
 from support.server import served
 from support.stack import PLATFORM_KEY, Stack, another_router
 
@@ -48,13 +49,6 @@ class Pools:
     def replicas(self, pool: str) -> int:
         found: int = httpx.get(f"{self.stack.orchestrator}/v1/pools").json()["pools"][pool]["replicas"]
         return found
-
-
-def until(what: Callable[[], bool], within_s: float = 8.0) -> None:
-    end = time.monotonic() + within_s
-    while not what():
-        assert time.monotonic() < end, "it never happened"
-        time.sleep(0.05)
 
 
 @pytest.fixture(scope="module")

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+import time
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
@@ -25,6 +26,14 @@ KEY = load_signing_key(generate_signing_key())
 
 def within(seconds: float, **changes: Any) -> TenantContext:
     return a_context(deadline=utc_now() + timedelta(seconds=seconds), **changes)
+
+
+def until(what: Callable[[], bool], within_s: float = 8.0) -> None:
+    """For what happens in the background of another thread."""
+    end = time.monotonic() + within_s
+    while not what():
+        assert time.monotonic() < end, "it never happened"
+        time.sleep(0.02)
 
 
 @dataclass
@@ -55,8 +64,20 @@ class Asking:
         assert answer.status_code == 200, answer.text
         return [json.loads(line) for line in answer.text.splitlines()]
 
+    @contextmanager
+    def stream(self, query: str, context: TenantContext | None = None) -> Iterator[Iterator[dict[str, Any]]]:
+        headers = self.headers(context or a_context())
+        with httpx.stream(
+            "POST", f"{self.url}/v1/turns", content=self.body(query), headers=headers, timeout=30
+        ) as answer:
+            yield (json.loads(line) for line in answer.iter_lines())
+
+    def pools(self) -> dict[str, Any]:
+        found: dict[str, Any] = httpx.get(f"{self.url}/v1/pools").json()["pools"]
+        return found
+
     def pool(self, name: str = "pooled") -> dict[str, Any]:
-        found: dict[str, Any] = httpx.get(f"{self.url}/v1/pools").json()["pools"][name]
+        found: dict[str, Any] = self.pools()[name]
         return found
 
     def metric(self, name: str, **labels: str) -> float:
