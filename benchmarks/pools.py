@@ -37,28 +37,17 @@ from app.ports import Message
 from benchmarks.local_stack import running_server
 from cli.engine.choice import Engine
 from cli.engine.environment import EngineEnvironment
+from cli.engine.model import NAME
 from cli.engine.server import EngineServer
 from contracts.context import Role, TenantContext
 from contracts.tenant import TenantId
 from observability.metrics import NullMetrics
 from servicekit.tokens import utc_now
 
-WORDS = [
-    "river",
-    "stone",
-    "lantern",
-    "harbour",
-    "violin",
-    "copper",
-    "meadow",
-    "winter",
-    "signal",
-    "orchard",
-    "ladder",
-    "thunder",
-    "velvet",
-    "compass",
-]
+WORDS = (
+    *("river", "stone", "lantern", "harbour", "violin", "copper", "meadow", "winter"),
+    *("signal", "orchard", "ladder", "thunder", "velvet", "compass"),
+)
 WORDS_A_TURN = 90
 ANSWER = 24
 SEQUENCES = 16
@@ -239,7 +228,10 @@ async def _warm(session: aiohttp.ClientSession, urls: Sequence[str], model: str)
 
 @contextmanager
 def two_engines(options: argparse.Namespace) -> Iterator[tuple[list[str], str]]:
-    """One after the other: together they would take twice as long to start, and more memory than one."""
+    """One after the other, unless they run already."""
+    if options.engines:
+        yield options.engines.split(","), options.model
+        return
     settings = {"ENGINE_MAX_SEQS": str(SEQUENCES)}
     server = EngineServer.of(EngineEnvironment.of(Engine.CPU, settings), settings)
     limit = [f"--num-gpu-blocks-override={options.blocks}"] if options.blocks else []
@@ -260,6 +252,8 @@ def main() -> None:
     parser.add_argument("--turns", type=int, default=4)
     parser.add_argument("--at-once", type=int, default=8)
     parser.add_argument("--blocks", type=int, help="of 128 tokens, that a replica's KV cache holds")
+    parser.add_argument("--engines", help="addresses of two that run already, with a comma between them")
+    parser.add_argument("--model", default=NAME, help="that those serve")
     options = parser.parse_args()
     with two_engines(options) as (urls, model):
         asyncio.run(run(urls, model, options))
