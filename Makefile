@@ -76,6 +76,10 @@ bench-stores: $(VENV)/.installed ## what admission in Valkey and a row of the le
 bench-fairness: $(VENV)/.installed ## a victim behind a flood: FIFO, priority alone, Atrium (ENGINE=vllm: on the real engine)
 	@PYTHONPATH=tests $(PY) -m benchmarks.fairness --engine $(or $(ENGINE),imitation)
 
+.PHONY: bench-pools
+bench-pools: $(VENV)/.installed ## prefix-cache hits of conversations over two real vLLMs: Atrium's choice of replica, round robin
+	@PYTHONPATH=src:tests $(PY) -m benchmarks.pools --blocks $(or $(BLOCKS),96)
+
 .PHONY: lock
 lock: $(VENV)/.installed ## compile requirements/*.in to *.txt with hashes
 	$(LOCK) requirements/app.in -o requirements/app.txt

@@ -5,10 +5,12 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
+from typing import TYPE_CHECKING
 
 from fastapi import FastAPI
 
-from app.adapters.engine_http import EngineHttp, Sampling, open_engine_session
+from app.adapters.engine_http import EngineHttp, Sampling
+from app.adapters.engine_link import EngineLink, open_engine_session
 from app.adapters.engine_pools import EnginePools
 from app.adapters.rag_http import RagHttp
 from app.adapters.replicas import Replicas
@@ -18,14 +20,18 @@ from app.nodes.classify import Classify
 from app.nodes.generate import Generate
 from app.nodes.retrieve import Retrieve
 from app.service import TurnService
-from app.settings import EngineDialect, Settings, default_replicas
+from app.settings import Discovery, EngineDialect, Settings
 from contracts.context import Audience
 from contracts.health import State
+from contracts.pools import DEFAULT_POOL
 from observability.metrics import Metrics
 from observability.prometheus import PrometheusMetrics
 from servicekit.client import ServiceClient, open_session
 from servicekit.edge import dress
 from servicekit.tokens import TokenVerifier
+
+if TYPE_CHECKING:
+    from app.adapters.kubernetes_discovery import KubernetesDiscovery
 
 MAX_BODY_BYTES = 16 * 1024 * 1024
 """A query, and a tenant's routes with all their examples: the largest that a config can hold."""
@@ -53,7 +59,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
 
     async def check_engine() -> None:
         engine: EngineHttp = app.state.engine
-        await engine.check(default_replicas(settings.engine_pools()))
+        await engine.check(DEFAULT_POOL)
 
     checks = {"rag": check_rag, "vllm": check_engine}
     dress(app, checks=checks, metrics=metrics, max_body_bytes=MAX_BODY_BYTES, checks_within_s=1.5)
@@ -66,29 +72,28 @@ async def _open(app: FastAPI, settings: Settings, metrics: Metrics, stack: Async
     engine_session = await stack.enter_async_context(open_engine_session())
     app.state.rag = ServiceClient(session, settings.rag_service_url, service="rag")
     rag = RagHttp(app.state.rag, metrics)
-    app.state.engine = EngineHttp(
-        engine_session,
-        Replicas(settings.engine_pools()),
-        Sampling(
-            model=settings.atrium_model,
-            max_tokens=settings.max_answer_tokens,
-            temperature=settings.temperature,
-            extensions=settings.engine_dialect is EngineDialect.VLLM,
-            frequency_penalty=settings.frequency_penalty,
-            priorities=settings.engine_priority,
-        ),
-        api_key=settings.engine_key(),
-        metrics=metrics,
+    link = EngineLink(engine_session, settings.engine_key())
+    replicas = Replicas(settings.engine_pools(), metrics)
+    is_vllm = settings.engine_dialect is EngineDialect.VLLM
+    sampling = Sampling(
+        model=settings.atrium_model,
+        max_tokens=settings.max_answer_tokens,
+        temperature=settings.temperature,
+        extensions=is_vllm,
+        frequency_penalty=settings.frequency_penalty,
+        priorities=settings.engine_priority,
     )
+    app.state.engine = EngineHttp(link, replicas, sampling, metrics=metrics, hang_s=settings.engine_hang_s)
     app.state.pools = EnginePools(
-        engine_session,
-        settings.engine_pools(),
+        link,
+        replicas,
         max_seqs=settings.engine_max_seqs,
-        api_key=settings.engine_key(),
         metrics=metrics,
+        healthy_path="/health" if is_vllm else None,
     )
-    asking = asyncio.create_task(app.state.pools.run())
-    stack.push_async_callback(_ended, asking)
+    stack.push_async_callback(_ended, asyncio.create_task(app.state.pools.run()))
+    if settings.vllm_discovery is Discovery.KUBERNETES:
+        stack.push_async_callback(_ended, asyncio.create_task(_discovery(settings, replicas, metrics).run()))
     app.state.classify = Classify(rag, settings.route_threshold)
     graph = build_graph(
         classify=app.state.classify,
@@ -102,6 +107,24 @@ async def _open(app: FastAPI, settings: Settings, metrics: Metrics, stack: Async
         generate=Generate(app.state.engine),
     )
     app.state.turns = TurnService(graph, metrics=metrics, tracing=settings.traces)
+
+
+def _discovery(settings: Settings, replicas: Replicas, metrics: Metrics) -> KubernetesDiscovery:
+    # Here, for the client is loaded in seconds and takes memory that nobody else should pay for.
+    from app.adapters.kubernetes_discovery import (  # noqa: PLC0415
+        KubernetesDiscovery,
+        open_api,
+        own_namespace,
+    )
+
+    return KubernetesDiscovery(
+        open_api(settings.vllm_discovery_api_url),
+        replicas.discovered,
+        namespace=settings.vllm_discovery_namespace or own_namespace(),
+        selector=settings.vllm_discovery_selector,
+        pool_label=settings.vllm_discovery_pool_label,
+        metrics=metrics,
+    )
 
 
 async def _ended(task: asyncio.Task[None]) -> None:

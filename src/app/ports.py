@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Collection, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from typing import Literal, NamedTuple, NotRequired, Protocol, TypedDict
@@ -96,14 +96,17 @@ class Engine(Protocol):
         messages: Sequence[Message],
         *,
         options: Options = NO_OPTIONS,
+        adapters: Collection[str] = (),
         max_tokens: int | None = None,
         priority: int = 0,
     ) -> AbstractAsyncContextManager[Generation]:
-        """Entered once the engine has taken the request; leaving it stops the generation, wherever it is.
+        """Entered once an engine has taken the request; leaving it stops the generation, wherever it is.
 
         `options` are the client's wishes, but for the length: that is `max_tokens`, which can only lower the engine's
-        own bound. The lowest `priority` is served first.
-        Entering raises PromptTooLongError, OverloadedError, UpstreamError or UpstreamTimeoutError.
+        own bound. Of the LoRA adapters, only those in `adapters` can be `options.model`. The lowest `priority` is
+        served first.
+        Entering raises PromptTooLongError, OverloadedError, PoolUnavailableError, ModelUnavailableError, UpstreamError
+        or UpstreamTimeoutError; so does iterating, up to the first piece.
         """
         ...
 

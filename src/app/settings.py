@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
 from enum import StrEnum
 from typing import Self
 from urllib.parse import urlsplit
 
 from pydantic import Field, SecretStr, field_validator, model_validator
 
+from contracts.pools import DEFAULT_POOL
 from servicekit.settings import ServiceSettings, refuse_placeholder
 
-DEFAULT_POOL = "pooled"
 _NAMED_POOL = re.compile(r"(?P<pool>[a-z0-9](?:[a-z0-9_-]*[a-z0-9])?)=(?P<url>.+)")
 
 
@@ -23,18 +22,31 @@ class EngineDialect(StrEnum):
     OPENAI = "openai"
 
 
+class Discovery(StrEnum):
+    """Where replicas come from beside VLLM_SERVICE_URL."""
+
+    NONE = "none"
+    KUBERNETES = "kubernetes"
+
+
 class Settings(ServiceSettings):
     """A field's name in capitals is its variable. Frozen; a value that cannot work refuses to start."""
 
     orchestrator_host: str = "127.0.0.1"
     orchestrator_port: int = Field(default=8081, ge=1, le=65_535)
     rag_service_url: str
-    vllm_service_url: str
+    vllm_service_url: str = ""
+    vllm_discovery: Discovery = Discovery.NONE
+    vllm_discovery_namespace: str | None = Field(default=None, pattern=r"^[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?$")
+    vllm_discovery_selector: str = "app.kubernetes.io/component=engine"
+    vllm_discovery_pool_label: str = "atrium.dev/pool"
+    vllm_discovery_api_url: str | None = Field(default=None, description="without it, the cluster around")
     atrium_model: str | None = Field(default=None, description="asked of the engine; without it, the first it serves")
     engine_dialect: EngineDialect = EngineDialect.VLLM
     engine_api_key: SecretStr | None = None
     engine_priority: bool = Field(default=False, description="send priorities: vLLM runs with --scheduling-policy")
     engine_max_seqs: int = Field(default=64, ge=1, le=65_536, description="sequences that one replica works on at once")
+    engine_hang_s: float = Field(default=30.0, gt=0, le=3_600, description="to a replica's first token, others there")
     max_answer_tokens: int = Field(default=512, ge=1, le=32_768)
     temperature: float = Field(default=0.0, ge=0, le=2)
     frequency_penalty: float = Field(default=0.0, ge=-2, le=2, description="keeps a very small model out of loops")
@@ -49,6 +61,11 @@ class Settings(ServiceSettings):
     def _is_address(cls, value: str) -> str:
         return http_url(value)
 
+    @field_validator("vllm_discovery_api_url")
+    @classmethod
+    def _is_address_or_none(cls, value: str | None) -> str | None:
+        return http_url(value) if value else None
+
     @model_validator(mode="after")
     def _engine_is_usable(self) -> Self:
         self.engine_pools()
@@ -57,7 +74,9 @@ class Settings(ServiceSettings):
         return self
 
     def engine_pools(self) -> dict[str, tuple[str, ...]]:
-        """The replicas' addresses by pool."""
+        """The replicas' addresses by pool, as they are set."""
+        if self.vllm_discovery is Discovery.KUBERNETES and not self.vllm_service_url.strip():
+            return {}
         return parse_engine_pools(self.vllm_service_url)
 
     @property
@@ -92,13 +111,3 @@ def http_url(text: str) -> str:
     if parts.scheme not in {"http", "https"} or not parts.hostname or parts.query or parts.fragment:
         raise ValueError(f"{text!r} is not an http(s) address")
     return url
-
-
-def default_replicas(pools: Mapping[str, tuple[str, ...]]) -> tuple[str, ...]:
-    """Those that readiness asks: the shared pool's; where there is none, everyone's.
-
-    A dedicated pool that is down must not take the service from the tenants of the others.
-    """
-    if DEFAULT_POOL in pools:
-        return pools[DEFAULT_POOL]
-    return tuple(url for replicas in pools.values() for url in replicas)

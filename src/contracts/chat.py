@@ -20,6 +20,7 @@ Identifier = Annotated[str, StringConstraints(min_length=1, max_length=128, patt
 Locale = Annotated[str, StringConstraints(max_length=35, pattern=r"^[A-Za-z]{2,8}(?:-[A-Za-z0-9]{1,8})*$")]
 PassageInjection = Literal["ignore", "mark", "drop"]
 """What becomes of a retrieved passage that reads like orders to the model."""
+ModelName = Annotated[str, StringConstraints(min_length=1, max_length=256, pattern=r"^[\x21-\x7e]+$")]
 RouteName = Annotated[str, StringConstraints(min_length=1, max_length=64, pattern=r"^[A-Z][A-Z0-9_]*$")]
 Query = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=MAX_QUERY_CHARS), Storable]
 
@@ -119,6 +120,7 @@ class Route(BaseModel):
     system_prompt: Annotated[str, StringConstraints(max_length=4_000), Storable] | None = None
     retrieve: bool = True
     tools: tuple[Identifier, ...] = Field(default=(), max_length=32)
+    model: ModelName | None = None
 
 
 class TurnRequest(BaseModel):
@@ -127,7 +129,9 @@ class TurnRequest(BaseModel):
 
     The tenant itself is not here: it comes from the service token. `max_tokens` bounds the answer; the orchestrator's
     own bound holds where none is given or a greater one. Of two turns that wait in the engine, the one with the lower
-    `priority` goes first. `passage_injection` and `strip_passage_links` say how retrieved passages are treated.
+    `priority` goes first. The client's `options.model` goes before the route's, that before `model`; `adapters` are the
+    LoRA adapters that any of them may be. `passage_injection` and `strip_passage_links` say how retrieved passages are
+    treated.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -138,6 +142,8 @@ class TurnRequest(BaseModel):
     locale: str
     routes: tuple[Route, ...]
     blocked_tools: tuple[str, ...] = ()
+    model: str | None = None
+    adapters: tuple[str, ...] = ()
     max_tokens: int | None = Field(default=None, ge=1)
     priority: int = Field(default=0, ge=-MAX_PRIORITY, le=MAX_PRIORITY)
     passage_injection: PassageInjection = "mark"

@@ -16,6 +16,8 @@ AtriumError
 ├── PreconditionFailedError    precondition_failed    412
 ├── RateLimitedError           rate_limited           429
 ├── OverloadedError            overloaded             503
+├── PoolUnavailableError       pool_unavailable       503  the tenant's engine pool has no replica
+├── ModelUnavailableError      model_unavailable      503  no replica of the pool serves the model to this tenant
 ├── DependencyDownError        dependency_unavailable 503  a store is out of reach
 ├── ModerationUnavailableError moderation_unavailable 503  no verdict on a text, and the tenant lets none pass without
 ├── UpstreamError              upstream_error         502  the next service or the engine failed
@@ -117,6 +119,14 @@ class RateLimitedError(AtriumError):
 
 class OverloadedError(AtriumError):
     code = "overloaded"
+
+
+class PoolUnavailableError(AtriumError):
+    code = "pool_unavailable"
+
+
+class ModelUnavailableError(AtriumError):
+    code = "model_unavailable"
 
 
 class DependencyDownError(AtriumError):

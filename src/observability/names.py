@@ -75,6 +75,30 @@ ENGINE_QUEUE_DEPTH = Metric(
     "EngineQueueDepth", "gauge", "count", ("pool",), "Requests that wait in the engines' own queues."
 )
 KV_CACHE_USAGE = Metric("KvCacheUsage", "gauge", "count", ("pool",), "Of the fullest replica's KV cache, 0 to 1.")
+ENGINE_REPLICAS = Metric(
+    "EngineReplicas",
+    "gauge",
+    "count",
+    ("pool", "state"),
+    "Replicas of an engine pool by what becomes of new work: usable, ejected, unreachable, draining.",
+)
+ENGINE_EJECTION = Metric(
+    "EngineEjection",
+    "counter",
+    "count",
+    ("pool", "reason"),
+    "Replicas that were taken out after failures in a row, by the last one's reason.",
+)
+ENGINE_RETRY = Metric(
+    "EngineRetry",
+    "counter",
+    "count",
+    ("pool", "reason"),
+    "Requests that were given to another replica before their first token, by what the one before did.",
+)
+POOL_SPILL = Metric(
+    "PoolSpill", "counter", "count", ("pool",), "Requests of a dedicated pool's tenants that the shared pool served."
+)
 ACTIVE_STREAMS = Metric("ActiveStreams", "gauge", "count", (), "Answers being produced now.")
 DEPENDENCY_FAILURE = Metric(
     "DependencyFailure",

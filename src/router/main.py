@@ -64,6 +64,7 @@ from router.service.moderating import Moderating
 from router.service.orphans import ORPHANS_S, Orphans
 from router.service.policies import Policies
 from router.service.pool_share import PoolShare
+from router.service.pools import Pools
 from router.service.prices import REFRESH_S, Prices
 from router.service.recent import RecentNotes
 from router.service.rule_hits import RuleHits
@@ -174,7 +175,9 @@ async def _open(
 
     key = settings.signing_key()
     signer = TokenSigner(key)
-    contexts = ContextFactory(salt_secret=_derived(key, b"atrium cache salt"), now=utc_now)
+    contexts = ContextFactory(
+        salt_secret=_derived(key, b"atrium cache salt"), now=utc_now, unsalted_pools=settings.cache_unsalted_pools
+    )
     timeout = timedelta(seconds=settings.request_timeout_s)
     turns, rag_documents = HttpOrchestrator(orchestrator, signer), HttpDocuments(rag, signer)
     recent = ValkeyRecentRequests(valkey)
@@ -184,6 +187,7 @@ async def _open(
     places = EnginePlaces(metrics, headroom=settings.pool_kept_free)
     share = PoolShare(uuid.uuid4().hex, places, turns, ValkeyHeartbeats(valkey), metrics)
     stack.push_async_callback(share.leave)
+    pools = Pools(places, share.states, metrics)
     admissions, first_answers = await _open_link(settings, share, metrics, stack)
     writer = await stack.enter_async_context(_writer(ledger, metrics))
     hits = await stack.enter_async_context(_hits(audit, metrics))
@@ -219,6 +223,7 @@ async def _open(
         chat=ChatService(
             accounts,
             places,
+            pools,
             turns,
             contexts,
             notes,
@@ -233,7 +238,7 @@ async def _open(
         tenant_turns=TenantTurns(metrics),
         tenants=TenantService(store, keys, tenants, feed, key_secret=_derived(key, b"atrium first admin keys")),
         deletion=deletion,
-        configs=ConfigService(store, tenants, feed, recent, compiled),
+        configs=ConfigService(store, tenants, feed, recent, compiled, pools.states),
         dry_run=DryRunService(turns, recent, contexts, judge, timeout=timeout, now=utc_now),
         keys=KeyService(keys, feed),
         audit=AuditService(audit),

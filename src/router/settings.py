@@ -67,13 +67,14 @@ class Settings(ServiceSettings):
     ingest_timeout_s: float = Field(default=600.0, gt=0, le=3_600)
     engine_context_tokens: int = Field(default=4_096, ge=64, description="of the engine's model: prompt and answer")
     pool_kept_free: int | None = Field(default=None, ge=0, le=65_536, description="places of a pool, for newcomers")
+    cache_unsalted_pools: Annotated[frozenset[str], NoDecode] = frozenset()
     max_answer_tokens: int = Field(default=512, ge=1, le=32_768)
     max_passages_bytes: int = Field(default=6_000, ge=200)
     price_prompt_usd_per_mtok: Decimal = Field(default=Decimal("0.10"), ge=0, le=1_000_000, decimal_places=3)
     price_cached_usd_per_mtok: Decimal | None = Field(default=None, ge=0, le=1_000_000, decimal_places=3)
     price_completion_usd_per_mtok: Decimal = Field(default=Decimal("0.40"), ge=0, le=1_000_000, decimal_places=3)
 
-    @field_validator("auth_mode", mode="before")
+    @field_validator("auth_mode", "cache_unsalted_pools", mode="before")
     @classmethod
     def _several(cls, value: object) -> object:
         return frozenset(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value

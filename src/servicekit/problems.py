@@ -33,6 +33,8 @@ STATUS: Mapping[str, int] = {
     errors.PreconditionFailedError.code: 412,
     errors.RateLimitedError.code: 429,
     errors.OverloadedError.code: 503,
+    errors.PoolUnavailableError.code: 503,
+    errors.ModelUnavailableError.code: 503,
     errors.DependencyDownError.code: 503,
     errors.ModerationUnavailableError.code: 503,
     errors.UpstreamError.code: 502,
@@ -42,6 +44,7 @@ STATUS: Mapping[str, int] = {
 _COME_BACK = frozenset(
     {
         errors.OverloadedError.code,
+        errors.PoolUnavailableError.code,
         errors.DependencyDownError.code,
         errors.ModerationUnavailableError.code,
         errors.RequestInProgressError.code,

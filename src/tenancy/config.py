@@ -7,7 +7,8 @@ from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
-from contracts.chat import Identifier, Locale, PassageInjection, Route, RouteName
+from contracts.chat import Identifier, Locale, ModelName, PassageInjection, Route, RouteName
+from contracts.pools import DEFAULT_POOL
 from contracts.ranking import Ranking
 from contracts.routes import BUILT_IN_ROUTES
 from contracts.text import Storable
@@ -86,6 +87,7 @@ def _each_once(kinds: tuple[Kind, ...]) -> tuple[Kind, ...]:
     return tuple(dict.fromkeys(kinds))
 
 
+PoolName = Annotated[str, StringConstraints(max_length=63, pattern=r"^[a-z0-9](?:[a-z0-9_-]*[a-z0-9])?$")]
 Kinds = Annotated[tuple[Kind, ...], Field(max_length=4 * len(Kind)), AfterValidator(_each_once)]
 
 
@@ -121,6 +123,10 @@ class TenantConfig(BaseModel):
     max_concurrent_requests: int | None = Field(default=250, ge=1, le=100_000)
     monthly_budget_usd: float | None = Field(default=None, ge=0, le=1_000_000, allow_inf_nan=False)
     weight: float = Field(default=1.0, ge=0.1, le=100, allow_inf_nan=False)
+    pool: PoolName = DEFAULT_POOL
+    pool_spill: bool = False
+    adapters: tuple[ModelName, ...] = Field(default=(), max_length=256)
+    model: ModelName | None = None
     allowed_routes: tuple[RouteName, ...] = Field(default=tuple(route.name for route in BUILT_IN_ROUTES), max_length=64)
     routes: tuple[Route, ...] = Field(default=(), max_length=32)
 
@@ -135,6 +141,11 @@ class TenantConfig(BaseModel):
                 f"(built in: {', '.join(sorted(_BUILT_IN))}; others must be defined in `routes`)"
             )
         return self
+
+    def models(self) -> frozenset[str]:
+        """All that it names."""
+        named = {self.model, *(route.model for route in self.routes)}
+        return frozenset(name for name in named if name is not None)
 
     def all_routes(self) -> tuple[Route, ...]:
         """The tenant's own routes first; a built-in one of the same name gives way."""

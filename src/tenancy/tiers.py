@@ -31,7 +31,7 @@ DEFAULTS: Mapping[Tier, Mapping[str, float]] = {
     },
 }
 
-OF_THE_PLATFORM = ("tier", "weight")
+OF_THE_PLATFORM = ("tier", "weight", "pool", "pool_spill", "adapters")
 """What a tenant is entitled to against others: a change is the platform's to make."""
 
 

@@ -6,11 +6,14 @@ import asyncio
 from collections.abc import AsyncIterator, Iterator
 from datetime import timedelta
 
+import aiohttp
 import numpy as np
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from app.adapters.engine_http import EngineHttp, HttpGeneration, Sampling, open_engine_session
+from app.adapters.engine_generation import HttpGeneration
+from app.adapters.engine_http import EngineHttp, Sampling
+from app.adapters.engine_link import EngineLink, open_engine_session
 from app.adapters.memory import MemoryEmbedder, MemoryEngine, MemoryRetriever
 from app.adapters.rag_http import RagHttp
 from app.adapters.replicas import Replicas
@@ -50,6 +53,10 @@ def asking(text: str) -> list[Message]:
     return [{"role": "system", "content": "Be kind."}, {"role": "user", "content": text}]
 
 
+def engine_at(session: aiohttp.ClientSession, *urls: str) -> EngineHttp:
+    return EngineHttp(EngineLink(session, None), Replicas({"pooled": urls}), SAMPLING, metrics=NullMetrics())
+
+
 def memory_engine(behaviour: str) -> MemoryEngine:
     words = ("one", " two", " three", " one", " two", " three", " one", " two")
     if behaviour == "refuses":
@@ -73,7 +80,7 @@ async def engines(request: pytest.FixtureRequest, engine_url: str) -> AsyncItera
         yield {behaviour: memory_engine(behaviour) for behaviour in MESSAGES}
         return
     async with open_engine_session() as session:
-        http = EngineHttp(session, Replicas({"pooled": [engine_url]}), SAMPLING, api_key=None, metrics=NullMetrics())
+        http = engine_at(session, engine_url)
         yield dict.fromkeys(MESSAGES, http)
 
 
@@ -116,7 +123,7 @@ async def test_what_came_before_a_break_is_given_to_a_reader_who_comes_after_it(
     seen: list[int] = []
 
     async def broken(generation: HttpGeneration) -> None:
-        connection = generation._response.connection  # None, as the others, when it is broken already
+        connection = generation.answer.response.connection  # None, as the others, when it is broken already
         closed = connection and connection.protocol and connection.protocol.closed
         if closed:
             await asyncio.wait_for(closed, 5)
@@ -128,7 +135,7 @@ async def test_what_came_before_a_break_is_given_to_a_reader_who_comes_after_it(
                 seen.extend([delta.tokens.completion])
 
     async with open_engine_session() as session:
-        engine = EngineHttp(session, Replicas({"pooled": [engine_url]}), SAMPLING, api_key=None, metrics=NullMetrics())
+        engine = engine_at(session, engine_url)
         with pytest.raises(UpstreamError):
             await read()
     assert seen[-1] == 3
@@ -145,7 +152,7 @@ async def test_an_engine_that_hangs_is_given_up_at_the_deadline(engine_url: str)
     """HTTP alone: in memory it is the service's own limit that ends a turn."""
     context = a_context(deadline=utc_now() + timedelta(milliseconds=200))
     async with open_engine_session() as session:
-        engine = EngineHttp(session, Replicas({"pooled": [engine_url]}), SAMPLING, api_key=None, metrics=NullMetrics())
+        engine = engine_at(session, engine_url)
         with pytest.raises(UpstreamTimeoutError):
             async with engine.generate(context, asking("fault:hang")) as generation:
                 await anext(aiter(generation))

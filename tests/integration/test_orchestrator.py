@@ -305,7 +305,7 @@ def test_an_engine_that_does_not_count_is_counted_for(
     ("query", "status", "code"),
     [
         ("fault:http400-context", 422, "prompt_too_long"),
-        ("fault:http404", 502, "upstream_error"),
+        ("fault:http404", 503, "model_unavailable"),
         ("fault:http500", 502, "upstream_error"),
         ("fault:http503", 503, "overloaded"),
         ("fault:html", 502, "upstream_error"),
@@ -336,7 +336,9 @@ def test_a_deadline_that_has_passed_is_504_at_once(orchestrator: Orchestrator) -
 
 
 def test_an_unknown_pool_is_an_error_and_not_another_pools_engine(orchestrator: Orchestrator) -> None:
-    assert orchestrator.ask("hello", a_context(model_pool="gold")).status_code == 502
+    answer = orchestrator.ask("hello", a_context(model_pool="gold"))
+    assert (answer.status_code, answer.json()["error"]["code"]) == (503, "pool_unavailable")
+    assert answer.headers["retry-after"] == "1"
     assert orchestrator.engine.asked == []
 
 
@@ -611,15 +613,19 @@ def test_services_out_of_reach_are_named_and_a_turn_fails_at_once() -> None:
         assert without_rag.ask("hello").status_code == 502
 
 
-def test_replicas_take_turns_and_a_pool_of_its_own_is_kept_apart() -> None:
+def test_a_conversation_stays_at_a_replica_others_spread_and_a_pool_of_its_own_is_kept_apart() -> None:
     with running_imitation() as (second_url, second), running_imitation() as (gold_url, gold):
         engines = f"{{}},{second_url},gold={gold_url}"
         with running_orchestrator(engines=engines.format) as running:
             for _ in range(4):
                 running.events("hello")
-            assert (len(running.engine.asked), len(second.asked), len(gold.asked)) == (2, 2, 0)
+            assert sorted([len(running.engine.asked), len(second.asked), len(gold.asked)]) == [0, 0, 4]
+            for number in range(40):
+                running.events("hello", a_context(session_id=f"s{number}"))
+            assert 8 <= len(second.asked) <= 36
+            assert gold.asked == []
             running.events("hello", a_context(model_pool="gold"))
-            assert (len(running.engine.asked), len(second.asked), len(gold.asked)) == (2, 2, 1)
+            assert (len(running.engine.asked) + len(second.asked), len(gold.asked)) == (44, 1)
 
 
 def test_a_plain_openai_server_gets_plain_openai_parameters_and_the_key() -> None:

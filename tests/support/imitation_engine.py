@@ -48,7 +48,11 @@ FAULTS = {
     "fault:garbage": "sends three tokens, then data that is not JSON",
     "fault:nonsense": "sends three tokens, then JSON that is no completion",
     "fault:error-event": "sends three tokens, then an error object, as vLLM does",
-    "fault:big-event": "sends three tokens, then one event of 2 MB",
+    "fault:big-event": "sends three tokens, then one event of 10 MB",
+    "fault:error-first": "sends an error object before the first token",
+    "fault:die-first": "cuts the connection before the first token",
+    "fault:garbage-first": "sends data that is not JSON before the first token",
+    "fault:big-event-first": "sends one event of 10 MB before the first token",
     "fault:endless-line": "sends three tokens, then a line that never ends",
     "fault:no-usage": "never says what was used",
     "fault:split": "cuts every event into single bytes, so that characters arrive in pieces",
@@ -148,6 +152,12 @@ class Imitation:
     tokens: int = 32
     interval_s: float = 0.0
     sequences: Sequences = field(default_factory=Sequences)
+    fault: str = ""
+    """What it does whatever it is asked."""
+    healthy: bool = True
+    metrics_take_s: float = 0.0
+    adapters: tuple[str, ...] = ()
+    """LoRA adapters that it serves beside its model."""
     asked: list[Asked] = field(default_factory=list)
     _changed: threading.Condition = field(default_factory=threading.Condition)
 
@@ -163,8 +173,8 @@ class Imitation:
     def app(self) -> Starlette:
         return Starlette(
             routes=[
-                Route("/health", _health),
-                Route("/v1/models", _models),
+                Route("/health", self._health),
+                Route("/v1/models", self._models),
                 Route("/metrics", self._metrics),
                 Route("/v1/chat/completions", self._complete, methods=["POST"]),
                 Route("/imitation/requests", self._requests, methods=["GET", "DELETE"]),
@@ -178,12 +188,22 @@ class Imitation:
             "num_requests_waiting": self.sequences.waiting,
             "kv_cache_usage_perc": self.sequences.running / (self.sequences.most or 1024),
         }
+        await asyncio.sleep(self.metrics_take_s)
         labels = f'{{engine="0",model_name="{MODEL}"}}'
         lines = (
             f"# HELP vllm:{name} Imitated.\n# TYPE vllm:{name} gauge\nvllm:{name}{labels} {float(value)}\n"
             for name, value in values.items()
         )
         return PlainTextResponse("".join(lines))
+
+    async def _health(self, _request: Request) -> Response:
+        return Response(status_code=200 if self.healthy else 503)
+
+    async def _models(self, _request: Request) -> Response:
+        base = {"object": "model", "created": 0, "owned_by": "atrium", "max_model_len": MAX_MODEL_LEN}
+        models = [{"id": MODEL, "parent": None, **base}]
+        models += [{"id": name, "parent": MODEL, **base} for name in self.adapters]
+        return JSONResponse({"object": "list", "data": models})
 
     async def _requests(self, request: Request) -> Response:
         if request.method == "DELETE":
@@ -205,7 +225,7 @@ class Imitation:
         self._notify()
         message = str(body["messages"][-1]["content"])
         found = _FAULT.search(message)
-        fault = found[0] if found else ""
+        fault = found[0] if found else self.fault
         if fault and fault not in FAULTS:
             raise ValueError(f"no such fault: {fault}")
         refusal = _refusal(fault)
@@ -264,7 +284,7 @@ class _Stream(Response):
         finally:
             self._sequences.leave()
         # Returning without an end makes uvicorn cut the connection.
-        if self._fault != "fault:die":
+        if self._fault not in {"fault:die", "fault:die-first"}:
             await send({"type": "http.response.body", "body": b""})
 
     async def _events(self) -> AsyncIterator[bytes]:
@@ -275,7 +295,8 @@ class _Stream(Response):
         running = final and bool(options.get("continuous_usage_stats"))
         yield _chunk(self._asked, {"role": "assistant", "content": ""}, usage=running)
         breaks = self._fault in _BREAKS
-        for token in self._answer[:3] if breaks else self._answer:
+        said = 0 if self._fault.endswith("-first") else 3
+        for token in self._answer[:said] if breaks else self._answer:
             if step_s := self._sequences.step_s(self._interval_s):
                 await asyncio.sleep(step_s)
             self._asked.tokens_sent += 1
@@ -313,6 +334,7 @@ def _then(*events: bytes) -> Callable[[], AsyncIterator[bytes]]:
     return send
 
 
+_BIG_EVENT = b'data: {"choices": [{"delta": {"content": "' + b"x" * 10_000_000 + b'"}}]}\n\n'
 _BREAKS: dict[str, Callable[[], AsyncIterator[bytes]]] = {
     "fault:stall": _stall,
     "fault:die": _then(),
@@ -320,7 +342,11 @@ _BREAKS: dict[str, Callable[[], AsyncIterator[bytes]]] = {
     "fault:garbage": _then(b"data: {not json\n\n"),
     "fault:nonsense": _then(b'data: {"choices": [{"delta": {"content": 7}}]}\n\n'),
     "fault:error-event": _then(b'data: {"error": {"message": "EngineCore died", "code": 500}}\n\n'),
-    "fault:big-event": _then(b'data: {"choices": [{"delta": {"content": "' + b"x" * 2_000_000 + b'"}}]}\n\n'),
+    "fault:big-event": _then(_BIG_EVENT),
+    "fault:error-first": _then(b'data: {"error": {"message": "EngineCore died", "code": 500}}\n\n'),
+    "fault:die-first": _then(),
+    "fault:garbage-first": _then(b"data: {not json\n\n"),
+    "fault:big-event-first": _then(_BIG_EVENT),
     "fault:endless-line": _endless,
 }
 
@@ -386,15 +412,6 @@ def _whole(body: dict[str, Any], answer: list[str]) -> dict[str, Any]:
 
 def _single_bytes(event: bytes) -> Iterator[bytes]:
     return (event[at : at + 1] for at in range(len(event)))
-
-
-async def _health(_request: Request) -> Response:
-    return Response()
-
-
-async def _models(_request: Request) -> Response:
-    model = {"id": MODEL, "object": "model", "created": 0, "owned_by": "atrium", "max_model_len": MAX_MODEL_LEN}
-    return JSONResponse({"object": "list", "data": [model]})
 
 
 @contextmanager

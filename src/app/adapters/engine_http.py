@@ -4,45 +4,29 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import re
-from collections import deque
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Any
 
 import aiohttp
-import orjson
 
-from app.adapters.completion import ChunkReader
+from app.adapters.engine_generation import HttpGeneration, Wanted
+from app.adapters.engine_link import EngineLink
 from app.adapters.failures import counted
 from app.adapters.replicas import Replicas
-from app.adapters.sse import EventTooLongError, SseDecoder
-from app.ports import Delta, Message
+from app.ports import Message
 from contracts.context import TenantContext
 from contracts.conversation import NO_OPTIONS, Options
-from contracts.errors import AtriumError, OverloadedError, PromptTooLongError, UpstreamError, UpstreamTimeoutError
+from contracts.errors import UpstreamError, UpstreamTimeoutError
 from observability.logging import log
 from observability.metrics import Metrics
-from servicekit.client import CONNECT_TIMEOUT_S, KEEP_ALIVE_S, next_chunk, seconds_left
+from servicekit.client import seconds_left
 
-MAX_EVENT_BYTES = 1024 * 1024
-MAX_ERROR_BODY = 64 * 1024
-READ_BUFFER = 64 * 1024
-"""What aiohttp holds before it stops reading (twice this): a slow client slows its own generation."""
-DRAIN_S = 0.05
+HANG_S = 30.0
+CHECK_S = 1.5
 
 _logger = logging.getLogger("atrium.engine")
-_TOO_LONG = re.compile(rb"context.length|context window|max_model_len|maximum (model|input|context)", re.IGNORECASE)
-
-
-def open_engine_session() -> aiohttp.ClientSession:
-    """No connection limit: admission bounds the load, a second bound here would only hide a queue."""
-    return aiohttp.ClientSession(
-        connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=KEEP_ALIVE_S),
-        timeout=aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_TIMEOUT_S),
-        read_bufsize=READ_BUFFER,
-    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,23 +46,17 @@ class Sampling:
 
 
 class EngineHttp:
-    """Implements `Engine` over the replicas of all pools."""
+    """Implements `Engine` over the replicas of all pools. One that has given no token after `hang_s`, or a third of the
+    time that is left, is given up for another, if there is one."""
 
     def __init__(
-        self,
-        session: aiohttp.ClientSession,
-        replicas: Replicas,
-        sampling: Sampling,
-        *,
-        api_key: str | None,
-        metrics: Metrics,
+        self, link: EngineLink, replicas: Replicas, sampling: Sampling, *, metrics: Metrics, hang_s: float = HANG_S
     ) -> None:
-        self._session = session
+        self._link = link
         self._replicas = replicas
         self._sampling = sampling
-        self._headers = {"authorization": f"Bearer {api_key}"} if api_key else {}
         self._metrics = metrics
-        self._served: dict[str, str] = {}
+        self._hang_s = hang_s
 
     @asynccontextmanager
     async def generate(
@@ -87,51 +65,49 @@ class EngineHttp:
         messages: Sequence[Message],
         *,
         options: Options = NO_OPTIONS,
+        adapters: Collection[str] = (),
         max_tokens: int | None = None,
         priority: int = 0,
     ) -> AsyncIterator[HttpGeneration]:
+        wanted = Wanted(
+            context,
+            options.model,
+            self._sampling.model,
+            adapters,
+            self._wanted(context, messages, options, max_tokens, priority),
+            sum(len(message["content"]) for message in messages),
+        )
+        generation = HttpGeneration(wanted, self._replicas, self._link, self._metrics, hang_s=self._hang_s)
         with counted(self._metrics, "vllm"):
             try:
                 # One limit around everything, also around what the caller does with the pieces: it runs in this task.
                 # A limit for each read would cost more than reading a token does.
                 async with asyncio.timeout(seconds_left(context.deadline)):
-                    base_url = self._replicas.pick(context.model_pool)
-                    wanted = self._wanted(context, messages, options, max_tokens, priority)
-                    async with self._asked(base_url, context, wanted) as generation:
-                        yield generation
+                    await generation.begin()
+                    yield generation
+                    await generation.answer.drain()
             except TimeoutError as error:
                 raise UpstreamTimeoutError("the engine did not finish in time") from error
-
-    @asynccontextmanager
-    async def _asked(
-        self, base_url: str, context: TenantContext, wanted: dict[str, Any]
-    ) -> AsyncIterator[HttpGeneration]:
-        model = self._sampling.model or await self._served_model(base_url)
-        body = {"model": model, **wanted}
-        response = await self._open("POST", f"{base_url}/v1/chat/completions", context.request_id, body)
-        try:
-            await self._check(response, base_url, expected="text/event-stream")
-            generation = HttpGeneration(model, response, sum(len(message["content"]) for message in wanted["messages"]))
-            yield generation
-            await generation.drain()
-            if not generation.counted_by_engine:
+            finally:
+                generation.close()
+            if not generation.answer.counted_by_engine:
                 log(_logger, logging.WARNING, "the engine counted no tokens", request_id=context.request_id)
-        finally:
-            # An answer read to its end has given its connection back already; any other is cut here.
-            response.close()
 
-    async def check(self, urls: Sequence[str]) -> None:
-        """For `/readyz`: raises unless one of the replicas answers."""
+    async def check(self, pool: str) -> None:
+        """For `/readyz`: raises unless a replica of the pool answers; where there is no such pool, one of any.
+
+        A dedicated pool that is down must not take the service from the tenants of the others.
+        """
         path = "/health" if self._sampling.extensions else "/v1/models"
-        states = await asyncio.gather(*(self._answers(url + path) for url in urls))
+        pools = self._replicas.pools()
+        replicas = pools.get(pool) or [replica for found in pools.values() for replica in found]
+        states = await asyncio.gather(*(self._answers(replica.url + path) for replica in replicas))
         if not any(states):
             raise UpstreamError("no engine answers")
 
     async def _answers(self, url: str) -> bool:
         try:
-            limit = aiohttp.ClientTimeout(total=1.5)
-            async with self._session.get(url, headers=self._headers, timeout=limit) as response:
-                return response.status == 200
+            return await self._link.text(url, CHECK_S) is not None
         except (aiohttp.ClientError, OSError, TimeoutError):
             return False
 
@@ -162,95 +138,6 @@ class EngineHttp:
                 body["priority"] = priority
         return body
 
-    async def _served_model(self, base_url: str) -> str:
-        if base_url not in self._served:
-            response = await self._open("GET", f"{base_url}/v1/models")
-            try:
-                await self._check(response, base_url, expected="application/json")
-                self._served[base_url] = str(orjson.loads(await _head_of(response))["data"][0]["id"])
-            except (ValueError, KeyError, IndexError, TypeError) as error:
-                raise UpstreamError("the engine does not say which model it serves") from error
-            finally:
-                response.close()
-        return self._served[base_url]
-
-    async def _open(
-        self, method: str, url: str, request_id: str = "", body: dict[str, Any] | None = None
-    ) -> aiohttp.ClientResponse:
-        """The response's head. Raises UpstreamError if the engine is out of reach."""
-        headers = dict(self._headers)
-        if request_id:
-            headers["x-request-id"] = request_id
-        data = None
-        if body is not None:
-            headers["content-type"] = "application/json"
-            data = orjson.dumps(body)
-        try:
-            return await self._session.request(method, url, data=data, headers=headers, allow_redirects=False)
-        except (aiohttp.ClientError, OSError) as error:
-            raise UpstreamError("the engine is out of reach") from error
-
-    async def _check(self, response: aiohttp.ClientResponse, base_url: str, *, expected: str) -> None:
-        if response.status != 200:
-            body = await _head_of(response)
-            if response.status == 404:
-                self._served.pop(base_url, None)  # it may serve another model than when it was asked
-            log(_logger, logging.WARNING, "the engine refused", status=response.status, body_bytes=len(body))
-            raise refusal_of(response.status, body, response.headers)
-        if response.content_type != expected:
-            raise UpstreamError("what answers at the engine's address is no engine")
-
-
-class HttpGeneration:
-    """One streamed answer."""
-
-    def __init__(self, model: str, response: aiohttp.ClientResponse, prompt_chars: int) -> None:
-        self.model = model
-        self._response = response
-        self._reader = ChunkReader(prompt_chars)
-        self._decoder = SseDecoder(MAX_EVENT_BYTES)
-        self._events: deque[bytes] = deque()
-
-    @property
-    def counted_by_engine(self) -> bool:
-        return self._reader.counted_by_engine
-
-    def __aiter__(self) -> Self:
-        # An iterator and not a generator: one that is left half-way needs no closing of its own.
-        return self
-
-    async def __anext__(self) -> Delta:
-        while not self._events:
-            await self._read_on()
-        event = self._events.popleft()
-        if event == b"[DONE]":
-            raise StopAsyncIteration
-        return self._reader.read(event)
-
-    async def drain(self) -> None:
-        """Read the end of the body, which follows `[DONE]` at once, so that the connection can be used again."""
-        try:
-            async with asyncio.timeout(DRAIN_S):
-                while await self._response.content.readany():
-                    pass
-        except (TimeoutError, aiohttp.ClientError, OSError):
-            pass  # then it is closed: the answer is complete, and nobody is to wait for this
-
-    async def _read_on(self) -> None:
-        """Wait for more. Events stay as they came until their turn: one that is no completion spoils none before it."""
-        try:
-            chunk = await next_chunk(self._response.content)
-        except (aiohttp.ClientError, OSError) as error:
-            raise UpstreamError("the engine broke off") from error
-        if not chunk:
-            if not self._reader.finished:
-                raise UpstreamError("the engine broke off")
-            chunk = b"data: [DONE]\n\n"  # an engine may end with the body alone
-        try:
-            self._events.extend(self._decoder.feed(chunk))
-        except EventTooLongError as error:
-            raise UpstreamError("the engine sent an event that is no token") from error
-
 
 def wished(options: Options) -> dict[str, Any]:
     """What a client wished, as OpenAI's API writes it: these names and no other."""
@@ -272,29 +159,3 @@ def wished(options: Options) -> dict[str, Any]:
 
 def _tool_choice(choice: str) -> str | dict[str, Any]:
     return {"type": "function", "function": {"name": choice[1:]}} if choice.startswith("=") else choice
-
-
-def refusal_of(status: int, body: bytes, headers: Mapping[str, str]) -> AtriumError:
-    """What an engine's status means for the turn. The body is looked at, never passed on: it may repeat the prompt."""
-    if status in {429, 503}:
-        return OverloadedError("the engine is at its limit", retry_after_s=_retry_after(headers.get("retry-after")))
-    if status in {400, 413, 422} and _TOO_LONG.search(body):
-        return PromptTooLongError("the question and its passages do not fit the model's context")
-    if status == 504:
-        return UpstreamTimeoutError("the engine did not answer in time")
-    return UpstreamError(f"the engine answered {status}")
-
-
-def _retry_after(value: str | None) -> float:
-    """Seconds; one where the engine does not say, or says it as a date."""
-    return float(value) if value and value.isdecimal() else 1.0
-
-
-async def _head_of(response: aiohttp.ClientResponse) -> bytes:
-    """The body, or its first 64 KiB."""
-    try:
-        return await response.content.readexactly(MAX_ERROR_BODY)
-    except asyncio.IncompleteReadError as error:
-        return error.partial
-    except (aiohttp.ClientError, OSError) as error:
-        raise UpstreamError("the engine broke off") from error

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 import zlib
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager
 
 import numpy as np
@@ -78,7 +78,8 @@ class MemoryGeneration:
 
 
 class MemoryEngine:
-    """Says `tokens`, then ends, breaks or hangs. `asked` holds the prompts, `options` the wishes, `bounds` the answers'
+    """Says `tokens`, then ends, breaks or hangs. `asked` holds the prompts, `options` the wishes, `adapters` what they
+    may name, `bounds` the answers'
     greatest lengths and the priorities, `left` how many generations were closed."""
 
     model = "memory"
@@ -99,6 +100,7 @@ class MemoryEngine:
         self.left = 0
         self.bounds: list[tuple[int | None, int]] = []
         self.options: list[Options] = []
+        self.adapters: list[tuple[str, ...]] = []
 
     @asynccontextmanager
     async def generate(
@@ -107,10 +109,12 @@ class MemoryEngine:
         messages: Sequence[Message],
         *,
         options: Options = NO_OPTIONS,
+        adapters: Collection[str] = (),
         max_tokens: int | None = None,
         priority: int = 0,
     ) -> AsyncIterator[MemoryGeneration]:
         self.options.append(options)
+        self.adapters.append(tuple(adapters))
         self.bounds.append((max_tokens, priority))
         self.asked.append((context, list(messages)))
         if self.refuses_with is not None:

@@ -32,10 +32,12 @@ class Generate:
         )
         pieces: list[str] = []
         finish_reason = "stop"
+        model = request.options.model or state["route"].model or request.model
         async with self.engine.generate(
             turn.caller.context,
             messages,
-            options=request.options,
+            options=request.options.model_copy(update={"model": model}) if model else request.options,
+            adapters=request.adapters,
             max_tokens=request.max_tokens,
             priority=request.priority,
         ) as generation:

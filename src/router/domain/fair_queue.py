@@ -151,6 +151,11 @@ class FairQueue:
             self._enter_order(tenant)
         return ticket
 
+    def has_room(self, tenant_id: TenantId, weight: float) -> bool:
+        """Whether a request would begin at once."""
+        tenant = self._tenants.get(tenant_id) or _Tenant(tenant_id, 0, self._floor)
+        return not self.waiting and self._may(tenant, max(1, round(weight * _UNITS)))
+
     def start(self, now: float) -> Ticket | None:
         """The next request that may begin; it has a place from now on. None: no place is free, or none for those."""
         self._now = now

@@ -40,7 +40,7 @@ class Policy:
     @property
     def pool(self) -> str:
         """The engine pool that serves the tenant."""
-        return "pooled"
+        return self.config.pool
 
     @property
     def redacts_input(self) -> bool:

@@ -53,6 +53,8 @@ class Account:
     prices: PriceList
     used: Meter = field(default_factory=Meter)
     outcome: Outcome | None = None
+    pool: str | None = None
+    """That serves it; until it is chosen, its tenant's own stands in the row."""
     begun: bool = False
     """An engine may have it: it has a row in the ledger."""
     settling: asyncio.Task[None] | None = None
@@ -95,7 +97,7 @@ class Account:
             session_id=self.session_id,
             route=used.route,
             model=used.model,
-            pool=policy.pool,
+            pool=self.pool or policy.pool,
             prompt_tokens=used.prompt_tokens,
             cached_tokens=used.cached_tokens,
             completion_tokens=used.completion_tokens,

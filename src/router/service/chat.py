@@ -25,6 +25,7 @@ from router.service.engine_places import EnginePlaces, Place
 from router.service.first_answers import FirstAnswers, Once
 from router.service.judging import Judge
 from router.service.moderating import Moderating
+from router.service.pools import Pools
 from router.service.recent import RecentNotes
 from router.service.telling import Telling
 from servicekit.tokens import utc_now
@@ -110,6 +111,7 @@ class ChatService:
         self,
         accounts: Accounts,
         places: EnginePlaces,
+        pools: Pools,
         orchestrator: Orchestrator,
         contexts: ContextFactory,
         notes: RecentNotes,
@@ -123,6 +125,7 @@ class ChatService:
     ) -> None:
         self._accounts = accounts
         self._places = places
+        self._pools = pools
         self._orchestrator = orchestrator
         self._contexts = contexts
         self._notes = notes
@@ -230,8 +233,9 @@ class ChatService:
     def _place(self, work: _Work) -> AbstractAsyncContextManager[Place]:
         """In the queue of all tenants' requests. Raises OverloadedError where its turn would come too late."""
         policy = work.caller.policy
+        work.account.pool = self._pools.choose(policy)
         return self._places.join(
-            policy.pool,
+            work.account.pool,
             policy.tenant_id,
             policy.config.weight,
             time_left_s=self._left(work.began).total_seconds(),
@@ -261,6 +265,8 @@ class ChatService:
             locale=asked.locale or policy.config.locale,
             routes=policy.routes,
             blocked_tools=policy.config.blocked_tools,
+            model=policy.config.model,
+            adapters=policy.config.adapters,
             max_tokens=work.bounds.answer,
             priority=min(MAX_PRIORITY, place.priority),
             passage_injection=policy.config.passage_injection,
@@ -268,7 +274,7 @@ class ChatService:
             ranking=policy.config.ranking,
         )
         asker = Asker(asked.user_id, work.account.session_id)
-        context = self._contexts.build(work.caller, asker, self._left(work.began))
+        context = self._contexts.build(work.caller, asker, self._left(work.began), pool=work.account.pool)
         self._accounts.begin(work.account)
         events: AsyncIterator[TurnEvent] | None = None
         try:

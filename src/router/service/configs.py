@@ -13,9 +13,11 @@ from pydantic import BaseModel
 
 from contracts.context import Role
 from contracts.errors import AtriumError, ForbiddenError, NotFoundError, OverloadedError, PreconditionFailedError
+from contracts.pools import PoolState
 from contracts.tenant import TenantId
 from router.domain.caller import Caller
 from router.domain.policy import Policy
+from router.domain.pool_warnings import pool_warnings
 from router.ports import RecentRequests
 from router.service.policies import Policies
 from servicekit.tenant_slots import TenantSlots
@@ -59,7 +61,10 @@ class ConfigService:
         feed: ChangeFeed,
         recent: RecentRequests,
         policies: Policies,
+        pools: Callable[[], Mapping[str, PoolState]] = dict,
     ) -> None:
+        """`pools`: what was last heard of the engine pools."""
+        self._pools = pools
         self._recent = recent
         self._policies = policies
         self._writing = TenantSlots(1, waiting=MAX_WRITERS)
@@ -72,7 +77,7 @@ class ConfigService:
         return await self._policies.checked(tenant_id, said, tier)
 
     async def warnings(self, tenant_id: TenantId, config: TenantConfig) -> Sequence[ConfigWarning]:
-        return await self._policies.warnings(tenant_id, config)
+        return [*await self._policies.warnings(tenant_id, config), *pool_warnings(config, self._pools())]
 
     async def current(self, caller: Caller) -> TenantRecord:
         """Read from the store, not from the cache: an admin sees what was last written, wherever it was written."""
@@ -221,11 +226,19 @@ def _entitled(caller: Caller, said: Mapping[str, Any], current: TenantConfig) ->
     tier = _OfTier.model_validate({"tier": said.get("tier") or current.tier}).tier
     if caller.principal.role is not Role.PLATFORM_ADMIN:
         for name in OF_THE_PLATFORM:
-            if said.get(name) not in (None, getattr(current, name)):
+            if said.get(name) is not None and not _same(said[name], getattr(current, name)):
                 raise ForbiddenError(f"{name} is set by the platform")
-    if tier is not current.tier or said.get("weight") is not None:
-        return tier, said
-    return tier, {**said, "weight": current.weight}
+    kept = [name for name in OF_THE_PLATFORM if name != "tier" and said.get(name) is None]
+    if tier is not current.tier:
+        kept = [name for name in kept if name not in DEFAULTS[tier]]
+    return tier, {**said, **{name: getattr(current, name) for name in kept}}
+
+
+def _same(said: Any, current: Any) -> bool:
+    """Lists as JSON has them, and the tuples of a config."""
+    if isinstance(said, list | tuple) and isinstance(current, tuple):
+        return list(said) == list(current)
+    return bool(said == current)
 
 
 def _told(entries: Sequence[ConfigEntry], limit: int) -> list[HistoryItem]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -25,13 +25,19 @@ class Asker:
 class ContextFactory:
     """`salt_secret` never leaves the router: a tenant cannot compute another's cache salt."""
 
-    def __init__(self, *, salt_secret: bytes, now: Callable[[], datetime]) -> None:
+    def __init__(
+        self, *, salt_secret: bytes, now: Callable[[], datetime], unsalted_pools: Collection[str] = ()
+    ) -> None:
+        """`unsalted_pools`: in which tenants share their prefix cache, as the platform has said."""
         self._salt_secret = salt_secret
+        self._unsalted_pools = unsalted_pools
         self._now = now
 
-    def build(self, caller: Caller, asker: Asker, within: timedelta) -> TenantContext:
-        """`within`, from now, is the deadline of everything that is done for the request."""
+    def build(self, caller: Caller, asker: Asker, within: timedelta, *, pool: str | None = None) -> TenantContext:
+        """`within`, from now, is the deadline of everything that is done for the request. `pool`: the one in which it
+        has its place, where that is not its tenant's own."""
         policy = caller.policy
+        pool = pool or policy.pool
         return TenantContext(
             tenant_id=policy.tenant_id,
             tenant_born=policy.revision.born,
@@ -41,8 +47,9 @@ class ContextFactory:
             request_id=caller.request_id,
             config_version=policy.version,
             allowed_routes=policy.config.allowed_routes,
+            model_pool=pool,
             deadline=self._now() + within,
-            cache_salt=self._salt(policy.tenant_id, policy.revision.born),
+            cache_salt="" if pool in self._unsalted_pools else self._salt(policy.tenant_id, policy.revision.born),
         )
 
     def for_platform(

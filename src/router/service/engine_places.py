@@ -205,6 +205,10 @@ class EnginePlaces:
             await place.ready()
             yield place
 
+    def has_room(self, pool: str, tenant_id: TenantId, weight: float) -> bool:
+        """Whether a request would have its place at once."""
+        return self._pool(pool).queue.has_room(tenant_id, weight)
+
     def resize(self, pool: str, capacity: int) -> None:
         found = self._pool(pool)
         if capacity != found.queue.capacity:

@@ -7,6 +7,7 @@ import logging
 from collections.abc import Mapping
 
 from contracts.errors import AtriumError, DependencyDownError
+from contracts.pools import PoolState
 from observability import names
 from observability.logging import log
 from observability.metrics import Metrics
@@ -28,7 +29,7 @@ class PoolShare:
         self._pools = pools
         self._heartbeats = heartbeats
         self._metrics = metrics
-        self._sequences: dict[str, int] = {}
+        self._states: Mapping[str, PoolState] = {}
         self._routers = 1
         self._silent: set[str] = set()
 
@@ -36,11 +37,15 @@ class PoolShare:
         """This one included; the last known number while Valkey is out of reach."""
         return self._routers
 
+    def states(self) -> Mapping[str, PoolState]:
+        """What was last heard of the pools; nothing before that."""
+        return self._states
+
     async def adjust(self) -> None:
         """Ask, tell and take one's part, once; to be repeated every half second. Raises nothing that is expected."""
         beats, _ = await asyncio.gather(self._beat(), self._ask_pools())
-        for pool, sequences in self._sequences.items():
-            self._places.resize(pool, self._part(pool, sequences, beats))
+        for pool, state in self._states.items():
+            self._places.resize(pool, self._part(pool, state.sequences, beats))
 
     def _part(self, pool: str, sequences: int, beats: Mapping[str, Mapping[str, Demand]] | None) -> int:
         if beats is None:
@@ -63,12 +68,11 @@ class PoolShare:
 
     async def _ask_pools(self) -> None:
         try:
-            states = await self._pools.pools()
+            self._states = await self._pools.pools()
         except AtriumError as error:
             self._failed("orchestrator", error.code, error)
             return
         self._silent.discard("orchestrator")
-        self._sequences = {pool: state.sequences for pool, state in states.items()}
 
     async def leave(self) -> None:
         """Tell the others at once that this router stops."""

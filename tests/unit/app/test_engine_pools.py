@@ -7,8 +7,10 @@ import asyncio
 import aiohttp
 import pytest
 
-from app.adapters.engine_http import open_engine_session
-from app.adapters.engine_pools import STALE_S, EnginePools, Reading, read_metrics
+from app.adapters.engine_link import EngineLink, open_engine_session
+from app.adapters.engine_pools import EnginePools, read_metrics
+from app.adapters.replica import STALE_S, Reading
+from app.adapters.replicas import Replicas
 from contracts.pools import PoolState
 from observability import names
 from observability.metrics import NullMetrics
@@ -37,14 +39,17 @@ class Levels(NullMetrics):
 
 
 def pools(session: aiohttp.ClientSession, metrics: NullMetrics | None = None, **urls: list[str]) -> EnginePools:
-    return EnginePools(session, urls, max_seqs=16, api_key=None, metrics=metrics or NullMetrics())
+    return EnginePools(EngineLink(session, None), Replicas(urls), max_seqs=16, metrics=metrics or NullMetrics())
 
 
 def test_the_ranks_of_one_engine_are_added_up() -> None:
     assert read_metrics(METRICS) == Reading(running=5, waiting=10, kv_usage=0.5)
 
 
-@pytest.mark.parametrize("text", [b"", b"<html>", b"other_metric 1.0\n"])
+@pytest.mark.parametrize(
+    "text",
+    [b"", b"<html>", b"other_metric 1.0\n", b"vllm:num_requests_running 1e\n", b"vllm:num_requests_waiting 1e999\n"],
+)
 def test_what_an_engine_does_not_say_is_unknown(text: bytes) -> None:
     assert read_metrics(text) == Reading()
 
@@ -99,10 +104,9 @@ async def test_old_values_are_kept_and_called_stale() -> None:
     with running_imitation() as (url, _imitation):
         async with open_engine_session() as session:
             asked = EnginePools(
-                session,
-                {"pooled": [url]},
+                EngineLink(session, None),
+                Replicas({"pooled": [url]}, now=lambda: clock[0]),
                 max_seqs=16,
-                api_key=None,
                 metrics=NullMetrics(),
                 now=lambda: clock[0],
             )

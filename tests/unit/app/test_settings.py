@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from pydantic import ValidationError
 
-from app.settings import EngineDialect, Settings, default_replicas, parse_engine_pools
+from app.settings import EngineDialect, Settings, parse_engine_pools
 from servicekit.tokens import generate_signing_key
 
 
@@ -59,8 +59,3 @@ def test_a_value_that_cannot_work_refuses_to_start(name: str, value: str, monkey
     with pytest.raises(ValidationError) as refused:
         Settings()
     assert "<secret>" not in str(refused.value)
-
-
-def test_a_dedicated_pool_does_not_decide_over_readiness() -> None:
-    assert default_replicas({"pooled": ("http://a",), "big": ("http://b",)}) == ("http://a",)
-    assert default_replicas({"x": ("http://a",), "y": ("http://b",)}) == ("http://a", "http://b")

@@ -61,10 +61,10 @@ async def after(failure: AtriumError, *, having_begun: bool) -> tuple[Place, Acc
     contexts = ContextFactory(salt_secret=b"salt", now=utc_now)
     rest = [unused] * 4
     chat = ChatService(
-        accounts, unused, orchestrator, contexts, *rest, WORST_CASE, unused, timeout=timedelta(seconds=9)
+        accounts, unused, unused, orchestrator, contexts, *rest, WORST_CASE, unused, timeout=timedelta(seconds=9)
     )
     work: Any = SimpleNamespace(
-        account=SimpleNamespace(session_id="s"),
+        account=SimpleNamespace(session_id="s", pool="pooled"),
         caller=a_caller(POLICY),
         asked=Asked(query="hello"),
         bounds=WORST_CASE.of(POLICY, Asked(query="hello")),
