@@ -10,7 +10,8 @@ from urllib.parse import urlsplit
 from pydantic import Field, SecretStr, field_validator, model_validator
 
 from contracts.pools import DEFAULT_POOL
-from servicekit.settings import ServiceSettings, refuse_placeholder
+from servicekit.settings import OutboundSettings, refuse_placeholder
+from servicekit.settings import OutboundSettings, refuse_placeholder
 
 _NAMED_POOL = re.compile(r"(?P<pool>[a-z0-9](?:[a-z0-9_-]*[a-z0-9])?)=(?P<url>.+)")
 
@@ -29,7 +30,8 @@ class Discovery(StrEnum):
     KUBERNETES = "kubernetes"
 
 
-class Settings(ServiceSettings):
+class Settings(OutboundSettings):
+class Settings(OutboundSettings):
     """A field's name in capitals is its variable. Frozen; a value that cannot work refuses to start."""
 
     orchestrator_host: str = "127.0.0.1"

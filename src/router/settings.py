@@ -14,7 +14,7 @@ from pydantic import Field, IPvAnyNetwork, SecretStr, field_validator, model_val
 from pydantic_settings import NoDecode
 
 from contracts.context import Role
-from servicekit.settings import ServiceSettings, refuse_placeholder
+from servicekit.settings import OutboundSettings, refuse_placeholder
 from servicekit.tokens import load_signing_key
 
 _BOOTSTRAP_KEY = re.compile(r"[\x21-\x7e]{12,512}")
@@ -27,7 +27,7 @@ class AuthMode(StrEnum):
     JWT = "jwt"
 
 
-class Settings(ServiceSettings):
+class Settings(OutboundSettings):
     """A field's name in capitals is its variable. Frozen; a value that cannot work refuses to start."""
 
     router_host: str = "127.0.0.1"
@@ -41,8 +41,6 @@ class Settings(ServiceSettings):
     trust_tenant_header: bool = False
     trusted_proxy_cidrs: Annotated[tuple[IPvAnyNetwork, ...], NoDecode] = ()
     object_store_url: str | None = None
-    aws_region: str = "us-east-1"
-    aws_endpoint_url: str | None = None
     moderation_url: str | None = None
     moderation_api_key: SecretStr | None = None
     moderation_model: str | None = None

@@ -9,6 +9,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from pydantic import BeforeValidator, SecretStr, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from servicekit.outbound import Network, parse_networks
 from servicekit.tokens import load_signing_key, load_verify_key
 
 LogLevel = Annotated[
@@ -62,3 +63,29 @@ class ServiceSettings(BaseSettings):
         secret = self.service_signing_key.get_secret_value()
         refuse_placeholder("SERVICE_SIGNING_KEY", secret)
         return [load_signing_key(secret).public_key()]
+
+
+class OutboundSettings(ServiceSettings):
+    """Of a service that handles tenants' secrets for engines elsewhere: how the secrets are sealed (by KMS, else with
+    keys of one's own, the first of several being the active one), and which networks besides the public ones a
+    tenant's engine may be in."""
+
+    sealing_keys: SecretStr | None = None
+    kms_key_id: str | None = None
+    external_engine_networks: str = ""
+    aws_region: str = "us-east-1"
+    aws_endpoint_url: str | None = None
+
+    @model_validator(mode="after")
+    def _outbound_is_usable(self) -> Self:
+        if self.sealing_keys is not None and self.sealing_keys.get_secret_value():
+            refuse_placeholder("SEALING_KEYS", self.sealing_keys.get_secret_value())
+        self.networks()
+        return self
+
+    def networks(self) -> tuple[Network, ...]:
+        """Raises ValueError."""
+        return parse_networks(self.external_engine_networks)
+
+    def sealing_key_text(self) -> str | None:
+        return self.sealing_keys.get_secret_value() if self.sealing_keys is not None else None

@@ -8,6 +8,7 @@ from typing import Annotated, Literal, Self
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
 from contracts.chat import Identifier, Locale, ModelName, PassageInjection, Route, RouteName
+from contracts.external import ExternalEngine
 from contracts.pools import DEFAULT_POOL
 from contracts.ranking import Ranking
 from contracts.routes import BUILT_IN_ROUTES
@@ -117,6 +118,7 @@ class TenantConfig(BaseModel):
     passage_injection: PassageInjection = "mark"
     strip_passage_links: bool = False
     ranking: Ranking = Ranking()
+    external_engine: ExternalEngine | None = None
     rate_limit_per_minute: int = Field(default=60, ge=1, le=1_000_000)
     rate_limit_per_hour: int = Field(default=1_000, ge=1, le=10_000_000)
     tokens_per_minute: int | None = Field(default=1_000_000, ge=1, le=1_000_000_000)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import secrets
 from collections.abc import Mapping
 from pathlib import Path
@@ -23,6 +24,7 @@ class Secrets(BaseModel):
     service_signing_key: str = Field(repr=False)
     platform_key: str = Field(repr=False)
     platform_key_shown: bool = False
+    sealing_key: str = Field(default="", repr=False)
 
     @property
     def service_verify_keys(self) -> str:
@@ -33,6 +35,9 @@ class Secrets(BaseModel):
         """The environment's keys serve where there are none yet. SERVICE_SIGNING_KEY may be changed there at any time;
         the platform key was written into the store at its first start, so a kept one stays."""
         kept = cls.load(path)
+        if kept is not None and not kept.sealing_key:  # of a directory that is older than sealed secrets
+            kept = kept.model_copy(update={"sealing_key": _new_sealing_key()})
+            kept.save(path)
         signing_key = environment.get("SERVICE_SIGNING_KEY")
         if kept is not None:
             return kept.model_copy(update={"service_signing_key": _checked(signing_key)}) if signing_key else kept
@@ -42,6 +47,7 @@ class Secrets(BaseModel):
         made = cls(
             service_signing_key=_checked(signing_key) if signing_key else generate_signing_key(),
             platform_key=chosen_key or f"atr_{secrets.token_urlsafe(32)}",
+            sealing_key=_new_sealing_key(),
         )
         made.save(path)
         return made
@@ -57,6 +63,10 @@ class Secrets(BaseModel):
 
     def save(self, path: Path) -> None:
         write_private(path, self.model_dump_json(indent=2))
+
+
+def _new_sealing_key() -> str:
+    return base64.b64encode(secrets.token_bytes(32)).decode()
 
 
 def _checked(signing_key: str) -> str:

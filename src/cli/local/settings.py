@@ -9,7 +9,7 @@ from cli.local.leftovers import marked
 from cli.local.ports import LOOPBACK
 from cli.local.secrets import Secrets
 
-_SECRETS = frozenset({"SERVICE_SIGNING_KEY", "ATRIUM_BOOTSTRAP_KEY"})
+_SECRETS = frozenset({"SERVICE_SIGNING_KEY", "ATRIUM_BOOTSTRAP_KEY", "SEALING_KEYS"})
 _SLOW = frozenset({"PYTHONDONTWRITEBYTECODE"})
 """Without bytecode vLLM and torch are compiled at every start, which takes longer than loading a model."""
 # Where the address of a part is given, that part is somebody else's and not started here.
@@ -44,9 +44,9 @@ class StackSettings:
     def of_engine(self, defaults: Mapping[str, str]) -> dict[str, str]:
         return self._marked({**defaults, **self._public()})
 
-    def of_service(self, prefix: str, port: int) -> dict[str, str]:
-        """Of a service that trusts tokens but cannot make them."""
-        return self._marked(self._serving(prefix, port))
+    def of_orchestrator(self, port: int) -> dict[str, str]:
+        """It trusts tokens but cannot make them, as the RAG service."""
+        return self._marked({**self._serving("ORCHESTRATOR", port), **self._sealing()})
 
     def of_rag(self, port: int) -> dict[str, str]:
         folder = {"OBJECT_STORE_URL": self.objects, "RAG_CACHE_DIR": self.rag_cache}
@@ -56,8 +56,12 @@ class StackSettings:
         keys = {
             "SERVICE_SIGNING_KEY": self.secrets.service_signing_key,
             "ATRIUM_BOOTSTRAP_KEY": self.secrets.platform_key,
+            **self._sealing(),
         }
         return self._marked({"OBJECT_STORE_URL": self.objects, **self._serving("ROUTER", port), **keys})
+
+    def _sealing(self) -> dict[str, str]:
+        return {"SEALING_KEYS": self.user.get("SEALING_KEYS") or self.secrets.sealing_key}
 
     def _serving(self, prefix: str, port: int) -> dict[str, str]:
         filled = {

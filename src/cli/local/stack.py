@@ -83,7 +83,7 @@ def build_stack(
             "orchestrator",
             own["orchestrator"],
             ports.orchestrator,
-            settings.of_service("ORCHESTRATOR", ports.orchestrator),
+            settings.of_orchestrator(ports.orchestrator),
             behind=("rag", "vllm"),
         ),
         _router(router_url, ports.router, settings),

@@ -8,12 +8,13 @@ from functools import partial
 from typing import Any, TypeVar
 
 from pydantic import ValidationError
-from pydantic_core import InitErrorDetails, PydanticCustomError
 
 from contracts.errors import BodyTooLargeError
 from contracts.tenant import TenantId
+from router.domain.config_fault import config_fault
 from router.domain.policy import Policy, compile_policy, policy_with
 from router.domain.refusal import RefusalRules
+from router.service.engine_secrets import EngineSecrets
 from servicekit.cpu_pool import CpuPool
 from tenancy.config import RefusalRule, TenantConfig, Tier
 from tenancy.ports import TenantRecord
@@ -32,10 +33,11 @@ R = TypeVar("R")
 class Policies:
     """All that computes with configs, a piece of a tenant's work at a time."""
 
-    def __init__(self, pool: CpuPool, *, moderated: bool = False) -> None:
-        """`moderated`: the platform has a moderation service."""
+    def __init__(self, pool: CpuPool, *, moderated: bool = False, engines: EngineSecrets | None = None) -> None:
+        """`moderated`: the platform has a moderation service. `engines`: tenants may have engines of their own."""
         self._pool = pool
         self._moderated = moderated
+        self._engines = engines or EngineSecrets(None)
         self._remembered: OrderedDict[TenantId, tuple[_Patterns, RefusalRules]] = OrderedDict()
 
     async def run(self, tenant_id: TenantId, work: Callable[[], R]) -> R:
@@ -52,9 +54,10 @@ class Policies:
         return policy
 
     async def checked(self, tenant_id: TenantId, said: Mapping[str, Any], tier: Tier) -> TenantConfig:
-        """A config that may be stored, from the fields that were said. Raises pydantic's ValidationError and
-        BodyTooLargeError."""
+        """A config that may be stored, its secrets sealed, from the fields that were said. Raises pydantic's
+        ValidationError, BodyTooLargeError, and DependencyDownError where a key service is asked and away."""
         config, rules = await self.run(tenant_id, partial(self._checked, said, tier))
+        config = await self._engines.sealed(tenant_id, config)
         self._keep(tenant_id, config, rules)
         return config
 
@@ -106,6 +109,5 @@ def _compiled_again(record: TenantRecord, patterns: _Patterns, rules: RefusalRul
 
 def _unmoderated() -> ValidationError:
     """Never stored as if texts were judged. What was stored before the service went fails as it says."""
-    reason = PydanticCustomError("unmoderated", "this platform has no moderation service: leave the stages empty")
-    fault = InitErrorDetails(type=reason, loc=("moderation", "stages"), input=None)
-    return ValidationError.from_exception_data(TenantConfig.__name__, [fault], hide_input=True)
+    told = "this platform has no moderation service: leave the stages empty"
+    return config_fault("unmoderated", told, ("moderation", "stages"))
