@@ -12,6 +12,7 @@ from fastapi import FastAPI
 from app.adapters.engine_http import EngineHttp, Sampling
 from app.adapters.engine_link import EngineLink, open_engine_session
 from app.adapters.engine_pools import EnginePools
+from app.adapters.external_engines import HttpExternalEngines, open_external_session
 from app.adapters.rag_http import RagHttp
 from app.adapters.replicas import Replicas
 from app.api import classify, pools, turns
@@ -29,6 +30,7 @@ from observability.prometheus import PrometheusMetrics
 from servicekit.client import ServiceClient, open_session
 from servicekit.edge import dress
 from servicekit.tokens import TokenVerifier
+from stores.sealing_choice import open_sealing
 
 if TYPE_CHECKING:
     from app.adapters.kubernetes_discovery import KubernetesDiscovery
@@ -104,7 +106,7 @@ async def _open(app: FastAPI, settings: Settings, metrics: Metrics, stack: Async
             max_bytes=settings.max_passages_bytes,
             metrics=metrics,
         ),
-        generate=Generate(app.state.engine),
+        generate=Generate(app.state.engine, await _external(settings, sampling, metrics, stack)),
     )
     app.state.turns = TurnService(graph, metrics=metrics, tracing=settings.traces)
 
@@ -124,6 +126,24 @@ def _discovery(settings: Settings, replicas: Replicas, metrics: Metrics) -> Kube
         selector=settings.vllm_discovery_selector,
         pool_label=settings.vllm_discovery_pool_label,
         metrics=metrics,
+    )
+
+
+async def _external(
+    settings: Settings, sampling: Sampling, metrics: Metrics, stack: AsyncExitStack
+) -> HttpExternalEngines:
+    networks = settings.networks()
+    sealing = open_sealing(
+        settings.sealing_key_text(),
+        settings.kms_key_id,
+        region=settings.aws_region,
+        endpoint_url=settings.aws_endpoint_url,
+    )
+    if sealing is not None:
+        stack.push_async_callback(sealing.close)
+    session = await stack.enter_async_context(open_external_session(networks))
+    return HttpExternalEngines(
+        session, sealing, sampling, networks=networks, metrics=metrics, hang_s=settings.engine_hang_s
     )
 
 

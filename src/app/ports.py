@@ -13,8 +13,10 @@ import numpy.typing as npt
 from contracts.chat import TurnEvent
 from contracts.context import TenantContext
 from contracts.conversation import NO_OPTIONS, Options
+from contracts.external import ExternalEngine
 from contracts.ranking import Ranking
 from contracts.retrieval import Passage
+from contracts.tenant import TenantId
 
 Vector = npt.NDArray[np.float32]
 """One row, L2-normalised, so that a dot product is the cosine."""
@@ -108,6 +110,13 @@ class Engine(Protocol):
         Entering raises PromptTooLongError, OverloadedError, PoolUnavailableError, ModelUnavailableError, UpstreamError
         or UpstreamTimeoutError; so does iterating, up to the first piece.
         """
+        ...
+
+
+class ExternalEngines(Protocol):
+    async def of(self, tenant_id: TenantId, engine: ExternalEngine) -> Engine:
+        """The tenant's own engine, to be asked as any other. Raises UpstreamError where it may not be asked, and
+        DependencyDownError where its key cannot be opened now."""
         ...
 
 

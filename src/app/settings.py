@@ -11,7 +11,6 @@ from pydantic import Field, SecretStr, field_validator, model_validator
 
 from contracts.pools import DEFAULT_POOL
 from servicekit.settings import OutboundSettings, refuse_placeholder
-from servicekit.settings import OutboundSettings, refuse_placeholder
 
 _NAMED_POOL = re.compile(r"(?P<pool>[a-z0-9](?:[a-z0-9_-]*[a-z0-9])?)=(?P<url>.+)")
 
@@ -30,7 +29,6 @@ class Discovery(StrEnum):
     KUBERNETES = "kubernetes"
 
 
-class Settings(OutboundSettings):
 class Settings(OutboundSettings):
     """A field's name in capitals is its variable. Frozen; a value that cannot work refuses to start."""
 

@@ -8,6 +8,7 @@ from typing import Annotated, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, TypeAdapter
 
 from contracts.conversation import Conversation, Options
+from contracts.external import ExternalEngine
 from contracts.ranking import Ranking
 from contracts.tenant import TenantId
 from contracts.text import Storable
@@ -149,6 +150,7 @@ class TurnRequest(BaseModel):
     passage_injection: PassageInjection = "mark"
     strip_passage_links: bool = False
     ranking: Ranking = Ranking()
+    external: ExternalEngine | None = None
 
 
 class MetaEvent(BaseModel):

@@ -73,6 +73,7 @@ from router.service.tenant_turns import TenantTurns
 from router.service.tenants import TenantService
 from router.service.usage import UsageService
 from router.settings import AuthMode, Settings
+from router.wiring.engine_secrets import open_engine_secrets
 from router.wiring.json_web_tokens import open_tokens
 from router.wiring.moderation import open_moderation
 from servicekit.client import ServiceClient, open_session
@@ -170,11 +171,11 @@ async def _open(
     work, judging = CpuPool("configs", CONFIG_THREADS), CpuPool("judging", JUDGING_THREADS)
     stack.callback(work.close)
     stack.callback(judging.close)
-    compiled, judge = Policies(work, moderated=settings.moderated), Judge(judging)
+    judge = Judge(judging)
+    compiled = Policies(work, moderated=settings.moderated, engines=open_engine_secrets(settings, stack))
     tenants = LiveTenants(store, compiled.of, feed=feed)
 
-    key = settings.signing_key()
-    signer = TokenSigner(key)
+    key, signer = settings.signing_key(), TokenSigner(settings.signing_key())
     contexts = ContextFactory(
         salt_secret=_derived(key, b"atrium cache salt"), now=utc_now, unsalted_pools=settings.cache_unsalted_pools
     )

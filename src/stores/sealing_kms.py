@@ -77,7 +77,7 @@ class KmsSealing:
 
 
 def _context(tenant_id: TenantId) -> dict[str, str]:
-    return {"atrium:tenant": str(tenant_id)}
+    return {"atrium-tenant": str(tenant_id)}
 
 
 def _out_of_reach() -> DependencyDownError:

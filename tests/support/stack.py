@@ -21,6 +21,11 @@ from support.imitation_engine import Imitation, running_imitation
 from support.server import served
 
 PLATFORM_KEY = "atr_platform-key-of-the-test-stack"
+OUTBOUND: dict[str, Any] = {
+    "sealing_keys": "YSBzZWFsaW5nIGtleSBvZiB0aGUgdGVzdCBzdGFjay4=",
+    "external_engine_networks": "127.0.0.0/8",
+}
+"""Tenants may have engines of their own, also on this machine."""
 
 
 @dataclass(frozen=True)
@@ -68,6 +73,7 @@ def another_router(stack: Stack, valkey_url: str, **changes: Any) -> Any:
         "service_signing_key": stack.signing_key,
         "auth_mode": "header,api_key",
         "header_role": "tenant_admin",
+        **OUTBOUND,
     }
     return router.main.create_app(router.settings.Settings(**(values | changes)))
 
@@ -81,7 +87,9 @@ def running_stack(database_url: str, valkey_url: str) -> Iterator[Stack]:
         rag_app = rag.main.create_app(rag.settings.Settings(database_url=database_url, service_verify_keys=trusted))
         rag_url = stack.enter_context(served(rag_app))
         orchestrator_app = app.main.create_app(
-            app.settings.Settings(rag_service_url=rag_url, vllm_service_url=engine, service_verify_keys=trusted)
+            app.settings.Settings(
+                rag_service_url=rag_url, vllm_service_url=engine, service_verify_keys=trusted, **OUTBOUND
+            )
         )
         orchestrator_url = stack.enter_context(served(orchestrator_app))
         behind = Stack("", orchestrator_url, rag_url, engine, imitation, signing_key, database_url)

@@ -17,6 +17,7 @@ from app.domain.health import has_hung, patience_s
 from app.ports import Delta
 from contracts.context import TenantContext
 from contracts.errors import AtriumError, ModelUnavailableError, OverloadedError, UpstreamError, UpstreamTimeoutError
+from contracts.external import EXTERNAL_POOL
 from contracts.pools import DEFAULT_POOL, usable_models
 from observability import names
 from observability.logging import log
@@ -144,7 +145,7 @@ class HttpGeneration:
         """The name by which the replica is asked: on another try the same as before. Nobody's adapter is asked for by
         whom it was not given to: a replica that has not told its models is asked for them first."""
         named, usual = self.model or self._wanted.model, self._wanted.usual
-        if named is None and usual is not None and replica.pool == DEFAULT_POOL:
+        if named is None and usual is not None and replica.pool in {DEFAULT_POOL, EXTERNAL_POOL}:
             return usual
         if replica.models is None:
             replica.models = await self._link.models(replica)

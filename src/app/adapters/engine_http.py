@@ -50,13 +50,22 @@ class EngineHttp:
     time that is left, is given up for another, if there is one."""
 
     def __init__(
-        self, link: EngineLink, replicas: Replicas, sampling: Sampling, *, metrics: Metrics, hang_s: float = HANG_S
+        self,
+        link: EngineLink,
+        replicas: Replicas,
+        sampling: Sampling,
+        *,
+        metrics: Metrics,
+        hang_s: float = HANG_S,
+        pool: str | None = None,
     ) -> None:
+        """`pool`: the only one that it has, whatever a context says."""
         self._link = link
         self._replicas = replicas
         self._sampling = sampling
         self._metrics = metrics
         self._hang_s = hang_s
+        self._dependency = pool or "vllm"
 
     @asynccontextmanager
     async def generate(
@@ -78,7 +87,7 @@ class EngineHttp:
             sum(len(message["content"]) for message in messages),
         )
         generation = HttpGeneration(wanted, self._replicas, self._link, self._metrics, hang_s=self._hang_s)
-        with counted(self._metrics, "vllm"):
+        with counted(self._metrics, self._dependency):
             try:
                 # One limit around everything, also around what the caller does with the pieces: it runs in this task.
                 # A limit for each read would cost more than reading a token does.

@@ -131,6 +131,8 @@ def refusal_of(status: int, body: bytes, headers: Mapping[str, str]) -> TryError
         else:
             error = UpstreamError(f"the engine answered {status}")
         return TryError(error, "rejected", again=False, fault=False)
+    if status in {401, 403}:
+        return TryError(UpstreamError("the engine does not accept the key that it is asked with"), "status")
     if status == 404:
         return TryError(ModelUnavailableError("no engine of the pool serves the model"), "model", fault=False)
     if status == 504:

@@ -7,15 +7,19 @@ from dataclasses import dataclass
 
 from langgraph.runtime import Runtime
 
-from app.ports import Engine
+from app.ports import Engine, ExternalEngines
 from app.prompts import build_messages
 from app.state import Turn, TurnState
 from contracts.chat import MetaEvent
+from contracts.errors import UpstreamError
+from contracts.external import ExternalEngine
+from contracts.tenant import TenantId
 
 
 @dataclass(frozen=True, slots=True)
 class Generate:
     engine: Engine
+    external: ExternalEngines | None = None
 
     async def __call__(self, state: TurnState, runtime: Runtime[Turn]) -> TurnState:
         turn = runtime.context
@@ -32,11 +36,13 @@ class Generate:
         )
         pieces: list[str] = []
         finish_reason = "stop"
-        model = request.options.model or state["route"].model or request.model
-        async with self.engine.generate(
+        engine, model = self.engine, request.options.model or state["route"].model or request.model
+        if request.external is not None:
+            engine, model = await self._external(turn.caller.context.tenant_id, request.external), None
+        async with engine.generate(
             turn.caller.context,
             messages,
-            options=request.options.model_copy(update={"model": model}) if model else request.options,
+            options=request.options.model_copy(update={"model": model}),
             adapters=request.adapters,
             max_tokens=request.max_tokens,
             priority=request.priority,
@@ -59,3 +65,8 @@ class Generate:
                     pieces.append(text)
                     await sink.put(delta)
         return {"answer": "".join(pieces), "finish_reason": finish_reason}
+
+    async def _external(self, tenant_id: TenantId, engine: ExternalEngine) -> Engine:
+        if self.external is None:
+            raise UpstreamError("this platform has no engines of tenants' own")
+        return await self.external.of(tenant_id, engine)

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from contracts.chat import Route
+from contracts.external import EXTERNAL_POOL
 from contracts.tenant import TenantId
 from guard.redaction import Redactor
 from guard.stream import StreamGuard
@@ -39,8 +40,8 @@ class Policy:
 
     @property
     def pool(self) -> str:
-        """The engine pool that serves the tenant."""
-        return self.config.pool
+        """The engine pool that serves the tenant; its own engine, elsewhere, comes first."""
+        return EXTERNAL_POOL if self.config.external_engine is not None else self.config.pool
 
     @property
     def redacts_input(self) -> bool:

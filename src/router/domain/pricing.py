@@ -7,7 +7,11 @@ from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 
+from contracts.external import EXTERNAL_POOL
+
 ANY_MODEL = "*"
+_EXTERNAL = f"{EXTERNAL_POOL}/"
+ANY_EXTERNAL = f"{_EXTERNAL}*"
 NANO = 1_000_000_000
 _NANO_PER_TOKEN = 1_000
 """A USD per million tokens is a thousand nano-USD a token."""
@@ -33,6 +37,9 @@ class Price:
         return prompt_tokens * max(self.prompt, self.cached) + completion_tokens * self.completion
 
 
+FREE = Price(0, 0, 0)
+
+
 @dataclass(frozen=True, slots=True)
 class PriceList:
     """One version, which never changes. Has a price for `*`: that of every model that it does not name."""
@@ -43,7 +50,17 @@ class PriceList:
     author: str
 
     def of(self, model: str) -> Price:
-        return self.prices.get(model) or self.prices[ANY_MODEL]
+        """A model of a tenant's own engine costs what the tenant's provider takes, and here nothing, unless a price is
+        said for `external/*` or for the model itself."""
+        found = self.prices.get(model)
+        if found is None:
+            found = self.prices.get(ANY_EXTERNAL, FREE) if model.startswith(_EXTERNAL) else self.prices[ANY_MODEL]
+        return found
+
+
+def external_model(model: str) -> str:
+    """The name under which a model of a tenant's own engine is priced and billed."""
+    return f"{_EXTERNAL}{model}"
 
 
 def nano_per_token(usd_per_mtok: Decimal) -> int:

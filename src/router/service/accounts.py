@@ -18,13 +18,14 @@ from datetime import datetime
 from typing import Any
 
 from contracts.errors import AtriumError, OverloadedError, RateLimitedError, UpstreamTimeoutError
+from contracts.external import EXTERNAL_POOL
 from observability import names
 from observability.logging import log
 from observability.metrics import Metrics
 from router.domain.admission import MONTHLY_BUDGET, RENEW_S, Admission, Ask, Limits, Used, month_of
 from router.domain.caller import Caller
 from router.domain.meter import Meter
-from router.domain.pricing import PriceList, usd
+from router.domain.pricing import PriceList, external_model, usd
 from router.domain.worst_case import Bounds
 from router.ports import Admissions
 from router.service.ledger_writer import LedgerWriter
@@ -64,9 +65,15 @@ class Account:
         return month_of(self.started_at)
 
     @property
+    def model(self) -> str:
+        """As it is priced and stands in the ledger: what a tenant's own engine calls its model is no model of ours."""
+        used = self.used.model
+        return external_model(used) if used and self.pool == EXTERNAL_POOL else used
+
+    @property
     def cost_nano_usd(self) -> int:
         used = self.used
-        return self.prices.of(used.model).cost(used.prompt_tokens, used.completion_tokens, used.cached_tokens)
+        return self.prices.of(self.model).cost(used.prompt_tokens, used.completion_tokens, used.cached_tokens)
 
     @property
     def cost_usd(self) -> float:
@@ -96,7 +103,7 @@ class Account:
             user_id=self.user_id,
             session_id=self.session_id,
             route=used.route,
-            model=used.model,
+            model=self.model,
             pool=self.pool or policy.pool,
             prompt_tokens=used.prompt_tokens,
             cached_tokens=used.cached_tokens,

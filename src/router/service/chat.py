@@ -272,6 +272,7 @@ class ChatService:
             passage_injection=policy.config.passage_injection,
             strip_passage_links=policy.config.strip_passage_links,
             ranking=policy.config.ranking,
+            external=policy.config.external_engine,
         )
         asker = Asker(asked.user_id, work.account.session_id)
         context = self._contexts.build(work.caller, asker, self._left(work.began), pool=work.account.pool)

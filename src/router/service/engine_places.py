@@ -9,6 +9,7 @@ from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 
 from contracts.errors import OverloadedError
+from contracts.external import EXTERNAL_POOL
 from contracts.tenant import TenantId
 from observability import names
 from observability.metrics import Metrics
@@ -17,7 +18,7 @@ from router.domain.pool_share import Demand
 
 POSITIONS_EVERY_S = 0.5
 DEFAULT_CAPACITY = 64
-"""Of a pool of which nothing has been heard yet."""
+"""Of a pool of which nothing has been heard yet, and of an engine of a tenant's own, in each router."""
 
 _REASONS = {
     "tenant_queue_full": "too many requests of this tenant are waiting",
@@ -177,6 +178,7 @@ class EnginePlaces:
         self._headroom = headroom
         self._bounds = bounds
         self._pools: dict[str, _Pool] = {}
+        self._own: dict[TenantId, _Pool] = {}
 
     @asynccontextmanager
     async def join(
@@ -188,12 +190,14 @@ class EnginePlaces:
         (what the prompt is likely to have) is charged where the engine's own count never comes: a turn that ended
         before it reached the engine says `charge(0, 0)`.
         """
-        asked = self._pool(pool)
+        asked = self._line(pool, tenant_id)
         place, ticket = asked.join(tenant_id, weight, expected_tokens=expected_tokens, time_left_s=time_left_s)
         try:
             yield place
         finally:
             asked.leave(ticket)
+            if pool == EXTERNAL_POOL and not len(asked.queue):
+                self._own.pop(tenant_id, None)
 
     @asynccontextmanager
     async def place(
@@ -221,6 +225,16 @@ class EnginePlaces:
             name: Demand(pool.queue.in_flight, pool.queue.waiting, pool.queue.active_weight)
             for name, pool in self._pools.items()
         }
+
+    def _line(self, pool: str, tenant_id: TenantId) -> _Pool:
+        """An engine of a tenant's own is nobody else's to wait for: a line for each such tenant, while it is used."""
+        if pool != EXTERNAL_POOL:
+            return self._pool(pool)
+        if tenant_id not in self._own:
+            self._own[tenant_id] = _Pool(
+                pool, FairQueue(DEFAULT_CAPACITY, headroom=0, bounds=self._bounds), self._metrics
+            )
+        return self._own[tenant_id]
 
     def _pool(self, name: str) -> _Pool:
         pool = self._pools.get(name)

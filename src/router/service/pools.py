@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
+from contracts.external import EXTERNAL_POOL
 from contracts.pools import DEFAULT_POOL, PoolState
 from observability import names
 from observability.metrics import Metrics
@@ -24,7 +25,7 @@ class Pools:
 
     def choose(self, policy: Policy) -> str:
         """For one request, now."""
-        if not policy.config.pool_spill:
+        if not policy.config.pool_spill or policy.pool == EXTERNAL_POOL:
             return policy.pool
         with_room = {
             pool
