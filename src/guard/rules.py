@@ -17,7 +17,7 @@ from guard.expressions import (
     expression,
     greatest_width,
 )
-from guard.literals import Form, Literal, Literals
+from guard.literals import Literal, Literals
 
 MAX_INSTRUCTIONS = 100_000
 """Of all regular expressions of a tenant: a thousand with a hundred each. Compiled in a tenth of a second, and judged,
@@ -155,7 +155,7 @@ class InputGuard:
             form = canonical(reading)
             if len(form.skeleton) > MAX_CANONICAL_CHARS:
                 raise TextTooLongError
-            for found in self._refused.ranks(Form(form.plain, form.skeleton, form.edges)) if self._refused.any else ():
+            for found in self._refused.ranks(form) if self._refused.any else ():
                 best = _lower(best, found)
                 yield best
             for found in self._expressions_in(form):
@@ -204,7 +204,7 @@ class InputGuard:
     def _spans(self, form: Canonical) -> Iterator[tuple[int, int] | None]:
         """In the original, of all that is redacted."""
         if self._redacted.any:
-            for found in self._redacted.spans(Form(form.plain, form.skeleton, form.edges)):
+            for found in self._redacted.spans(form):
                 yield found and form.span(*found)
         expressions = self._redacted_expressions
         if not expressions.any:
