@@ -98,7 +98,8 @@ class _Table:
         if number >= CAPACITY or (length != 1 and first + length > _POOL):
             raise FullError
         for pool, text in zip((self.plain, self.skeleton, self.edges), read, strict=True):
-            pool[first : first + length] = list(map(ord, text))
+            for at, one in enumerate(text, first):
+                pool[at] = ord(one)
         self.length[number], self.first[number] = length, first
         self.kind[number] = kind if kind is not None else _SINGLE if length == 1 else _SEVERAL
         self._numbers += 1

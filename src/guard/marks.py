@@ -32,11 +32,11 @@ def may_grow(character: str) -> bool:
 
 
 def is_invisible(character: str) -> bool:
-    return any(first <= ord(character) <= last for first, last in _INVISIBLE)
+    return character in _invisible()
 
 
 def is_dropped(mark: str) -> bool:
-    return any(first <= ord(mark) <= last for first, last in _DROPPED_MARKS)
+    return mark in _dropped_marks()
 
 
 def bare(character: str) -> str:
@@ -48,11 +48,25 @@ def bare(character: str) -> str:
 
 
 @cache
+def _invisible() -> frozenset[str]:
+    return frozenset(_characters(_INVISIBLE))
+
+
+@cache
+def _dropped_marks() -> frozenset[str]:
+    return frozenset(_characters(_DROPPED_MARKS))
+
+
+def _characters(ranges: Iterable[tuple[int, int]]) -> Iterator[str]:
+    return map(chr, chain(*(range(first, last + 1) for first, last in ranges)))
+
+
+@cache
 def tail_expression() -> str:
     """What is written onto the character before it. What lies beyond the first plane is asked for only there: a class
     of its many ranges is searched from one end to the other."""
     marks = [at for at in range(0x300, 0x20000) if unicodedata.category(chr(at))[0] == "M"]
-    marks += chain(*(range(first, last + 1) for first, last in (*_INVISIBLE, *_JOINED)))
+    marks += map(ord, _characters((*_INVISIBLE, *_JOINED)))
     first_plane = "".join(_ranges(sorted(at for at in set(marks) if at < 0x10000)))
     beyond = "".join(_ranges(sorted(at for at in set(marks) if at >= 0x10000)))
     return rf"(?:[{first_plane}]|(?=[\U00010000-\U0010ffff])[{beyond}])"

@@ -32,7 +32,7 @@ class Piece(NamedTuple):
     def cut(self, begin: int, end: int | None = None) -> Piece:
         plain = self.plain[begin:end]
         skeleton = plain if self.plain is self.skeleton else self.skeleton[begin:end]
-        return Piece(plain, skeleton, self.lengths[begin:end] if self.lengths is not None else None)
+        return Piece(plain, skeleton, _unless_one(self.lengths[begin:end]) if self.lengths is not None else None)
 
     def and_then(self, more: Piece) -> Piece:
         plain = self.plain + more.plain
@@ -63,7 +63,11 @@ def piece(form: Canonical, begin: int = 0) -> Piece:
     if isinstance(form.offsets, range):
         return Piece(plain, skeleton, None)
     lengths = tuple(after - at for at, after in pairwise(form.offsets[begin:]))
-    return Piece(plain, skeleton, None if lengths.count(1) == len(lengths) else lengths)
+    return Piece(plain, skeleton, _unless_one(lengths))
+
+
+def _unless_one(lengths: tuple[int, ...]) -> tuple[int, ...] | None:
+    return None if lengths.count(1) == len(lengths) else lengths
 
 
 _NOTHING = Piece("", "", None)
@@ -126,7 +130,8 @@ class Pending:
         added = self._added(before, text) if len(text) <= MAX_PIECE else None
         if added is None:
             return None
-        held = self._held.cut(0, added.kept).and_then(added.piece)
+        held = self._held if added.kept == len(self._held.plain) else self._held.cut(0, added.kept)
+        held = held.and_then(added.piece) if held.plain else added.piece
         if literals.occurs(held.plain, held.skeleton):
             return None
         leaves = literals.held(held.plain, held.skeleton)

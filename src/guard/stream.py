@@ -18,10 +18,8 @@ from guard.pending import Pending
 from guard.replacing import Redactor, Replacements
 from guard.rules import REDACTED, OutputRules, Verdict, disguised
 
-_MAX_TEXT = 256
-"""Characters that are kept of a plain stream before its beginning is let go."""
-
-
+_MAX_TEXT = 1_024
+"""Characters that are kept of a simple stream before its beginning is let go, for which all are read."""
 _READING = 1_000
 """Nanoseconds to read a character, where each has marks or is in a form of its own."""
 _HELD_SHARE = 8
