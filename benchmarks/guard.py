@@ -13,7 +13,8 @@ import time
 from collections.abc import Callable, Iterator
 
 from guard.canonical import canonical
-from guard.rules import CompiledGuards, PatternType, Rule, Stage, compile_rules
+from guard.compiled import CompiledGuards, compile_rules
+from guard.rules import PatternType, Rule, Stage
 from guard.stream import StreamGuard
 
 PROMPT = 2_000

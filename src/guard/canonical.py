@@ -12,14 +12,14 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Sequence
-from functools import cache, cached_property, lru_cache
+from functools import cache, cached_property
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from guard.cluster_table import ClusterTable, FullError, Reading
-from guard.clusters import MAX_REMEMBERED, READ, Cluster, cluster_pattern
+from guard.clusters import READ, Cluster, cluster_pattern
 
 LONG_TEXT = 64
 """Characters from which on a text is read all at once: arrays have their price."""

@@ -19,6 +19,8 @@ from guard.marks import bare
 PIECE = 10_000
 """Places to look at, where literals' letters stand: some milliseconds. Of literals that are nested in each other there
 are a thousand for each character."""
+_ALIKE_WORK = 50
+"""Places for which one counts where letters only look like a literal's: the words around it are to be looked at."""
 
 
 class Literal(NamedTuple):
@@ -75,8 +77,11 @@ class Literals:
     def ranks(self, form: Canonical) -> Iterator[int | None]:
         """The lowest rank of all that occur in a text, as far as it was looked at: a piece of the work at a time."""
         best: int | None = None
-        for looked_at, (match, is_alike) in enumerate(self.candidates(form), 1):
-            if looked_at % PIECE == 0:
+        work = 0
+        for match, is_alike in self.candidates(form):
+            work += _ALIKE_WORK if is_alike else 1
+            if work >= PIECE:
+                work = 0
                 yield best
             if (best is None or match.entry.rank < best) and is_match(form, match, is_alike=is_alike):
                 best = match.entry.rank
@@ -85,8 +90,11 @@ class Literals:
     def spans(self, form: Canonical) -> Iterator[tuple[int, int] | None]:
         """Where they stand in a text, but for those within the one before; None after each piece of the work."""
         start = end = -1
-        for looked_at, (match, is_alike) in enumerate(self.candidates(form), 1):
-            if looked_at % PIECE == 0:
+        work = 0
+        for match, is_alike in self.candidates(form):
+            work += _ALIKE_WORK if is_alike else 1
+            if work >= PIECE:
+                work = 0
                 yield None
             if not (start <= match.start and match.end <= end) and is_match(form, match, is_alike=is_alike):
                 start, end, _ = match

@@ -60,7 +60,7 @@ class Replacements:
         self._spans.append(one)
 
     def leaving(self, text: str, begin: int, out: int, limit: int) -> tuple[str, int]:
-        """What of `text`, which begins at `begin`, stands from `out` to `limit`, with the placeholders of what is wholly
+        """What of `text`, which begins at `begin`, stands from `out` to `limit`, with placeholders for what is wholly
         before it; and how far that is, since nothing leaves of what is to be replaced later."""
         parts: list[str] = []
         kept: list[_Replaced] = []

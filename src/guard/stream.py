@@ -11,12 +11,14 @@ from bisect import bisect_right
 from typing import NamedTuple
 
 from guard.alphabets import REACH
+from guard.answers import OutputRules
 from guard.canonical import Canonical, canonical
 from guard.expressions import Expression
 from guard.literals import Match, is_match
+from guard.looks import disguised
 from guard.pending import Pending
 from guard.replacing import Redactor, Replacements
-from guard.rules import REDACTED, OutputRules, Verdict, disguised
+from guard.rules import REDACTED, Verdict
 
 _MAX_TEXT = 1_024
 """Characters that are kept of a simple stream before its beginning is let go, for which all are read."""
@@ -177,7 +179,7 @@ class StreamGuard:
             refused += self._found(whole.text, first, last, None)
         if whole.skeleton[begin:end] != whole.plain[begin:end]:
             for one in self._possible(whole.skeleton, begin, end):
-                spans = list(disguised(one, whole.plain, whole.skeleton, begin, end))
+                spans = list(filter(None, disguised(one, whole.plain, whole.skeleton, begin, end)))
                 if spans and not one.redacts:
                     refused.append(one)
                 for span in spans if one.redacts else ():

@@ -8,7 +8,9 @@ from collections.abc import Callable
 
 import pytest
 
-from guard.rules import InputGuard, PatternType, Rule, compile_rules
+from guard.compiled import compile_rules
+from guard.prompts import InputGuard
+from guard.rules import PatternType, Rule
 
 PHRASES = ("password", "credit card", "ignore previous instructions", "hack")
 CYRILLIC = dict(zip("aceopxyisjkbhtmrdw", "асеорхуіѕјквнтмгԁԝ", strict=True))

@@ -11,10 +11,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from guard.answers import OutputRules
 from guard.canonical import canonical, literal
+from guard.compiled import compile_rules
 from guard.literals import is_match
-from guard.rules import Action, OutputRules, PatternType, Rule, Stage, Verdict, compile_rules
 from guard.replacing import Redactor
+from guard.rules import Action, PatternType, Rule, Stage, Verdict
 from guard.stream import StreamGuard, guarded
 
 
