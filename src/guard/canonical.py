@@ -18,7 +18,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from guard.cluster_table import ClusterTable, FullError, Reading
+from guard.cluster_table import ClusterTable, Reading, UnreadError
 from guard.clusters import READ, Cluster, cluster_pattern
 
 LONG_TEXT = 64
@@ -101,7 +101,7 @@ def canonical(text: str) -> Canonical:
     if len(text) >= LONG_TEXT:
         try:
             return _Tabled(text, _table().read(text))
-        except FullError:
+        except UnreadError:
             pass
     return _Clustered(text)
 

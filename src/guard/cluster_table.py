@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import secrets
 import threading
-from typing import NamedTuple
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -42,8 +44,13 @@ class Reading(NamedTuple):
     starts: NDArray[np.int64]
 
 
-class FullError(Exception):
-    """There is no room for what is new in a text."""
+class UnreadError(Exception):
+    """What is new in a text has no number yet: there is no room for it, or another thread is adding. Nobody waits for
+    that: an event loop would wait for a thread that waits for the event loop."""
+
+
+class _FullError(UnreadError):
+    pass
 
 
 class _Table:
@@ -60,35 +67,41 @@ class _Table:
         self._adding = threading.Lock()
 
     def add_codes(self, codes: _Codes) -> None:
-        """Raises FullError."""
-        for code in np.unique(codes).tolist():
-            character = chr(code)
-            kind = _INVISIBLE if is_invisible(character) else _MARK if may_grow(character) else None
-            with self._adding:
+        """Raises UnreadError."""
+        with self._alone():
+            for code in np.unique(codes).tolist():
+                character = chr(code)
+                kind = _INVISIBLE if is_invisible(character) else _MARK if may_grow(character) else None
                 self.of_code[code] = self._add(character, kind)
 
     def of_clusters(
         self, marks: NDArray[np.uint64], codes: _Codes, begins: NDArray[np.int64], ends: NDArray[np.int64]
     ) -> _Numbers:
-        """The numbers of clusters with something written onto them. Raises FullError."""
+        """The numbers of clusters with something written onto them. Raises UnreadError."""
         slots = (marks >> _SLOT_BITS).astype(np.int64)
         found = self.slot_number.take(slots)
-        missing = np.flatnonzero(self.slot_mark.take(slots) != marks)
-        for at in missing.tolist():
-            mark = int(marks[at])
-            number = self._of_mark.get(mark)
-            if number is None:
-                first, last = int(begins[at]), int(ends[at])
-                number = self._add_cluster(mark, int(slots[at]), _text(codes[first : min(last, first + MAX_MARKS + 1)]))
-            found[at] = number
+        missing = np.flatnonzero(self.slot_mark.take(slots) != marks).tolist()
+        if missing:
+            with self._alone():
+                for at in missing:
+                    cluster = codes[int(begins[at]) : int(min(ends[at], begins[at] + MAX_MARKS + 1))]
+                    found[at] = self._of_mark.get(int(marks[at])) or self._add_cluster(marks[at], slots[at], cluster)
         return found
 
-    def _add_cluster(self, mark: int, slot: int, cluster: str) -> int:
-        with self._adding:
-            number = self._of_mark[mark] = self._add(cluster, None)
-            if not self.slot_mark[slot]:
-                self.slot_number[slot] = number  # the mark last: whoever sees it finds the number
-                self.slot_mark[slot] = mark
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        if not self._adding.acquire(blocking=False):
+            raise UnreadError
+        try:
+            yield
+        finally:
+            self._adding.release()
+
+    def _add_cluster(self, mark: np.uint64, slot: np.int64, codes: _Codes) -> int:
+        number = self._of_mark[int(mark)] = self._add(_text(codes), None)
+        if not self.slot_mark[slot]:
+            self.slot_number[slot] = number  # the mark last: whoever sees it finds the number
+            self.slot_mark[slot] = mark
         return number
 
     def _add(self, cluster: str, kind: int | None) -> int:
@@ -96,7 +109,7 @@ class _Table:
         number, length = self._numbers, len(read.plain)
         first = number if length == 1 else self._used
         if number >= CAPACITY or (length != 1 and first + length > _POOL):
-            raise FullError
+            raise _FullError
         for pool, text in zip((self.plain, self.skeleton, self.edges), read, strict=True):
             for at, one in enumerate(text, first):
                 pool[at] = ord(one)
@@ -112,10 +125,10 @@ class ClusterTable:
         self._table = _Table()
 
     def read(self, text: str) -> Reading:
-        """Raises FullError where a text alone has more different clusters than there is room for."""
+        """Raises UnreadError."""
         try:
             return _read(self._table, text)
-        except FullError:
+        except _FullError:
             table = _Table()
             reading = _read(table, text)
             self._table = table
@@ -156,7 +169,7 @@ def _of_clusters(table: _Table, codes: _Codes, numbers: _Numbers, begins: NDArra
 
 
 def _written_out(table: _Table, numbers: _Numbers, starts: NDArray[np.int64], *, several: bool) -> Reading:
-    places = numbers
+    places: NDArray[np.integer[Any]] = numbers
     if several:
         lengths = table.length.take(numbers)
         if (lengths != 1).any():
@@ -175,7 +188,8 @@ def _without_rows_of_spaces(reading: Reading) -> Reading:
     if not again.any():
         return reading
     kept = np.flatnonzero(np.append(True, ~again))
-    return Reading(*(one[kept] for one in reading))
+    plain, skeleton, edges, starts = reading
+    return Reading(plain[kept], skeleton[kept], edges[kept], starts[kept])
 
 
 def _text(codes: _Codes) -> str:

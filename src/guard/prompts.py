@@ -16,11 +16,13 @@ MAX_CANONICAL_CHARS = 131_072
 BASE_WEIGHT = 8
 NESTED_WEIGHT = 100
 """Of a literal that may end where others end. One that stands there takes seven times as long; few do."""
+_DECODED_WEIGHT = 300
+"""Of any character: that is what it takes where all of the text is to be decoded."""
 _UNREAD_WEIGHT = 500
 """Of a character beyond ASCII: that is what it takes where nobody has written it before, with what is written onto
 it."""
-_MAX_SPANS = 50_000
-"""Of a prompt, before those that overlap are made one."""
+_MAX_SPANS = 2_000
+"""Of a prompt, before those that overlap are made one: sorting them is one step, in which no other thread runs."""
 
 
 class InputGuard:
@@ -108,13 +110,15 @@ class InputGuard:
             return
         form = canonical(text)
         spans: list[tuple[int, int]] = []
+        most = _MAX_SPANS
         for span in self._spans(form):
             if span is None:
                 yield None
                 continue
             spans.append(span)
-            if len(spans) > _MAX_SPANS:
+            if len(spans) > most:
                 spans = merged(spans)
+                most = max(_MAX_SPANS, 2 * len(spans))
         yield without(text, spans)
 
     def _spans(self, form: Canonical) -> Iterator[tuple[int, int] | None]:
@@ -182,7 +186,7 @@ def merged(spans: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
 
 
 def _work(weight: int, texts: Sequence[str]) -> int:
-    return sum(len(text) * (weight if text.isascii() else weight + _UNREAD_WEIGHT) for text in texts)
+    return sum(len(text) * (weight + (_DECODED_WEIGHT if text.isascii() else _UNREAD_WEIGHT)) for text in texts)
 
 
 def _weight(literals: Literals, expressions: Expressions) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
+import sys
 import uuid
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
@@ -101,6 +102,8 @@ MAX_UPLOAD_BYTES = 2 * MAX_DOCUMENT_BYTES + 64 * 1024
 # The framework reads these before it asks who sent them: small enough to be parsed without holding up others.
 MAX_BODY_BYTES = 2 * 1024 * 1024
 CONFIG_THREADS, JUDGING_THREADS = 2, 2
+SWITCH_S = 0.0005
+"""After so long a thread that computes lets the event loop go on: each time that it wakes up it waits for that."""
 """Of their own: neither waits for the other, nor for what uses asyncio's threads, such as an export's compression."""
 KEY_USES_S, DELETIONS_S, ARCHIVE_S, POOLS_S = 15.0, 60.0, 600.0, 0.5
 
@@ -167,6 +170,7 @@ async def _open(
     feed = ChangeFeed(PostgresChangeLog(database), ValkeyAnnouncements(valkey), metrics)
     await stack.enter_async_context(feed.running())
     store, audit = PostgresTenantStore(database), PostgresAuditLog(database)
+    sys.setswitchinterval(SWITCH_S)
     work, judging = CpuPool("configs", CONFIG_THREADS), CpuPool("judging", JUDGING_THREADS)
     stack.callback(work.close)
     stack.callback(judging.close)
