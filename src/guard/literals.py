@@ -87,8 +87,9 @@ class Literals:
                 best = match.entry.rank
         yield best
 
-    def spans(self, form: Canonical) -> Iterator[tuple[int, int] | None]:
-        """Where they stand in a text, but for those within the one before; None after each piece of the work."""
+    def spans(self, form: Canonical) -> Iterator[tuple[int, int, int] | None]:
+        """Where they stand in a text, and their rank, but for those within the one before; None after each piece of
+        the work."""
         start = end = -1
         work = 0
         for match, is_alike in self.candidates(form):
@@ -97,8 +98,8 @@ class Literals:
                 work = 0
                 yield None
             if not (start <= match.start and match.end <= end) and is_match(form, match, is_alike=is_alike):
-                start, end, _ = match
-                yield start, end
+                start, end, entry = match
+                yield start, end, entry.rank
 
     def candidates(self, form: Canonical, begin: int = 0) -> Iterator[tuple[Match, bool]]:
         """Places, not before `begin`, at which a literal's letters stand; and whether they only look like them."""

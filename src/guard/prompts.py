@@ -103,8 +103,8 @@ class InputGuard:
         """The text without what the tenant's own rules redact in it."""
         return next(found for found in self.redacting(text) if found is not None)
 
-    def redacting(self, text: str) -> Iterator[str | None]:
-        """The same, at the end; None after each piece of the work."""
+    def redacting(self, text: str, hits: set[int] | None = None) -> Iterator[str | None]:
+        """The same, at the end; None after each piece of the work. Into `hits` come the ranks of rules that hit."""
         if not self.redacts:
             yield text
             return
@@ -115,29 +115,37 @@ class InputGuard:
             if span is None:
                 yield None
                 continue
-            spans.append(span)
+            start, end, rank = span
+            spans.append((start, end))
+            if hits is not None:
+                hits.add(rank)
             if len(spans) > most:
                 spans = merged(spans)
                 most = max(_MAX_SPANS, 2 * len(spans))
         yield without(text, spans)
 
-    def _spans(self, form: Canonical) -> Iterator[tuple[int, int] | None]:
-        """In the original, of all that is redacted."""
+    def redacting_rule(self, rank: int) -> Rule:
+        return self._rules[rank]
+
+    def _spans(self, form: Canonical) -> Iterator[tuple[int, int, int] | None]:
+        """In the original, of all that is redacted, with the rule's rank."""
         if self._redacted.any:
             for found in self._redacted.spans(form):
-                yield found and form.span(*found)
+                yield found and (*form.span(*found[:2]), found[2])
         expressions = self._redacted_expressions
         if not expressions.any:
             return
         for text in expressions.forms(form):
             for part in expressions.passes(text):
                 for one in part:
-                    yield from one.spans(text) if text is form.text else (form.span(*span) for span in one.spans(text))
+                    for span in one.spans(text):
+                        yield (*(span if text is form.text else form.span(*span)), one.rank)
                     yield None
         if form.skeleton != form.plain:
             for part in expressions.passes(form.skeleton):
                 for one in part:
-                    yield from (span and form.span(*span) for span in disguised(one, form.plain, form.skeleton))
+                    for alike in disguised(one, form.plain, form.skeleton):
+                        yield alike and (*form.span(*alike), one.rank)
                     yield None
 
 

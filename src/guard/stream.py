@@ -18,7 +18,7 @@ from guard.literals import Match, is_match
 from guard.looks import disguised
 from guard.pending import Pending
 from guard.replacing import Redactor, Replacements
-from guard.rules import REDACTED, Verdict
+from guard.rules import REDACTED, Rule, Verdict
 
 _MAX_TEXT = 1_024
 """Characters that are kept of a simple stream before its beginning is let go, for which all are read."""
@@ -42,6 +42,8 @@ class StreamGuard:
 
     def __init__(self, rules: OutputRules, redactor: Redactor | None = None) -> None:
         self.verdict: Verdict | None = None
+        self.redacted: dict[int, Rule] = {}
+        """Rules that replaced something, by their rank."""
         self._rules = rules
         self._redactor = redactor
         self._literals = rules.literals
@@ -150,7 +152,7 @@ class StreamGuard:
                 held = min(held, match.start)
             elif is_match(whole, match, is_alike=is_alike):
                 if match.entry.redacts:
-                    self._replace(*whole.span(match.start, match.end))
+                    self._redacts(match.entry.rank, *whole.span(match.start, match.end))
                 else:
                     hits.append(_hit(self._gone_canonical + min(known_at, length), match))
         self._held = held
@@ -183,7 +185,7 @@ class StreamGuard:
                 if spans and not one.redacts:
                     refused.append(one)
                 for span in spans if one.redacts else ():
-                    self._replace(*whole.span(*span))
+                    self._redacts(one.rank, *whole.span(*span))
         return refused
 
     @property
@@ -199,7 +201,7 @@ class StreamGuard:
                     refused.append(one)
                 continue
             for span in one.spans(text, begin, end):
-                self._replace(*(span if whole is None else whole.span(*span)))
+                self._redacts(one.rank, *(span if whole is None else whole.span(*span)))
         return refused
 
     def _possible(self, text: str, begin: int, end: int) -> list[Expression]:
@@ -216,7 +218,11 @@ class StreamGuard:
                 self._replace(span.start, span.end, span.placeholder)
         self._redacted = max(self._redacted, self._gone + settled)
 
-    def _replace(self, start: int, end: int, placeholder: str = REDACTED) -> None:
+    def _redacts(self, rank: int, start: int, end: int) -> None:
+        self.redacted.setdefault(rank, self._rules.rules[rank])
+        self._replace(start, end, REDACTED)
+
+    def _replace(self, start: int, end: int, placeholder: str) -> None:
         self._spans.note(self._gone + start, self._gone + end, placeholder)
 
     def _leave(self, limit: int) -> str:

@@ -174,7 +174,7 @@ async def _open(
     work, judging = CpuPool("configs", CONFIG_THREADS), CpuPool("judging", JUDGING_THREADS)
     stack.callback(work.close)
     stack.callback(judging.close)
-    compiled, judge = Policies(work, moderated=settings.moderated), Judge(judging)
+    compiled, judge, guarding = Policies(work, moderated=settings.moderated), Judge(judging), Guarding(judging)
     tenants = LiveTenants(store, compiled.of, feed=feed)
 
     key = settings.signing_key()
@@ -233,7 +233,7 @@ async def _open(
             notes,
             judge,
             moderating,
-            Telling(accounts, Guarding(judging), moderating, hits),
+            Telling(accounts, guarding, moderating, hits),
             WorstCase(settings.engine_context_tokens, settings.max_answer_tokens, settings.max_passages_bytes),
             first_answers,
             timeout=timeout,
@@ -261,6 +261,7 @@ async def _open(
             rag_documents,
             contexts,
             audit,
+            guarding,
             timeout=timeout,
             ingest_timeout=timedelta(seconds=settings.ingest_timeout_s),
         ),

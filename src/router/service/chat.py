@@ -225,10 +225,11 @@ class ChatService:
             return asked
         try:
             async with asyncio.timeout(self._timeout.total_seconds()):
-                texts = await self._judge.redacted(caller.policy, *asked.texts())
+                found = await self._judge.redacted(caller.policy, *asked.texts())
         except TimeoutError as error:
             raise UpstreamTimeoutError("the prompt was not redacted in time") from error
-        return asked.with_texts(texts)
+        self._telling.note_redacted(caller, found.rules, "input")
+        return asked.with_texts(found.texts)
 
     def _place(self, work: _Work) -> AbstractAsyncContextManager[Place]:
         """In the queue of all tenants' requests. Raises OverloadedError where its turn would come too late."""

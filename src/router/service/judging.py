@@ -5,10 +5,12 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Sequence
 from functools import partial
+from typing import NamedTuple
 
 from contracts.chat import MAX_QUERY_CHARS, Refusal
 from contracts.errors import PromptTooLongError
 from contracts.tenant import TenantId
+from guard.rules import Rule
 from router.domain.policy import Policy
 from router.domain.refusal import LONG_WORK, Judgement, RefusalRules
 from servicekit.cpu_pool import CpuPool
@@ -22,6 +24,13 @@ LONG_TEXT = 400
 """Characters to redact. At worst, in digits that are nearly telephone numbers, one takes 35 microseconds."""
 SLICE_S = 0.05
 """Then the next tenant has its turn, and a request that was given up has none any more."""
+
+
+class Redacted(NamedTuple):
+    """Texts without what is replaced in them, and the tenant's rules that replaced something."""
+
+    texts: Sequence[str]
+    rules: Sequence[Rule]
 
 
 class Judge:
@@ -42,39 +51,40 @@ class Judge:
                 pass
             return judgement.refusal
 
-    async def redacted(self, policy: Policy, *texts: str) -> list[str]:
+    async def redacted(self, policy: Policy, *texts: str) -> Redacted:
         """Without what the tenant's rules and its detectors replace. The first of `texts` is the question.
 
         Raises OverloadedError, and PromptTooLongError where the placeholders have made the question too long.
         """
         if not policy.redacts_input:
-            return list(texts)
+            return Redacted(texts, ())
         steps = _redacting(policy, texts)
         if sum(map(len, texts)) <= LONG_TEXT and policy.rules.guards.input.redacting_work(*texts) <= LONG_WORK:
             found = next(done for done in steps if done is not None)
         else:
             async with self._slots.held(policy.tenant_id):
                 found = await self._redacted_in_slices(policy.tenant_id, steps)
-        if len(found[0]) > MAX_QUERY_CHARS:
+        if len(found.texts[0]) > MAX_QUERY_CHARS:
             raise PromptTooLongError("with placeholders for what is redacted, the question is too long")
         return found
 
-    async def _redacted_in_slices(self, tenant_id: TenantId, steps: Iterator[list[str] | None]) -> list[str]:
+    async def _redacted_in_slices(self, tenant_id: TenantId, steps: Iterator[Redacted | None]) -> Redacted:
         while True:
             found = await self._pool.run(tenant_id, partial(_redacted, steps))
             if found is not None:
                 return found
 
 
-def _redacting(policy: Policy, texts: Sequence[str]) -> Iterator[list[str] | None]:
+def _redacting(policy: Policy, texts: Sequence[str]) -> Iterator[Redacted | None]:
     """All of them, at the end; None after each piece of the work."""
     found: list[str] = []
+    hits = set[int]()
     for text in texts:
-        for done in policy.redacting_input(text) if text else ("",):
+        for done in policy.redacting_input(text, hits) if text else ("",):
             if done is not None:
                 found.append(done)
             yield None
-    yield found
+    yield Redacted(found, [policy.rules.guards.input.redacting_rule(rank) for rank in sorted(hits)])
 
 
 def _slice(judgement: Judgement) -> bool:
@@ -84,7 +94,7 @@ def _slice(judgement: Judgement) -> bool:
     return ended
 
 
-def _redacted(steps: Iterator[list[str] | None]) -> list[str] | None:
+def _redacted(steps: Iterator[Redacted | None]) -> Redacted | None:
     ends = time.monotonic() + SLICE_S
     while (found := next(steps)) is None and time.monotonic() < ends:
         pass

@@ -100,8 +100,10 @@ async def test_a_prompt_is_redacted_at_once_or_in_a_thread(judge: Judge, padding
     own = {"type": "contains", "pattern": "falcon", "reason": "r", "action": "redact"}
     policy = a_policy(redact={"input": ["email"]}, refusal_rules=[own])
     asked = f"{padding}falcon to alice@example.com"
-    assert await judge.redacted(policy, asked, "", "falcon") == [f"{padding}[REDACTED] to [EMAIL]", "", "[REDACTED]"]
-    assert await judge.redacted(a_policy(), "alice@example.com") == ["alice@example.com"]
+    found = await judge.redacted(policy, asked, "", "falcon")
+    assert found.texts == [f"{padding}[REDACTED] to [EMAIL]", "", "[REDACTED]"]
+    assert [rule.rule_id for rule in found.rules] == ["refusal_rules[0]"]
+    assert (await judge.redacted(a_policy(), "alice@example.com")).texts == ("alice@example.com",)
 
 
 async def test_placeholders_cannot_make_a_prompt_longer_than_prompts_may_be(judge: Judge) -> None:
@@ -112,7 +114,7 @@ async def test_placeholders_cannot_make_a_prompt_longer_than_prompts_may_be(judg
 async def test_only_the_question_has_a_length(judge: Judge) -> None:
     policy = a_policy(redact={"input": ["ip"]})
     long = "x " * MAX_QUERY_CHARS
-    assert await judge.redacted(policy, "from 1.1.1.1?", long) == ["from [IP_ADDRESS]?", long]
+    assert (await judge.redacted(policy, "from 1.1.1.1?", long)).texts == ["from [IP_ADDRESS]?", long]
 
 
 async def test_the_first_rule_of_a_conversation_is_the_tenants_first_whichever_text_it_is_in(judge: Judge) -> None:
