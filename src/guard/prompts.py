@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from guard.canonical import Canonical, canonical
-from guard.decoded import decoded
+from guard.decoded import readings
 from guard.expressions import Expression, Expressions
 from guard.literals import Literal, Literals
 from guard.looks import disguised
@@ -67,15 +67,17 @@ class InputGuard:
                 yield best
 
     def _ranks_in(self, text: str) -> Iterator[int | None]:
-        for reading in (text, decoded(text)):
-            if not reading:
-                continue
-            form = canonical(reading)
-            if len(form.skeleton) > MAX_CANONICAL_CHARS:
-                raise TextTooLongError
-            if self._refused.any:
-                yield from self._refused.ranks(form)
-            yield from self._expressions_in(form)
+        form = canonical(text)
+        yield from self._ranks_of(form)
+        for reading in readings(text, form.skeleton):
+            yield from self._ranks_of(canonical(reading))
+
+    def _ranks_of(self, form: Canonical) -> Iterator[int | None]:
+        if len(form.skeleton) > MAX_CANONICAL_CHARS:
+            raise TextTooLongError
+        if self._refused.any:
+            yield from self._refused.ranks(form)
+        yield from self._expressions_in(form)
 
     def _expressions_in(self, form: Canonical) -> Iterator[int | None]:
         expressions = self._refused_expressions
