@@ -168,7 +168,14 @@ def test_an_answer_that_is_repeated_passes_the_rules_of_today_for_answers_too(st
 def test_a_rule_that_redacts_is_in_the_audit_log_once_a_request_and_stage(stack: Stack) -> None:
     rules = [
         {"id": "r-name", "type": "word", "pattern": "falcon", "reason": "name", "action": "redact"},
-        {"id": "r-road", "type": "regex", "pattern": "lane [0-9]+", "reason": "a", "stage": "output", "action": "redact"},
+        {
+            "id": "r-road",
+            "type": "regex",
+            "pattern": "lane [0-9]+",
+            "reason": "a",
+            "stage": "output",
+            "action": "redact",
+        },
     ]
     tenant = stack.new_tenant("guarded", refusal_rules=rules)
     whole(stack, tenant, "tokens:40 the falcon, a falcon and a falcon at lane 4711 or lane 12")
