@@ -36,8 +36,8 @@ _MAX_DEPTH = 8
 """Of lists and objects in a field; what is deeper becomes one text."""
 
 
-_INPUT = re.compile(r"input_value=.*?, input_type=", re.DOTALL)
-"""What pydantic quotes of a value that it does not accept."""
+_INPUT = re.compile(r"input_value=.*, input_type=")
+"""What pydantic quotes of a value that it does not accept, on one line."""
 
 
 class JsonFormatter(logging.Formatter):

@@ -119,6 +119,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         async with AsyncExitStack() as stack:
+            sys.setswitchinterval(SWITCH_S)
             app.state.services = await _open(settings, metrics, checks, stack)
             yield
 
@@ -170,7 +171,6 @@ async def _open(
     feed = ChangeFeed(PostgresChangeLog(database), ValkeyAnnouncements(valkey), metrics)
     await stack.enter_async_context(feed.running())
     store, audit = PostgresTenantStore(database), PostgresAuditLog(database)
-    sys.setswitchinterval(SWITCH_S)
     work, judging = CpuPool("configs", CONFIG_THREADS), CpuPool("judging", JUDGING_THREADS)
     stack.callback(work.close)
     stack.callback(judging.close)
