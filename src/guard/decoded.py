@@ -2,68 +2,119 @@
 
 from __future__ import annotations
 
-import base64
 import binascii
 import html
 import re
 from collections.abc import Iterator
+from itertools import chain
 from urllib.parse import unquote
 
 import re2
 
 MIN_ENCODED = 8
-MAX_DECODED = 131_072
-"""Characters in all: what is decoded is never longer than what it was decoded from, but may be read at four places."""
 SEPARATOR = "\ue000"
 """Between two decoded texts, so that no rule is found partly in one and partly in the next."""
 
-_RUN = re.compile(r"[A-Za-z0-9+/_-]{8,}")
+_RUN = re.compile(r"[A-Za-z0-9+/]{8,}")
+_LINES = re.compile(r"(?<![A-Za-z0-9+/])[A-Za-z0-9+/]{16,}+(?:\r?\n[A-Za-z0-9+/]++)+")
+"""base64 in lines, as mail and programs write it."""
+_HEX = re.compile(r"(?:(?:0x|\\x)?[0-9A-Fa-f]{2}[ :,]{0,2}){8,}")
 _PERCENT = re.compile(r"%[0-9A-Fa-f]{2}")
-_REFERENCE = re.compile(r"&(?:#\d{1,7}|#[xX][0-9A-Fa-f]{1,6}|[A-Za-z]{2,8});")
-_ESCAPE = re.compile(r"\\(?:u([0-9A-Fa-f]{4})|x([0-9A-Fa-f]{2})|u\{([0-9A-Fa-f]{1,5})\})")
+_QUOTED = re.compile(r"=(?:([0-9A-F]{2})|\r?\n)")
+_MAY_BE_QUOTED = re.compile(r"=[0-9A-F]{2}\S{0,8}=[0-9A-F]{2}|\w=\r?\n\w")
+_INLINE = re.compile(
+    r"<!--.{0,200}?-->|</?(?:a|abbr|b|bdi|bdo|big|code|em|font|i|ins|mark|q|s|small|span|strong|sub|sup|tt|u|wbr)"
+    r"(?:\s[^<>]{0,200})?/?>",
+    re.IGNORECASE | re.DOTALL,
+)
+"""Tags that a reader of the page does not see: the letters on both sides are one word to them."""
+_EMPHASIS = re.compile(r"(?<=[^\W\d_])(?:\*{1,3}|`{1,3}|~~|__)(?=[^\W\d_])")
+_HYPHENATED = re.compile(r"(?<=[^\W\d_])-[ \t]{0,8}\r?\n[ \t]{0,8}(?=[^\W\d_])")
+_REFERENCE = re.compile(r"&(?:#\d{1,9}|#[xX][0-9A-Fa-f]{1,8}|[A-Za-z]{2,8};)")
+_ESCAPE = re.compile(
+    r"\\(?:u([0-9A-Fa-f]{4})|x([0-9A-Fa-f]{2})|(?:u\{|U00)([0-9A-Fa-f]{1,6})\}?|([0-7]{3})|([nrt\"/\\]))"
+)
+_WRITTEN = {"n": "\n", "r": "\n", "t": "\t"}
 _MAY_HAVE_RUN = re2.compile(rb"[a-z][A-Z]|[A-Z]{2}|[0-9][A-Za-z]|[A-Za-z][0-9]|[A-Za-z0-9][+/][A-Za-z0-9]")
-_BETWEEN = r"[ .,;:/*~+_|\r\n\t-]{1,2}"
+_MAY_BE_HEX = re2.compile(rb"(?:(?:0x|\\x)?[0-9A-Fa-f]{2}[ :,]{0,2}){8}")
+_HEX_MARKS = re.compile(r"0x|\\x|[ :,]")
+_REVERSED = re.compile("\u202e([^\u202c\r\n]{1,400})")
+_DOTS_AND_DASHES = "\u00b7\u2022\u2027\u2219\u2013\u2014"
+_BETWEEN = rf"[ .,;:/*~+_|()\[\]\r\n\t{_DOTS_AND_DASHES}-]{{1,2}}"
 _APART = re.compile(rf"(?<![A-Za-z0-9])(?:[A-Za-z0-9]{_BETWEEN}){{3,}}[A-Za-z0-9](?![A-Za-z0-9])")
 _MAY_BE_APART = re2.compile(rf"(?:^|[^A-Za-z0-9])(?:[A-Za-z0-9]{_BETWEEN}){{3}}[A-Za-z0-9](?:[^A-Za-z0-9]|$)".encode())
-_WORD = re.compile(r"[A-Z]?[a-z]+|[A-Z]?[a-z]+(?:[-/_][A-Za-z]?[a-z]*)+|\d+|[+/_-]+")
-"""Runs of base64's alphabet that people write: words, also joined by hyphens, and numbers."""
+_WORD = re.compile(r"[A-Z]?[a-z]+(?:[+/][A-Za-z]?[a-z]*)*|\d+|[+/]+")
+"""Runs of base64's alphabet that people write: words, also joined by hyphens (which stand for its `+`), and numbers."""
 _SHARE_OF_TEXT = 0.9
 
 
-def decoded(text: str) -> str:
-    """All readings of parts of the text, one after another; empty where there are none. In linear time."""
-    return SEPARATOR.join(_readings(text))[:MAX_DECODED]
+def readings(text: str, skeleton: str) -> Iterator[str]:
+    """Of a text, and of what its letters look like: what else a reader may make of it. Less than a dozen, none longer
+    than the text. In linear time."""
+    yield from _unmarked(text)
+    if parts := SEPARATOR.join(_parts(text)):
+        yield parts
+    if _MAY_BE_APART.search(skeleton.encode(errors="replace")):
+        yield SEPARATOR.join("".join(filter(str.isalnum, one)) for one in _APART.findall(skeleton))
 
 
-def _readings(text: str) -> Iterator[str]:
+def _parts(text: str) -> Iterator[str]:
+    encoded = text.encode("ascii", errors="replace")  # asked of RE2 first: most prompts end here
+    if _MAY_HAVE_RUN.search(encoded):
+        standard = text.replace("-", "+").replace("_", "/")
+        for run in _RUN.findall(standard):
+            if not run.islower() and not _WORD.fullmatch(run):
+                yield from _from_base64(run)
+        if "\n" in text:
+            yield from chain(*(_from_base64("".join(lines.split())) for lines in _LINES.findall(standard)))
+    if _MAY_BE_HEX.search(encoded):
+        for run in _HEX.findall(text):
+            yield from _from_hex(run)
+    if "\u202e" in text:
+        yield from (one[::-1] for one in _REVERSED.findall(text))
+
+
+def _unmarked(text: str) -> Iterator[str]:
+    """Readings of the whole text, each without what one format puts into it."""
     if "%" in text and _PERCENT.search(text):
-        yield unquote(text, errors="replace")
+        once = unquote(text, errors="replace")
+        yield once
+        if "%25" in text:
+            yield unquote(once, errors="replace")
     if "&" in text and _REFERENCE.search(text):
         yield html.unescape(text)
     if "\\" in text and _ESCAPE.search(text):
         yield _ESCAPE.sub(_escaped, text)
-    encoded = text.encode(errors="replace")  # asked of RE2 first: most prompts end here
-    if _MAY_HAVE_RUN.search(encoded):
-        for run in _RUN.findall(text):
-            if not run.islower() and not _WORD.fullmatch(run):
-                yield from _from_base64(run)
-    if _MAY_BE_APART.search(encoded):
-        yield SEPARATOR.join("".join(filter(str.isalnum, one)) for one in _APART.findall(text))
+    if "=" in text and _MAY_BE_QUOTED.search(text):
+        yield unquote(_QUOTED.sub(lambda match: f"%{match[1]}" if match[1] else "", text), errors="replace")
+    if "<" in text and _INLINE.search(text):
+        yield _INLINE.sub("", text)
+    if any(mark in text for mark in "*`~_") and _EMPHASIS.search(text):
+        yield _EMPHASIS.sub("", text)
+    if "-" in text and _HYPHENATED.search(text):
+        yield _HYPHENATED.sub("", text)
 
 
 def _escaped(match: re.Match[str]) -> str:
-    point = int(next(filter(None, match.groups())), 16)
+    four, two, braced, octal, letter = match.groups()
+    if letter:
+        return _WRITTEN.get(letter, letter)
+    point = int(octal, 8) if octal else int(four or two or braced, 16)
     return chr(point) if point < 0x110000 and not 0xD800 <= point < 0xE000 else match[0]
+
+
+def _from_hex(run: str) -> Iterator[str]:
+    found = bytes.fromhex(_HEX_MARKS.sub("", run)).decode(errors="replace")
+    if _is_text(found):
+        yield found
 
 
 def _from_base64(run: str) -> Iterator[str]:
     """It may begin anywhere in the run: a path or a word joined to it uses the same letters."""
-    standard = run.replace("-", "+").replace("_", "/")
     for start in range(4):
-        part = standard[start:]
-        part = part[: len(part) - (len(part) % 4 == 1)]
+        part = run[start : len(run) - ((len(run) - start) % 4 == 1)]
         try:
-            found = base64.b64decode(part + "=" * (-len(part) % 4)).decode(errors="replace")
+            found = binascii.a2b_base64(part + "==").decode(errors="replace")
         except (binascii.Error, ValueError):
             continue
         if len(found) >= MIN_ENCODED // 2 and _is_text(found):

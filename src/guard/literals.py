@@ -8,17 +8,19 @@ from __future__ import annotations
 
 import unicodedata
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from typing import NamedTuple
 
 import ahocorasick
 
 from guard.alphabets import is_at_home, is_word_character, script
-from guard.canonical import bare, literal
+from guard.canonical import Canonical, LiteralForm, literal
+from guard.marks import bare
 
 PIECE = 10_000
 """Places to look at, where literals' letters stand: some milliseconds. Of literals that are nested in each other there
 are a thousand for each character."""
+_ALIKE_WORK = 50
+"""Places for which one counts where letters only look like a literal's: the words around it are to be looked at."""
 
 
 class Literal(NamedTuple):
@@ -48,15 +50,6 @@ class Match(NamedTuple):
     entry: Entry
 
 
-@dataclass(frozen=True, slots=True)
-class Form:
-    """Canonical text as far as it is known."""
-
-    plain: str
-    skeleton: str
-    edges: str
-
-
 class Literals:
     """Immutable, made once for all requests under a config version."""
 
@@ -67,7 +60,7 @@ class Literals:
             if not form.plain:
                 continue  # accepted by an earlier release, which took what cannot be seen for a character
             entry = Entry(one.rank, one.word, one.redacts, form.plain)
-            for key in {form.plain, form.skeleton}:
+            for key in _keys(one.pattern, form):
                 known = keys.setdefault(key, {})
                 known.setdefault((one.word, one.redacts, form.plain), entry)
         self._automaton = ahocorasick.Automaton()
@@ -81,27 +74,34 @@ class Literals:
         self.growing = _growing(keys)
         """Letters at which it is not known, until the next character has come, whether a literal begins with them."""
 
-    def ranks(self, form: Form) -> Iterator[int | None]:
+    def ranks(self, form: Canonical) -> Iterator[int | None]:
         """The lowest rank of all that occur in a text, as far as it was looked at: a piece of the work at a time."""
         best: int | None = None
-        for looked_at, (match, is_alike) in enumerate(self.candidates(form), 1):
-            if looked_at % PIECE == 0:
+        work = 0
+        for match, is_alike in self.candidates(form):
+            work += _ALIKE_WORK if is_alike else 1
+            if work >= PIECE:
+                work = 0
                 yield best
             if (best is None or match.entry.rank < best) and is_match(form, match, is_alike=is_alike):
                 best = match.entry.rank
         yield best
 
-    def spans(self, form: Form) -> Iterator[tuple[int, int] | None]:
-        """Where they stand in a text, but for those within the one before; None after each piece of the work."""
+    def spans(self, form: Canonical) -> Iterator[tuple[int, int, int] | None]:
+        """Where they stand in a text, and their rank, but for those within the one before; None after each piece of
+        the work."""
         start = end = -1
-        for looked_at, (match, is_alike) in enumerate(self.candidates(form), 1):
-            if looked_at % PIECE == 0:
+        work = 0
+        for match, is_alike in self.candidates(form):
+            work += _ALIKE_WORK if is_alike else 1
+            if work >= PIECE:
+                work = 0
                 yield None
             if not (start <= match.start and match.end <= end) and is_match(form, match, is_alike=is_alike):
-                start, end, _ = match
-                yield start, end
+                start, end, entry = match
+                yield start, end, entry.rank
 
-    def candidates(self, form: Form, begin: int = 0) -> Iterator[tuple[Match, bool]]:
+    def candidates(self, form: Canonical, begin: int = 0) -> Iterator[tuple[Match, bool]]:
         """Places, not before `begin`, at which a literal's letters stand; and whether they only look like them."""
         plain, skeleton = form.plain, form.skeleton
         for end, (length, entries) in self._found(skeleton, begin):
@@ -155,12 +155,21 @@ class Literals:
             yield begin + ends[last], found
 
 
-def is_match(form: Form, match: Match, *, is_alike: bool) -> bool:
+def is_match(form: Canonical, match: Match, *, is_alike: bool) -> bool:
     """Whether a candidate counts, of which enough is known."""
     start, end, entry = match
     if entry.word and not (_is_edge(form.edges, start - 1) and _is_edge(form.edges, end)):
         return False
     return not is_alike or not is_at_home(form.plain, start, end)
+
+
+def _keys(pattern: str, form: LiteralForm) -> set[str]:
+    """What may stand for it in a text's forms: capitals may look like other letters than their small forms do, and are
+    often written without accents."""
+    keys = {form.plain, form.skeleton}
+    if not form.plain.isascii():
+        keys |= {literal(one).skeleton for one in (pattern.upper(), pattern.title(), pattern.capitalize())}
+    return {key for key in keys if len(key) == len(form.plain)}
 
 
 def _is_edge(edges: str, outside: int) -> bool:

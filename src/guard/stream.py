@@ -8,62 +8,25 @@ windows at fixed places of the text, so that it does not matter where the stream
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Sequence
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 from guard.alphabets import REACH
-from guard.canonical import Canonical, canonical, is_usual, usual_piece
+from guard.answers import OutputRules
+from guard.canonical import Canonical, canonical
 from guard.expressions import Expression
-from guard.literals import Form, Match, is_match
-from guard.rules import REDACTED, OutputRules, Verdict, disguised
+from guard.literals import Match, is_match
+from guard.looks import disguised
+from guard.pending import Pending
+from guard.replacing import Redactor, Replacements
+from guard.rules import REDACTED, Rule, Verdict
 
-_MAX_TEXT = 256
-"""Characters that are kept of a plain stream before its beginning is let go."""
-
-
+_MAX_TEXT = 1_024
+"""Characters that are kept of a simple stream before its beginning is let go, for which all are read."""
 _READING = 1_000
 """Nanoseconds to read a character, where each has marks or is in a form of its own."""
 _HELD_SHARE = 8
 """Of what is held back, what must have come since it was read before. Of a literal of two thousand letters, that a text
 repeats, all would be read for each token; one of less than sixteen is held no longer for it."""
-
-
-class Span(Protocol):
-    """A part of a text, and what takes its place."""
-
-    @property
-    def start(self) -> int: ...
-    @property
-    def end(self) -> int: ...
-    @property
-    def placeholder(self) -> str: ...
-
-
-class Redactor(Protocol):
-    """Finds what is replaced. What it finds at a place depends on at most `look_behind` characters before it."""
-
-    @property
-    def look_behind(self) -> int: ...
-
-    def spans(self, text: str) -> Sequence[Span]:
-        """In the order of the text."""
-        ...
-
-    def settled(self, text: str) -> int:
-        """Spans that begin before this place stay as they are whatever follows."""
-        ...
-
-    def weight(self, text: str) -> int:
-        """The work for each character of this text at worst, in about nanoseconds."""
-        ...
-
-
-class _Replaced(NamedTuple):
-    """In characters of the whole answer."""
-
-    start: int
-    end: int
-    placeholder: str
 
 
 class _Hit(NamedTuple):
@@ -79,6 +42,8 @@ class StreamGuard:
 
     def __init__(self, rules: OutputRules, redactor: Redactor | None = None) -> None:
         self.verdict: Verdict | None = None
+        self.redacted: dict[int, Rule] = {}
+        """Rules that replaced something, by their rank."""
         self._rules = rules
         self._redactor = redactor
         self._literals = rules.literals
@@ -89,18 +54,17 @@ class StreamGuard:
         self._text = ""
         self._out = 0  # characters that have left
         self._held = 0  # canonical characters in which no literal can begin any more
-        self._plain = self._skeleton = ""  # of what has not left, while the stream is simple
+        self._pending = Pending()  # what of it has not left, while the stream is simple
         # With expressions nothing leaves, and nothing is known, before another window is full.
         self._unread, self._enough = 0, self._block if rules.expressions.any else 1
         self._literals_only = not rules.expressions.any and redactor is None and rules.literals.any
         self._simple = self._literals_only
-        self._after_space = False
         # What was let go before it.
         self._gone = 0
         self._gone_canonical = 0
         self._window = 0  # canonical characters of the whole answer before the next window
         self._redacted = 0  # characters of the whole answer in which all is found that is to be replaced
-        self._spans: list[_Replaced] = []
+        self._spans = Replacements()
 
     def feed(self, text: str) -> str:
         """What may leave now."""
@@ -141,44 +105,29 @@ class StreamGuard:
         return self._read(final=True)
 
     def _feed_simple(self, text: str) -> str | None:
-        """Text of which each character stands for itself, and in which no literal is complete. None: it must be read
-        with more care."""
-        if text.isascii() and text.isprintable() and "  " not in text:
-            plain = skeleton = text.lower()
-        elif (piece := usual_piece(text)) is not None:
-            plain, skeleton = piece
-        else:
+        """None: it must be read with more care."""
+        if len(self._text) > _MAX_TEXT:
             return None
-        if (plain[0] == " " and self._after_space) or len(self._text) > _MAX_TEXT:
+        found = self._pending.feed(self._literals, self._text, text)
+        if found is None:
             return None
-        if self._plain is self._skeleton and plain is skeleton:
-            plain = skeleton = self._plain + plain
-        else:
-            plain, skeleton = self._plain + plain, self._skeleton + skeleton
-        literals = self._literals
-        if literals.occurs(plain, skeleton):
-            return None
-        held = literals.held(plain, skeleton)
+        left, held = found
         self._text += text
-        first, self._out = self._out, self._out + held
+        first, self._out = self._out, self._out + left
         self._held += held
-        self._plain = plain[held:]
-        self._skeleton = self._plain if plain is skeleton else skeleton[held:]
-        self._after_space = plain[-1] == " "
         return self._text[first : self._out]
 
     def _read(self, *, final: bool) -> str:
         whole = canonical(self._text)
-        form = Form(whole.plain, whole.skeleton, whole.edges)
-        settled = len(form.plain) if final else _settled(whole)
-        limit, hits = self._read_literals(form, whole, settled, final=final)
+        settled = len(whole.plain) if final else _settled(whole)
+        limit, hits = self._read_literals(whole, settled, final=final)
         if self._rules.expressions.any:
-            hits += self._read_windows(form, whole, settled, final=final)
+            hits += self._read_windows(whole, settled, final=final)
             limit = min(limit, self._window - self._gone_canonical)
         if hits:
             self._refuse(min(hits))
             return ""
-        limit = len(self._text) if final or limit >= len(form.plain) else whole.offsets[limit]
+        limit = len(self._text) if final or limit >= len(whole.plain) else whole.offsets[limit]
         if self._redactor is not None:
             self._redact(self._redactor, final=final)
             limit = min(limit, self._redacted - self._gone)
@@ -191,52 +140,52 @@ class StreamGuard:
         self.verdict = self._rules.verdict(hit.rank)
         self._text = ""
 
-    def _read_literals(self, form: Form, whole: Canonical, settled: int, *, final: bool) -> tuple[int, list[_Hit]]:
+    def _read_literals(self, whole: Canonical, settled: int, *, final: bool) -> tuple[int, list[_Hit]]:
         """Where what must be held back begins, and what refuses."""
-        length, hits = len(form.plain), list[_Hit]()
+        length, hits = len(whole.plain), list[_Hit]()
         if not self._literals.any:
             return length, hits
-        held = length if final else self._literals.held(form.plain, form.skeleton, self._held)
-        for match, is_alike in self._literals.candidates(form, self._held):
+        held = length if final else self._literals.held(whole.plain, whole.skeleton, self._held)
+        for match, is_alike in self._literals.candidates(whole, self._held):
             known_at = match.end + (REACH if is_alike else 0)
             if not final and (known_at > settled or match.end >= length):
                 held = min(held, match.start)
-            elif is_match(form, match, is_alike=is_alike):
+            elif is_match(whole, match, is_alike=is_alike):
                 if match.entry.redacts:
-                    self._replace(*whole.span(match.start, match.end))
+                    self._redacts(match.entry.rank, *whole.span(match.start, match.end))
                 else:
                     hits.append(_hit(self._gone_canonical + min(known_at, length), match))
         self._held = held
         return held, hits
 
-    def _read_windows(self, form: Form, whole: Canonical, settled: int, *, final: bool) -> list[_Hit]:
+    def _read_windows(self, whole: Canonical, settled: int, *, final: bool) -> list[_Hit]:
         hits = list[_Hit]()
         while not hits:
             begin = self._window - self._gone_canonical
             end = begin + self._rules.width + self._block
             known_at = end + REACH + 1
-            if (known_at > settled and not final) or begin >= len(form.plain):
+            if (known_at > settled and not final) or begin >= len(whole.plain):
                 break
-            known_at = self._gone_canonical + min(known_at, len(form.plain))
-            end = min(end, len(form.plain))
-            hits += (_Hit(known_at, one.rank) for one in self._window_hits(form, whole, begin, end))
+            known_at = self._gone_canonical + min(known_at, len(whole.plain))
+            end = min(end, len(whole.plain))
+            hits += (_Hit(known_at, one.rank) for one in self._window_hits(whole, begin, end))
             self._window += self._block
         return hits
 
-    def _window_hits(self, form: Form, whole: Canonical, begin: int, end: int) -> list[Expression]:
+    def _window_hits(self, whole: Canonical, begin: int, end: int) -> list[Expression]:
         """Expressions that refuse what stands there. What is redacted is noted."""
-        refused = self._found(form.plain, begin, end, whole)
+        refused = self._found(whole.plain, begin, end, whole)
         first, last = whole.offsets[begin], whole.offsets[end]
         written = whole.text[first:last]
-        if written != form.plain[begin:end] and not (self._sees_no_case and written.lower() == form.plain[begin:end]):
+        if written != whole.plain[begin:end] and not (self._sees_no_case and written.lower() == whole.plain[begin:end]):
             refused += self._found(whole.text, first, last, None)
-        if form.skeleton[begin:end] != form.plain[begin:end]:
-            for one in self._possible(form.skeleton, begin, end):
-                spans = list(disguised(one, form.plain, form.skeleton, begin, end))
+        if whole.skeleton[begin:end] != whole.plain[begin:end]:
+            for one in self._possible(whole.skeleton, begin, end):
+                spans = list(filter(None, disguised(one, whole.plain, whole.skeleton, begin, end)))
                 if spans and not one.redacts:
                     refused.append(one)
                 for span in spans if one.redacts else ():
-                    self._replace(*whole.span(*span))
+                    self._redacts(one.rank, *whole.span(*span))
         return refused
 
     @property
@@ -252,7 +201,7 @@ class StreamGuard:
                     refused.append(one)
                 continue
             for span in one.spans(text, begin, end):
-                self._replace(*(span if whole is None else whole.span(*span)))
+                self._redacts(one.rank, *(span if whole is None else whole.span(*span)))
         return refused
 
     def _possible(self, text: str, begin: int, end: int) -> list[Expression]:
@@ -269,34 +218,22 @@ class StreamGuard:
                 self._replace(span.start, span.end, span.placeholder)
         self._redacted = max(self._redacted, self._gone + settled)
 
-    def _replace(self, start: int, end: int, placeholder: str = REDACTED) -> None:
-        one = _Replaced(self._gone + start, self._gone + end, placeholder)
-        if self._spans and _is_within(one, self._spans[-1]):
-            return  # of literals nested in each other there are thousands
-        self._spans.append(one)
+    def _redacts(self, rank: int, start: int, end: int) -> None:
+        self.redacted.setdefault(rank, self._rules.rules[rank])
+        self._replace(start, end, REDACTED)
+
+    def _replace(self, start: int, end: int, placeholder: str) -> None:
+        self._spans.note(self._gone + start, self._gone + end, placeholder)
 
     def _leave(self, limit: int) -> str:
-        """What stands before `limit` and has not left, with the placeholders of what is wholly before it."""
+        """What stands before `limit` and has not left, with placeholders."""
         if not self._spans:
             left = self._text[self._out : limit]
             self._out = max(self._out, limit)
             return left
-        parts: list[str] = []
-        kept: list[_Replaced] = []
-        for start, end, placeholder in _merged(self._spans):
-            first, last = start - self._gone, end - self._gone
-            if last <= self._out:
-                continue
-            if last > limit:
-                kept.append(_Replaced(start, end, placeholder))
-                limit = min(limit, max(first, self._out))
-                continue
-            parts += (self._text[self._out : max(first, self._out)], placeholder)
-            self._out = last
-        parts.append(self._text[self._out : limit])
-        self._out = max(self._out, limit)
-        self._spans = kept
-        return "".join(parts)
+        left, out = self._spans.leaving(self._text, self._gone, self._gone + self._out, self._gone + limit)
+        self._out = out - self._gone
+        return left
 
     def _forget(self, whole: Canonical) -> None:
         """Keeps what has not left, and of the text before it as much as what comes may ask for."""
@@ -317,18 +254,11 @@ class StreamGuard:
         self._gone_canonical += gone
         self._out -= raw
         self._held -= gone
-        self._simple = self._literals_only and self._is_simple(whole, gone, raw)
-        if self._simple:
-            self._plain = whole.plain[gone + self._held :]
-            self._skeleton = self._plain if whole.plain is whole.skeleton else whole.skeleton[gone + self._held :]
-            self._after_space = whole.plain.endswith(" ")
-
-    def _is_simple(self, whole: Canonical, gone: int, raw: int) -> bool:
-        """Whether each character that has not left stands for itself, and for nothing that is to be replaced."""
         held = gone + self._held
-        rest = self._text[self._out :]
-        same_place = held == len(whole.plain) or whole.offsets[held] == raw + self._out
-        return not self._spans and same_place and len(whole.plain) - held == len(rest) and is_usual(rest)
+        same_place = held == len(whole.plain) or offsets[held] == raw + self._out
+        self._simple = self._literals_only and not self._spans and same_place
+        if self._simple:
+            self._pending.begin(whole, held)
 
 
 def guarded(rules: OutputRules, text: str, redactor: Redactor | None = None) -> tuple[str, Verdict | None]:
@@ -341,10 +271,6 @@ def guarded(rules: OutputRules, text: str, redactor: Redactor | None = None) -> 
 def weight(rules: OutputRules, text: str, redactor: Redactor | None = None) -> int:
     """The work for each character of this text at worst, in about nanoseconds."""
     return _READING + rules.weight + (redactor.weight(text) if redactor is not None else 0)
-
-
-def _is_within(one: _Replaced, other: _Replaced) -> bool:
-    return other.start <= one.start and one.end <= other.end and one.placeholder == other.placeholder
 
 
 def _hit(known_at: int, match: Match) -> _Hit:
@@ -361,14 +287,3 @@ def _settled(whole: Canonical) -> int:
     while length and offsets[length - 1] == offsets[length]:
         length -= 1
     return length
-
-
-def _merged(spans: Sequence[_Replaced]) -> list[_Replaced]:
-    """In order; those that overlap as one, with the placeholder of the first."""
-    merged: list[_Replaced] = []
-    for one in sorted(spans, key=lambda span: (span.start, -span.end, span.placeholder)):
-        if merged and one.start < merged[-1].end:
-            merged[-1] = merged[-1]._replace(end=max(merged[-1].end, one.end))
-        else:
-            merged.append(one)
-    return merged

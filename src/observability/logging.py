@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import logging
+import re
 import sys
 from datetime import UTC, datetime
 from typing import Any
@@ -35,6 +36,10 @@ _MAX_DEPTH = 8
 """Of lists and objects in a field; what is deeper becomes one text."""
 
 
+_INPUT = re.compile(r"input_value=.*, input_type=")
+"""What pydantic quotes of a value that it does not accept, on one line."""
+
+
 class JsonFormatter(logging.Formatter):
     """JSON escaping makes CR, LF, ANSI and quotes in a value harmless: a record is always one line."""
 
@@ -60,7 +65,8 @@ class JsonFormatter(logging.Formatter):
                 else:
                     entry[name] = _redacted(value, self._of_addresses if name in ADDRESSES else self._redactor)
         if record.exc_info:
-            entry["exception"] = _redacted_text(self.formatException(record.exc_info), self._redactor, MAX_EXCEPTION)
+            told = _INPUT.sub("input_value=…, input_type=", self.formatException(record.exc_info))
+            entry["exception"] = _redacted_text(told, self._redactor, MAX_EXCEPTION)
         try:
             return orjson.dumps(entry, default=self._text, option=_OPTIONS).decode()
         except TypeError:  # half a surrogate pair somewhere: escaped, for a record must never be lost or raw

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
+import sys
 import uuid
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
@@ -102,6 +103,8 @@ MAX_UPLOAD_BYTES = 2 * MAX_DOCUMENT_BYTES + 64 * 1024
 # The framework reads these before it asks who sent them: small enough to be parsed without holding up others.
 MAX_BODY_BYTES = 2 * 1024 * 1024
 CONFIG_THREADS, JUDGING_THREADS = 2, 2
+SWITCH_S = 0.0005
+"""After so long a thread that computes lets the event loop go on: each time that it wakes up it waits for that."""
 """Of their own: neither waits for the other, nor for what uses asyncio's threads, such as an export's compression."""
 KEY_USES_S, DELETIONS_S, ARCHIVE_S, POOLS_S = 15.0, 60.0, 600.0, 0.5
 
@@ -117,6 +120,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         async with AsyncExitStack() as stack:
+            sys.setswitchinterval(SWITCH_S)
             app.state.services = await _open(settings, metrics, checks, stack)
             yield
 
@@ -171,7 +175,7 @@ async def _open(
     work, judging = CpuPool("configs", CONFIG_THREADS), CpuPool("judging", JUDGING_THREADS)
     stack.callback(work.close)
     stack.callback(judging.close)
-    judge = Judge(judging)
+    judge, guarding = Judge(judging), Guarding(judging)
     compiled = Policies(work, moderated=settings.moderated, engines=open_engine_secrets(settings, stack))
     tenants = LiveTenants(store, compiled.of, feed=feed)
 
@@ -230,7 +234,7 @@ async def _open(
             notes,
             judge,
             moderating,
-            Telling(accounts, Guarding(judging), moderating, hits),
+            Telling(accounts, guarding, moderating, hits),
             WorstCase(settings.engine_context_tokens, settings.max_answer_tokens, settings.max_passages_bytes),
             first_answers,
             timeout=timeout,
@@ -258,6 +262,7 @@ async def _open(
             rag_documents,
             contexts,
             audit,
+            guarding,
             timeout=timeout,
             ingest_timeout=timedelta(seconds=settings.ingest_timeout_s),
         ),

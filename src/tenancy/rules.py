@@ -7,8 +7,9 @@ from collections.abc import Iterator
 from pydantic import ValidationError
 from pydantic_core import InitErrorDetails, PydanticCustomError
 
-from guard import rules
-from guard.rules import CompiledGuards, PatternType, Rule, UnusableRulesError
+from guard import compiled
+from guard.compiled import CompiledGuards
+from guard.rules import PatternType, Rule, UnusableRulesError
 from tenancy.config import TenantConfig
 
 SENSITIVE_PROMPT = "sensitive_prompt"
@@ -18,7 +19,7 @@ def compile_rules(config: TenantConfig, *, stored: bool = False) -> CompiledGuar
     """Raises pydantic's ValidationError, which names the patterns that cannot be used, and the first with which the
     config has more instructions than are allowed. `stored`: an accepted config is not measured again."""
     try:
-        return rules.compile_rules(tuple(rules_of(config)), stored=stored)
+        return compiled.compile_rules(tuple(rules_of(config)), stored=stored)
     except UnusableRulesError as error:
         faults = [_fault(config, place, reason) for place, reason in error.faults]
         raise ValidationError.from_exception_data(TenantConfig.__name__, faults, hide_input=True) from None

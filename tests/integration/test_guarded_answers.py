@@ -163,3 +163,50 @@ def test_an_answer_that_is_repeated_passes_the_rules_of_today_for_answers_too(st
     assert total["requests"] == 1
     (hit,) = audited(stack, tenant)
     assert hit["resource"] == "rule/r-falcon"
+
+
+def test_a_rule_that_redacts_is_in_the_audit_log_once_a_request_and_stage(stack: Stack) -> None:
+    rules = [
+        {"id": "r-name", "type": "word", "pattern": "falcon", "reason": "name", "action": "redact"},
+        {
+            "id": "r-road",
+            "type": "regex",
+            "pattern": "lane [0-9]+",
+            "reason": "a",
+            "stage": "output",
+            "action": "redact",
+        },
+    ]
+    tenant = stack.new_tenant("guarded", refusal_rules=rules)
+    whole(stack, tenant, "tokens:40 the falcon, a falcon and a falcon at lane 4711 or lane 12")
+    deadline = time.monotonic() + 5
+    while len(hits := audited(stack, tenant)) < 2 and time.monotonic() < deadline:
+        time.sleep(0.05)
+    told = {(hit["resource"], hit["details"]["action"], hit["details"]["stage"]) for hit in hits}
+    assert told == {("rule/r-name", "redact", "input"), ("rule/r-road", "redact", "output")}
+    assert len(hits) == 2
+    assert "4711" not in str(hits)
+
+
+def test_who_may_not_write_documents_sees_no_more_of_them_than_an_answer_would_say(stack: Stack) -> None:
+    tenant = stack.new_tenant("guarded", refusal_rules=[SECRET], redact={"output": ["email"]})
+    with stack.client(tenant) as admin:
+        text = "The copper oil can of project falcon.\n\n# Tin\n\nAsk alice@example.com for the tin can."
+        document = {"title": "Plans", "text": text, "document_id": "plans"}
+        assert admin.post(f"/tenant/{tenant}/documents", json=document).status_code == 201
+        key = admin.post(f"/tenant/{tenant}/keys", json={"label": "user", "role": "tenant_user"}).json()["key"]
+        told = {"admin": _shown(admin, tenant)}
+    with stack.client(headers={"authorization": f"Bearer {key}"}) as user:
+        told["user"] = _shown(user, tenant)
+    assert "falcon" in told["admin"]
+    assert "alice@example.com" in told["admin"]
+    assert "falcon" not in told["user"]
+    assert "alice" not in told["user"]
+    assert "[REDACTED]" in told["user"]
+    assert "Plans" in told["user"]
+
+
+def _shown(client: Any, tenant: str) -> str:
+    found = client.post(f"/tenant/{tenant}/search", json={"query": "copper oil can or tin", "k": 5}).raise_for_status()
+    chunks = client.get(f"/tenant/{tenant}/documents/plans/chunks").raise_for_status()
+    return str(found.json()) + str(chunks.json())

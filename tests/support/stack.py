@@ -41,6 +41,7 @@ class Stack:
     def client(self, tenant: str | None = None, **options: Any) -> httpx.Client:
         """A client that names its tenant by header, as an application behind a trusted mesh does."""
         headers = {"x-tenant-id": tenant} if tenant else {}
+        headers |= options.pop("headers", {})
         return httpx.Client(base_url=self.router, headers=headers, timeout=30, **options)
 
     def platform(self) -> httpx.Client:

@@ -47,9 +47,10 @@ class Policy:
     def redacts_input(self) -> bool:
         return bool(self.input_redactor) or self.rules.guards.input.redacts
 
-    def redacting_input(self, text: str) -> Iterator[str | None]:
-        """A prompt without what is redacted in it, at the end; None after each piece of the work."""
-        for found in self.rules.guards.input.redacting(text):
+    def redacting_input(self, text: str, hits: set[int]) -> Iterator[str | None]:
+        """A prompt without what is redacted in it, at the end; None after each piece of the work. Into `hits` come the
+        ranks of the tenant's rules that redacted something."""
+        for found in self.rules.guards.input.redacting(text, hits):
             yield None if found is None else self.input_redactor.redact(found)
 
     def output_guard(self) -> StreamGuard | None:

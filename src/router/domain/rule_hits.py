@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import Literal
 
 from contracts.chat import Refusal
+from guard.rules import Rule
 from router.domain.caller import Caller
 from tenancy.audit import Actor, Deed
 
@@ -35,6 +36,11 @@ class RuleHit:
     @classmethod
     def of(cls, refusal: Refusal) -> RuleHit:
         return cls(refusal.rule_id, refusal.stage, "refuse", refusal.reason)
+
+    @classmethod
+    def of_redaction(cls, rule: Rule, stage: Literal["input", "output"]) -> RuleHit:
+        """Once a request and rule, however often it replaced something."""
+        return cls(rule.rule_id, stage, "redact", rule.reason)
 
 
 def deed_of(caller: Caller, hit: RuleHit, at: datetime) -> Deed:

@@ -211,9 +211,9 @@ class ChatService:
         policy = caller.policy
         try:
             async with asyncio.timeout(self._timeout.total_seconds()):
-                for text in (*asked.texts(), *asked.schemas()):
-                    if text and (refusal := await self._judge.refusal(policy.tenant_id, policy.rules, text)):
-                        return refusal
+                said = filter(None, (*asked.texts(), *asked.schemas()))
+                if refusal := await self._judge.refusal(policy.tenant_id, policy.rules, *said):
+                    return refusal
                 whole = "\n\n".join(filter(None, (*sent.texts(), *sent.schemas())))
                 return await self._moderating.input(policy, whole) if moderated else None
         except TimeoutError as error:
@@ -225,10 +225,11 @@ class ChatService:
             return asked
         try:
             async with asyncio.timeout(self._timeout.total_seconds()):
-                texts = [await self._judge.redacted(caller.policy, text) if text else text for text in asked.texts()]
+                found = await self._judge.redacted(caller.policy, *asked.texts())
         except TimeoutError as error:
             raise UpstreamTimeoutError("the prompt was not redacted in time") from error
-        return asked.with_texts(texts)
+        self._telling.note_redacted(caller, found.rules, "input")
+        return asked.with_texts(found.texts)
 
     def _place(self, work: _Work) -> AbstractAsyncContextManager[Place]:
         """In the queue of all tenants' requests. Raises OverloadedError where its turn would come too late."""

@@ -5,28 +5,36 @@ from __future__ import annotations
 import asyncio
 from contextlib import suppress
 from datetime import timedelta
+from typing import TypeVar
 
-from contracts.context import TenantContext
+from contracts.context import Role, TenantContext
 from contracts.errors import DependencyDownError
 from contracts.retrieval import (
+    ChunkInfo,
     ChunkPage,
     DocumentInfo,
     DocumentPage,
     DocumentReceipt,
     DocumentState,
     IngestRequest,
+    Passage,
     SearchRequest,
     SearchResponse,
 )
 from router.domain.caller import Caller
 from router.ports import Documents
 from router.service.contexts import Asker, ContextFactory
+from router.service.guarding import Guarding
 from tenancy.audit import Deed
 from tenancy.ports import AuditLog
+
+Quoted = TypeVar("Quoted", Passage, ChunkInfo)
 
 WITHDRAWAL = timedelta(seconds=40)
 PAUSES_S = (0.2, 1.0)
 """Between the tries of an audit event, each of which is bounded by its store."""
+_WRITERS = {Role.TENANT_ADMIN, Role.PLATFORM_ADMIN, Role.SERVICE}
+"""Who may write documents sees them as they are. Others see no more of them than an answer would say."""
 
 
 class DocumentService:
@@ -37,6 +45,7 @@ class DocumentService:
         documents: Documents,
         contexts: ContextFactory,
         audit: AuditLog,
+        guarding: Guarding,
         *,
         timeout: timedelta,
         ingest_timeout: timedelta,
@@ -44,6 +53,7 @@ class DocumentService:
         self._documents = documents
         self._contexts = contexts
         self._audit = audit
+        self._guarding = guarding
         self._timeout = timeout
         self._ingest_timeout = ingest_timeout
 
@@ -62,7 +72,10 @@ class DocumentService:
         return await self._documents.get(self._context(caller, self._timeout), document_id)
 
     async def chunks(self, caller: Caller, document_id: str, after: int, limit: int) -> ChunkPage:
-        return await self._documents.chunks(self._context(caller, self._timeout), document_id, after, limit)
+        page = await self._documents.chunks(self._context(caller, self._timeout), document_id, after, limit)
+        if caller.principal.role in _WRITERS:
+            return page
+        return page.model_copy(update={"items": [await self._quoted(caller, one) for one in page.items]})
 
     async def delete(self, caller: Caller, document_id: str) -> None:
         """One that is being committed is waited for."""
@@ -70,7 +83,19 @@ class DocumentService:
         await self._note(caller, "document.delete", document_id, {})
 
     async def search(self, caller: Caller, request: SearchRequest) -> SearchResponse:
-        return await self._documents.search(self._context(caller, self._timeout), request)
+        found = await self._documents.search(self._context(caller, self._timeout), request)
+        if caller.principal.role in _WRITERS:
+            return found
+        return SearchResponse(passages=[await self._quoted(caller, one) for one in found.passages])
+
+    async def _quoted(self, caller: Caller, one: Quoted) -> Quoted:
+        """Under the output rules of the caller's tenant."""
+        told = {
+            name: await self._guarding.quoted(caller.policy, getattr(one, name))
+            for name in ("title", "heading", "text")
+            if name in type(one).model_fields
+        }
+        return one.model_copy(update=told)
 
     async def _note(self, caller: Caller, action: str, document_id: str, details: dict[str, int | str]) -> None:
         """Tried again, as what it tells of is committed. Where it fails for good the client gets the error, and the

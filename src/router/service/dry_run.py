@@ -134,7 +134,7 @@ class DryRunService:
 
     async def _sent(self, policy: Policy, query: str) -> str:
         """What a turn would send on of it."""
-        return await self._judge.redacted(policy, query)
+        return (await self._judge.redacted(policy, query)).texts[0]
 
 
 def _deciding(policy: Policy) -> tuple[object, ...]:

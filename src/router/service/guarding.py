@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from contextlib import aclosing, asynccontextmanager
 from functools import partial
 
 from contracts.chat import Citation, CitationsEvent, ErrorEvent, RefusalEvent, TokenEvent, TurnEvent, Usage, UsageEvent
-from guard.rules import REDACTED
+from guard.rules import REDACTED, Rule
 from guard.stream import StreamGuard, guarded, weight
 from router.domain.policy import Policy
 from router.domain.refusal import refusal
@@ -24,15 +24,22 @@ class Guarding:
         self._pool = pool
 
     @asynccontextmanager
-    async def output(self, policy: Policy, events: AsyncIterator[TurnEvent]) -> AsyncIterator[AsyncIterator[TurnEvent]]:
+    async def output(
+        self, policy: Policy, events: AsyncIterator[TurnEvent], redacted: Callable[[Sequence[Rule]], None] | None = None
+    ) -> AsyncIterator[AsyncIterator[TurnEvent]]:
         """The same events; of the text what may leave. Where a rule refuses, what was used so far and the refusal are
-        told, and then nothing. `events` stays its owner's to close."""
+        told, and then nothing. `events` stays its owner's to close. At the end `redacted` is told which rules replaced
+        something."""
         guard = policy.output_guard()
         if guard is None:
             yield events
             return
-        async with aclosing(self._guarded(policy, guard, events)) as told:
-            yield told
+        try:
+            async with aclosing(self._guarded(policy, guard, events)) as told:
+                yield told
+        finally:
+            if redacted is not None and guard.redacted:
+                redacted([guard.redacted[rank] for rank in sorted(guard.redacted)])
 
     async def _guarded(
         self, policy: Policy, guard: StreamGuard, events: AsyncIterator[TurnEvent]
@@ -62,12 +69,17 @@ class Guarding:
 
     async def _citation(self, policy: Policy, citation: Citation) -> Citation:
         """What no answer may say, no quotation says either."""
+        title, snippet = await self.quoted(policy, citation.title), await self.quoted(policy, citation.snippet)
+        return citation.model_copy(update={"title": title, "snippet": snippet})
+
+    async def quoted(self, policy: Policy, text: str) -> str:
+        """A text that is told beside answers, as an answer would have told it; a placeholder alone where a rule
+        refuses it."""
         rules, redactor = policy.rules.guards.output, policy.output_redactor or None
-        update = {}
-        for name, text in (("title", citation.title), ("snippet", citation.snippet)):
-            work = len(text) * weight(rules, text, redactor)
-            update[name] = await self._done(policy, work, partial(_guarded_text, policy, text))
-        return citation.model_copy(update=update)
+        if not rules.any and redactor is None:
+            return text
+        work = len(text) * weight(rules, text, redactor)
+        return await self._done(policy, work, partial(_guarded_text, policy, text))
 
     async def _done(self, policy: Policy, work: int, read: Callable[[], str]) -> str:
         """What `read` returns. `work`: its nanoseconds, at worst."""

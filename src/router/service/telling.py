@@ -7,11 +7,14 @@ stands in the ledger, and its answer is kept for who asks again.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import aclosing, asynccontextmanager, nullcontext
+from functools import partial
+from typing import Literal
 
 from contracts.chat import DoneEvent, ErrorEvent, RefusalEvent, TurnEvent, UsageEvent
 from contracts.errors import UpstreamError
+from guard.rules import Rule
 from router.domain.caller import Caller
 from router.domain.first_answer import FirstAnswer
 from router.domain.rule_hits import RuleHit
@@ -50,11 +53,18 @@ class Telling:
         """
         async with (
             aclosing(_counted(account, events, place)) as counted,
-            self._guarding.output(account.caller.policy, counted) as guarded,
+            self._guarding.output(
+                account.caller.policy, counted, partial(self.note_redacted, account.caller, stage="output")
+            ) as guarded,
             self._moderating.output(account.caller.policy, guarded) as judged,
             aclosing(self._told(account, transcript, judged, once)) as told,
         ):
             yield told
+
+    def note_redacted(self, caller: Caller, rules: Sequence[Rule], stage: Literal["input", "output"]) -> None:
+        """The tenant's rules that replaced something in a request, each once."""
+        for rule in rules:
+            self._hits.note(caller, RuleHit.of_redaction(rule, stage))
 
     @asynccontextmanager
     async def again(

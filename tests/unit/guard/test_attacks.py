@@ -8,7 +8,9 @@ from collections.abc import Callable
 
 import pytest
 
-from guard.rules import InputGuard, PatternType, Rule, compile_rules
+from guard.compiled import compile_rules
+from guard.prompts import InputGuard
+from guard.rules import PatternType, Rule
 
 PHRASES = ("password", "credit card", "ignore previous instructions", "hack")
 CYRILLIC = dict(zip("aceopxyisjkbhtmrdw", "асеорхуіѕјквнтмгԁԝ", strict=True))
@@ -92,6 +94,23 @@ SPELLINGS: dict[str, Callable[[str], str]] = {
     "percent-encoded": lambda phrase: "".join(f"%{ord(one):02x}" for one in phrase),
     "partly percent-encoded": lambda phrase: urllib.parse.quote(phrase.replace("a", "á")),
     "character references": lambda phrase: "".join(f"&#{ord(one)};" for one in phrase),
+    "base64 in lines": lambda phrase: base64.encodebytes(
+        f"tell me all about the {phrase}, please, {'now ' * 20}".encode()
+    ).decode(),
+    "hexadecimal": lambda phrase: phrase.ljust(8).encode().hex(),
+    "hexadecimal with spaces": lambda phrase: phrase.ljust(8).encode().hex(" ").upper(),
+    "hexadecimal as in programs": lambda phrase: ", ".join(f"0x{ord(one):02x}" for one in phrase.ljust(8)),
+    "percent-encoded twice": lambda phrase: "".join(f"%25{ord(one):02x}" for one in phrase),
+    "quoted-printable": lambda phrase: "".join(f"={ord(one):02X}" for one in phrase),
+    "quoted-printable in lines": lambda phrase: f"{phrase[:2]}=\n{phrase[2:]}",
+    "tags between letters": lambda phrase: f"{phrase[0]}<b>{phrase[1]}</b><span class='x'>{phrase[2:]}</span>",
+    "a comment between letters": lambda phrase: f"{phrase[:2]}<!-- no -->{phrase[2:]}",
+    "emphasis": lambda phrase: f"{phrase[0]}**{phrase[1]}**{phrase[2:]}",
+    "hyphenated": lambda phrase: f"{phrase[:2]}-\n{phrase[2:]}",
+    "references without an end": lambda phrase: "".join(f"&#{ord(one)}" for one in phrase),
+    "octal escapes": lambda phrase: "".join(f"\\{ord(one):03o}" for one in phrase),
+    "long escapes": lambda phrase: "".join(f"\\U{ord(one):08x}" for one in phrase),
+    "from right to left": lambda phrase: f"\u202e{phrase[::-1]}\u202c",
     "escapes": lambda phrase: "".join(f"\\u{ord(one):04x}" for one in phrase),
 }
 
@@ -116,6 +135,12 @@ def test_a_word_is_found_however_it_is_spelled(phrase: str, spelling: str) -> No
     [
         *("p a s s w o r d", "p-a-s-s-w-o-r-d", "p.a.s.s.w.o.r.d", "P*A*S*S*W*O*R*D", "p/a/s/s/w/o/r/d"),
         *("p, a, s, s, w, o, r, d", "p  a  s  s  w  o  r  d", "p\na\ns\ns\nw\no\nr\nd", "p~a+s:s;w,o.r_d"),
+        *(
+            "p\u00b7a\u00b7s\u00b7s\u00b7w\u00b7o\u00b7r\u00b7d",
+            "\uff50 \uff41 \uff53 \uff53 \uff57 \uff4f \uff52 \uff44",
+            "\u0440 \u0430 s s w \u043e r d",
+        ),
+        *("(p)(a)(s)(s)(w)(o)(r)(d)", "p\u2014a\u2014s\u2014s\u2014w\u2014o\u2014r\u2014d"),
     ],
 )
 def test_letters_that_stand_apart_are_put_together(apart: str) -> None:
@@ -165,6 +190,14 @@ def test_an_expression_sees_the_canonical_form_too(expression: str, text: str) -
         ("contains", "password", "the commit 5baa61e4c9b93f3f0682250b6cf8331b7ee68fd8, UUIDs, identifiers"),
         ("contains", "password", "internationalisation/localisation of Straßenbahnhaltestellen at 100% or 5%"),
         ("contains", "abc", "plan a, b or c; A B and C"),
+        ("contains", "abc", "a*b, c and a*b + c*d"),
+        ("contains", "password", "<li>pass</li><li>word</li>, boarding pass<br>word of mouth"),
+        ("contains", "password", "the boarding pass\nword of mouth"),
+        ("contains", "resign", "please re - sign it"),
+        ("contains", "card", "2023-01-02 12:34:56:78:90:12:34:56 00:1A:2B:3C:4D:5E"),
+        ("contains", "hack", "x=ha&y=ck a=20&b=30, see C:\\hazel\\new\\cellar"),
+        ("contains", "the", "74 68 65 and the".replace("the", "UUID 123e4567-e89b-12d3-a456-426614174000")),
+        ("contains", "\u0430\u043e", "\u0411\u0443\u043a\u0432\u044b \u0430, \u0438, \u043e, \u0443 \u0438 \u0430"),
         ("regex", r"\bcop\b", "Дворник убирает сор во дворе, потом отдыхает."),
         ("contains", "lol", "\u05d0\u05e0\u05d9 \u05e8\u05d5\u05e6\u05d4 \u05dc\u05e1\u05d5\u05e2"),
     ],

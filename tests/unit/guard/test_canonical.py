@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from guard import canonical as module
-from guard.canonical import canonical
+from guard.canonical import Canonical, _Clustered, _table, _Tabled, canonical
+from guard.cluster_table import CAPACITY
 
 ODD = "aA \n\té\u0301\u0336\u200b\u00adßﬁ™ⓟ\ufdfaİıſKс\u0441ο한\u1112\u1161\u11ab\ufe0f👍\x01\u2800٣ё\u0308и\u0306"
 texts = st.text(alphabet=st.one_of(st.sampled_from(ODD), st.characters(exclude_categories=["Cs"])), max_size=40)
@@ -28,9 +28,42 @@ def test_all_forms_have_the_same_length_and_every_character_its_place(text: str)
 
 
 @given(texts)
-def test_the_quick_way_and_the_long_way_say_the_same(text: str) -> None:
-    quick, slow = canonical(text), module.Canonical(text)
-    assert (quick.plain, quick.skeleton, quick.edges) == (slow.plain, slow.skeleton, slow.edges)
+def test_all_ways_to_read_a_text_say_the_same(text: str) -> None:
+    """All at once, as long texts are read, and cluster by cluster."""
+    one, other = _tabled(text), _Clustered(text)
+    assert (one.plain, one.skeleton, one.edges, list(one.offsets)) == (
+        other.plain,
+        other.skeleton,
+        other.edges,
+        list(other.offsets),
+    )
+    quick = canonical(text)
+    assert (quick.plain, quick.skeleton, quick.edges) == (other.plain, other.skeleton, other.edges)
+
+
+def _tabled(text: str) -> Canonical:
+    return _Tabled(text, _table().read(text))
+
+
+def test_a_text_of_more_clusters_than_have_numbers_is_read_all_the_same() -> None:
+    clusters = [chr(base) + chr(mark) for base in range(0x400, 0x500) for mark in range(0x300, 0x36F)]
+    for text in ("".join(clusters), "".join(clusters) + "".join(map(chr, range(0x3400, 0x3400 + CAPACITY)))):
+        form = canonical(text)
+        assert (form.plain, form.skeleton) == (_Clustered(text).plain, _Clustered(text).skeleton)
+    assert canonical("ΟΚ " * 40).skeleton == "ok " * 40
+
+
+def test_clusters_that_are_alike_are_told_apart() -> None:
+    """Texts that differ in one mark, each after the other, however many share a slot."""
+    marked = [f"{base}{mark}" for base in "иегаоуk" for mark in map(chr, range(0x300, 0x320))]
+    for one in marked:
+        text = one * 40
+        assert canonical(text).plain == _Clustered(text).plain
+
+
+def test_capitals_that_look_like_others_than_their_small_letters_do_beside_any_alphabet() -> None:
+    assert canonical("\u0397é").skeleton == canonical("\u0397").skeleton + "e"
+    assert canonical("\u0397é " * 40).skeleton == "he " * 40
 
 
 @given(texts)
@@ -38,13 +71,6 @@ def test_the_canonical_form_of_ascii_in_it_is_itself(text: str) -> None:
     form = canonical(text)
     if form.skeleton.isascii():
         assert canonical(form.skeleton).skeleton == form.skeleton
-
-
-def test_characters_that_are_taken_to_stand_for_themselves_do() -> None:
-    for first, last in module._ALWAYS_USUAL:
-        for character in map(chr, range(first, last + 1)):
-            if not module.is_look_alike(character) and module._READ[character][0] != "":
-                assert module._READ[character] == (character,) * 3 or not character.isalnum(), character
 
 
 @pytest.mark.parametrize("unit", ["a", "e\u0301", "\u0301\u0323", "\u200b", " \u00a0", "\ufdfa", "с", "\u1112\u1161"])

@@ -11,10 +11,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from guard.answers import OutputRules
 from guard.canonical import canonical, literal
-from guard.literals import Form, is_match
-from guard.rules import Action, OutputRules, PatternType, Rule, Stage, Verdict, compile_rules
-from guard.stream import Redactor, StreamGuard, guarded
+from guard.compiled import compile_rules
+from guard.literals import is_match
+from guard.replacing import Redactor
+from guard.rules import Action, PatternType, Rule, Stage, Verdict
+from guard.stream import StreamGuard, guarded
 
 
 def rule(pattern: str, kind: str = "contains", action: str = "refuse", rule_id: str = "") -> Rule:
@@ -141,7 +144,7 @@ def test_nothing_of_a_refused_passage_leaves(rules: list[Rule], before: str, aft
     compiled = output(*rules)
     text = before + after
     form = canonical(text)
-    whole = Form(form.plain, form.skeleton, form.edges)
+    whole = form
     found = [one for one, alike in compiled.literals.candidates(whole) if is_match(whole, one, is_alike=alike)]
     left, verdict = streamed(compiled, list(text))
     assert (verdict is not None) == bool(found)

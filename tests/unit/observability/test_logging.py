@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import TypeAdapter, ValidationError
 
 from observability.logging import MAX_TEXT, JsonFormatter
 from observability.middleware import safe_request_id
@@ -68,6 +69,17 @@ def test_the_text_of_an_exception_is_redacted() -> None:
     error = RuntimeError("no account of alice@example.com at 203.0.113.7")
     found = logged("it broke", exc_info=(RuntimeError, error, None))
     assert "no account of [EMAIL] at [IP_ADDRESS]" in found["exception"]
+
+
+def test_an_exception_quotes_nothing_of_a_value_that_was_not_accepted() -> None:
+    value = "my {} plan,\nover two lines, input_type=str, {}".format(*["secret"[:]] * 2)
+    try:
+        TypeAdapter(int).validate_python(value)
+    except ValidationError as error:
+        found = logged("it broke", exc_info=(ValidationError, error, error.__traceback__))
+    assert "Input should be a valid integer" in found["exception"]
+    assert "my secret" not in str(found)
+    assert "over two lines" not in found["exception"].split("ValidationError: ")[1]
 
 
 def test_an_object_that_only_its_text_describes_is_redacted() -> None:

@@ -27,10 +27,10 @@ class _Slow(RefusalRules):
         self.open, self.asked = threading.Event(), 0
         self.count = count
 
-    def is_long_work(self, _prompt: str) -> bool:
+    def is_long_work(self, *_texts: str) -> bool:
         return True
 
-    def begin(self, _prompt: str) -> Judgement:
+    def begin(self, *_texts: str) -> Judgement:
         return _Asked(self)
 
 
@@ -87,7 +87,7 @@ async def test_too_many_waiting_prompts_of_a_tenant_are_refused(judge: Judge) ->
 def test_an_expression_counts_with_all_its_instructions() -> None:
     rules = a_policy(refusal_rules=[{"type": "regex", "pattern": "[a-q].{500}z", "reason": "r"}]).rules
     assert rules.is_long_work("x" * (LONG_WORK // 4_000))
-    assert not a_policy(refusal_rules=[contains("x")]).rules.is_long_work("x" * 32_768)
+    assert not a_policy(refusal_rules=[contains("x")]).rules.is_long_work("x" * 3_000)
 
 
 def test_a_prompt_that_is_written_out_as_eighteen_times_its_length_is_too_long() -> None:
@@ -100,10 +100,38 @@ async def test_a_prompt_is_redacted_at_once_or_in_a_thread(judge: Judge, padding
     own = {"type": "contains", "pattern": "falcon", "reason": "r", "action": "redact"}
     policy = a_policy(redact={"input": ["email"]}, refusal_rules=[own])
     asked = f"{padding}falcon to alice@example.com"
-    assert await judge.redacted(policy, asked) == f"{padding}[REDACTED] to [EMAIL]"
-    assert await judge.redacted(a_policy(), "alice@example.com") == "alice@example.com"
+    found = await judge.redacted(policy, asked, "", "falcon")
+    assert found.texts == [f"{padding}[REDACTED] to [EMAIL]", "", "[REDACTED]"]
+    assert [rule.rule_id for rule in found.rules] == ["refusal_rules[0]"]
+    assert (await judge.redacted(a_policy(), "alice@example.com")).texts == ("alice@example.com",)
 
 
 async def test_placeholders_cannot_make_a_prompt_longer_than_prompts_may_be(judge: Judge) -> None:
     with pytest.raises(PromptTooLongError):
         await judge.redacted(a_policy(redact={"input": ["ip"]}), "1.1.1.1 " * (MAX_QUERY_CHARS // 8))
+
+
+async def test_only_the_question_has_a_length(judge: Judge) -> None:
+    policy = a_policy(redact={"input": ["ip"]})
+    long = "x " * MAX_QUERY_CHARS
+    assert (await judge.redacted(policy, "from 1.1.1.1?", long)).texts == ["from [IP_ADDRESS]?", long]
+
+
+async def test_the_first_rule_of_a_conversation_is_the_tenants_first_whichever_text_it_is_in(judge: Judge) -> None:
+    rules = a_policy(refusal_rules=[contains("zebra"), contains("aardvark")]).rules
+    for texts in (("an aardvark", "a zebra"), ("a zebra", "an aardvark"), ("an aardvark", *["x"] * 400, "a zebra")):
+        found = await judge.refusal(T1, rules, *texts)
+        assert found is not None
+        assert found.rule_id == "refusal_rules[0]"
+
+
+async def test_a_rule_is_not_found_partly_in_one_text_and_partly_in_the_next(judge: Judge) -> None:
+    rules = a_policy(refusal_rules=[contains("credit card"), contains("password")]).rules
+    assert await judge.refusal(T1, rules, "what credit", "card games are there", "pass", "word") is None
+
+
+def test_a_conversation_of_many_texts_is_long_work_for_what_they_are_together() -> None:
+    rules = a_policy(refusal_rules=[contains("x")]).rules
+    assert rules.is_long_work(*["y" * 1_000] * 20)
+    assert not rules.is_long_work(*["y" * 1_000] * 2)
+    assert rules.is_long_work("\u044f" * 3_000)  # may be what nobody has written before

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from guard.rules import MAX_INSTRUCTIONS, MAX_TOLD
+from guard.compiled import MAX_INSTRUCTIONS, MAX_TOLD
 from tenancy.config import TenantConfig
 from tenancy.rules import compile_rules
 
