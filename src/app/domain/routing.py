@@ -61,6 +61,15 @@ def choose_route(routes: Sequence[Route], scores: Mapping[str, float], *, thresh
     return Choice(chosen, best_score, others[0].name, scores[others[0].name])
 
 
+def guessed_route(routes: Sequence[Route], *, allowed_routes: Sequence[str]) -> Choice | None:
+    """Where the query cannot be compared with anything: GENERAL if it is allowed, else the only route that is. None
+    where there are several, and one would be as good a guess as another."""
+    if GENERAL in allowed_routes:
+        return choose_route(routes, {}, threshold=0.0)
+    allowed = [route for route in routes if route.name in allowed_routes]
+    return Choice(allowed[0], 0.0) if len(allowed) == 1 else None
+
+
 def refuse_route(route: Route, *, allowed_routes: Sequence[str], blocked_tools: Sequence[str]) -> Refusal | None:
     """Why the tenant does not serve this route, or nothing. The messages name neither a route nor a tool."""
     if route.name not in allowed_routes:

@@ -7,10 +7,12 @@ from dataclasses import dataclass
 
 from langgraph.runtime import Runtime
 
-from app.ports import Engine
+from app.domain.marks import MarkFilter
+from app.nodes.meta import meta_of
+from app.ports import Delta, Engine
 from app.prompts import build_messages
 from app.state import Turn, TurnState
-from contracts.chat import MetaEvent
+from app.templates import VERSION
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +32,9 @@ class Generate:
             flagged=flagged,
             conversation=request.conversation,
         )
+        progress.prompt = VERSION
+        # Without retrieval there is nothing to cite, and `[1]` is whatever the model means by it.
+        marks = MarkFilter(len(passages)) if "passages" in state else None
         pieces: list[str] = []
         finish_reason = "stop"
         model = request.options.model or state["route"].model or request.model
@@ -41,14 +46,7 @@ class Generate:
             max_tokens=request.max_tokens,
             priority=request.priority,
         ) as generation:
-            await sink.put(
-                MetaEvent(
-                    route=state["route"].name,
-                    route_score=state["route_score"],
-                    model=generation.model,
-                    chunk_ids=progress.chunk_ids,
-                )
-            )
+            await sink.put(meta_of(state, turn, model=generation.model))
             async for delta in generation:
                 text, progress.tokens, finished = delta
                 if finished:
@@ -56,6 +54,15 @@ class Generate:
                 if text:
                     if progress.first_token_at is None:
                         progress.first_token_at = time.perf_counter()
-                    pieces.append(text)
-                    await sink.put(delta)
-        return {"answer": "".join(pieces), "finish_reason": finish_reason}
+                    left = marks.feed(text) if marks else text
+                    if left:
+                        pieces.append(left)
+                        await sink.put(delta if left is text else Delta(left, progress.tokens, finished))
+        if marks and (rest := marks.finish()):
+            pieces.append(rest)
+            await sink.put(Delta(rest, progress.tokens))
+        return {
+            "answer": "".join(pieces),
+            "marked": marks.cited if marks else (),
+            "finish_reason": finish_reason,
+        }

@@ -14,7 +14,7 @@ from contracts.tenant import TenantId
 from observability import names
 from observability.logging import log
 from observability.metrics import Metrics
-from router.domain.circuit_breaker import CircuitBreaker
+from servicekit.circuit_breaker import CircuitBreaker
 from router.domain.moderation import Moderated
 from servicekit.tenant_slots import TenantSlots
 from tenancy.config import ModerationStage

@@ -5,13 +5,26 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import aclosing, asynccontextmanager
 from functools import partial
+from typing import TypeVar
 
-from contracts.chat import Citation, CitationsEvent, ErrorEvent, RefusalEvent, TokenEvent, TurnEvent, Usage, UsageEvent
+from contracts.chat import (
+    Citation,
+    CitationsEvent,
+    ErrorEvent,
+    RefusalEvent,
+    Source,
+    TokenEvent,
+    TurnEvent,
+    Usage,
+    UsageEvent,
+)
 from guard.rules import REDACTED
 from guard.stream import StreamGuard, guarded, weight
 from router.domain.policy import Policy
 from router.domain.refusal import refusal
 from servicekit.cpu_pool import CpuPool
+
+SourceT = TypeVar("SourceT", bound=Source)
 
 LONG_WORK = 1_000_000
 """About how many nanoseconds of reading an event loop is held up for; what takes longer is read in a thread."""
@@ -56,18 +69,22 @@ class Guarding:
                 yield RefusalEvent(refusal=refusal(guard.verdict))
                 return
             if isinstance(event, CitationsEvent):
-                yield CitationsEvent(citations=[await self._citation(policy, one) for one in event.citations])
+                yield CitationsEvent(
+                    citations=[await self._source(policy, one) for one in event.citations],
+                    sources=[await self._source(policy, one) for one in event.sources],
+                )
             elif not isinstance(event, TokenEvent):
                 yield event
 
-    async def _citation(self, policy: Policy, citation: Citation) -> Citation:
-        """What no answer may say, no quotation says either."""
+    async def _source(self, policy: Policy, source: SourceT) -> SourceT:
+        """What no answer may say, no title and no quotation says either."""
         rules, redactor = policy.rules.guards.output, policy.output_redactor or None
         update = {}
-        for name, text in (("title", citation.title), ("snippet", citation.snippet)):
+        snippet = {"snippet": source.snippet} if isinstance(source, Citation) else {}
+        for name, text in {"title": source.title, **snippet}.items():
             work = len(text) * weight(rules, text, redactor)
             update[name] = await self._done(policy, work, partial(_guarded_text, policy, text))
-        return citation.model_copy(update=update)
+        return source.model_copy(update=update)
 
     async def _done(self, policy: Policy, work: int, read: Callable[[], str]) -> str:
         """What `read` returns. `work`: its nanoseconds, at worst."""
