@@ -7,8 +7,7 @@ runs what the model asks for, and leads back to it; its results go into the stat
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
-from typing import Literal
+from typing import Literal, Protocol
 
 from langgraph.graph import END, START, StateGraph
 from langgraph.graph.state import CompiledStateGraph
@@ -23,7 +22,10 @@ from app.nodes.retrieve import Retrieve
 from app.state import Turn, TurnState
 
 TurnGraph = CompiledStateGraph[TurnState, Turn, TurnState, TurnState]
-Node = Callable[[TurnState, Runtime[Turn]], Awaitable[TurnState]]
+
+
+class Node(Protocol):
+    async def __call__(self, state: TurnState, runtime: Runtime[Turn]) -> TurnState: ...
 
 
 async def after_classify(state: TurnState) -> Literal["refuse", "retrieve", "generate"]:

@@ -107,9 +107,7 @@ async def _open(app: FastAPI, settings: Settings, metrics: Metrics, stack: Async
         ),
         generate=Generate(app.state.engine),
     )
-    app.state.turns = TurnService(
-        graph, metrics=metrics, tracing=settings.traces, slow_reader_s=settings.slow_reader_s
-    )
+    app.state.turns = TurnService(graph, metrics=metrics, tracing=settings.traces, slow_reader_s=settings.slow_reader_s)
 
 
 def _discovery(settings: Settings, replicas: Replicas, metrics: Metrics) -> KubernetesDiscovery:

@@ -49,7 +49,9 @@ class MemoryEmbedder:
 class MemoryRetriever:
     """Every tenant's passages by themselves. Remembers the vectors it was given."""
 
-    def __init__(self, passages: Mapping[TenantId, Sequence[Passage]], *, fails_with: AtriumError | None = None) -> None:
+    def __init__(
+        self, passages: Mapping[TenantId, Sequence[Passage]], *, fails_with: AtriumError | None = None
+    ) -> None:
         self._passages = passages
         self.fails_with = fails_with
         self.vectors: list[QueryVector | None] = []

@@ -1,6 +1,6 @@
 """The RAG service over HTTP: embeddings and search, with the caller's own token for it.
 
-Each of the two has a circuit breaker: after some failures in a row nobody waits for it any more, until a trial succeeds.
+Each of the two has a circuit breaker: after some failures in a row nobody waits for it, until a trial succeeds.
 """
 
 from __future__ import annotations

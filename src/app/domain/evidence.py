@@ -28,20 +28,17 @@ def _stem(word: str) -> str:
     return word.removesuffix("s")[:STEM_CHARS]
 
 
-_EMPTY = frozenset(
-    _stem(word)
-    for word in (
-        "about above according after also although answer because been before being below between both cannot could "
-        "does doing each either every from given have having here however information into just know like listed made "
-        "mention mentioned more most much must need only other over passage passages provided question same should "
-        "since some such text than that their them then there therefore these they this those through under unless "
-        "until very want were what when where whether which while whom whose will with within without would your "
-        "aber alle auch auf aus beim dann dass diese dieser eine einem einen einer eines haben hier kann mehr nach "
-        "nicht noch nur oder sein sich sind und vom von werden wird zum zur avec cette dans des elle elles entre est "
-        "leur mais nous pour plus que qui sont sur une vous como con del desde donde esta este esto para pero por "
-        "porque los las una unos sobre tiene son della delle degli nella sono questo questa"
-    ).split()
-)
+_EMPTY_WORDS = """
+about above according after also although answer because been before being below between both cannot could does doing
+each either every from given have having here however information into just know like listed made mention mentioned
+more most much must need only other over passage passages provided question same should since some such text than that
+their them then there therefore these they this those through under unless until very want were what when where
+whether which while whom whose will with within without would your aber alle auch auf aus beim dann dass diese dieser
+eine einem einen einer eines haben hier kann mehr nach nicht noch nur oder sein sich sind und vom von werden wird zum
+zur avec cette dans des elle elles entre est leur mais nous pour plus que qui sont sur une vous como con del desde
+donde esta este esto para pero por porque los las una unos sobre tiene son della delle degli nella sono questo questa
+"""
+_EMPTY = frozenset(map(_stem, _EMPTY_WORDS.split()))
 
 
 def supported(answer: str, question: str, passages: Sequence[str]) -> list[int]:

@@ -114,8 +114,8 @@ class EventStream(OwnedStream):
         self._sending_since = None
 
     async def _wait_for_slow_reader(self) -> None:
-        """Raises SlowReaderError when a piece could not be sent for so long. A look now and then costs less than a timer
-        a token."""
+        """Raises SlowReaderError when a piece could not be sent for so long. To look now and then costs less than a
+        timer a token."""
         while True:
             since = self._sending_since
             waited = time.monotonic() - since if since is not None else 0.0

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -14,7 +16,7 @@ PIECES = st.text(alphabet="[]0123456789, `a.\n\u0663", max_size=60)
 def filtered(text: str, passages: int, cuts: list[int] | None = None) -> tuple[str, tuple[int, ...]]:
     marks = MarkFilter(passages)
     places = sorted({min(cut, len(text)) for cut in cuts or []} | {0, len(text)})
-    pieces = [text[start:end] for start, end in zip(places, places[1:], strict=False)]
+    pieces = [text[start:end] for start, end in pairwise(places)]
     return "".join([*(marks.feed(piece) for piece in pieces), marks.finish()]), marks.cited
 
 

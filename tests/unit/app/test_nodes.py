@@ -11,9 +11,9 @@ from app.nodes.cite import cite_passages
 from app.nodes.classify import Classified, Classify
 from app.nodes.example_vectors import ExampleVectors
 from app.nodes.generate import Generate
+from app.nodes.nothing_found import say_nothing_found
 from app.nodes.refuse import refuse
 from app.nodes.retrieve import Retrieve
-from app.nodes.nothing_found import say_nothing_found
 from app.ports import Delta, QueryVector, TokenCount
 from app.state import TurnState
 from app.templates import VERSION
