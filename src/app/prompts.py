@@ -1,7 +1,8 @@
 """The prompt: the route's instruction, the question, and the numbered passages.
 
 The wording (`app.templates`) was chosen by trying six on SmolLM2-135M-Instruct, the local default. With the passages
-behind the question it repeats the facts and keeps their numbers; with them before it, or in the system message, it mixes them up.
+behind the question it repeats the facts and keeps their numbers; with them before it, or in the system message, it
+mixes them up.
 "Answer briefly" in the system message, or "Answer in English", made it worse at everything. Titles and headings, which
 look to it like the beginning of a list, it copies instead of answering: so a passage is its running text alone.
 

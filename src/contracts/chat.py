@@ -126,7 +126,8 @@ class ChatAnswer(BaseModel):
 class Route(BaseModel):
     """An intent: what it is for, questions that belong to it, and how such a question is answered.
 
-    `retrieve_required`: without the tenant's documents it is not answered at all; else, while they are out of reach,
+    `counter_examples` are questions that look like the route's and are not: one that is nearer to such a one than to
+    its examples is not the route's. `retrieve_required`: without the tenant's documents it is not answered at all; else, while they are out of reach,
     without them."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -134,6 +135,9 @@ class Route(BaseModel):
     name: RouteName
     description: Annotated[str, StringConstraints(max_length=1_000), Storable] = ""
     examples: tuple[Annotated[str, StringConstraints(min_length=1, max_length=500), Storable], ...] = Field(
+        default=(), max_length=50
+    )
+    counter_examples: tuple[Annotated[str, StringConstraints(min_length=1, max_length=500), Storable], ...] = Field(
         default=(), max_length=50
     )
     system_prompt: Annotated[str, StringConstraints(max_length=4_000), Storable] | None = None

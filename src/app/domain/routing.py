@@ -46,6 +46,13 @@ def route_score(similarities: Sequence[float]) -> float:
     return sum(nearest) / len(nearest)
 
 
+def contrasted(score: float, counter: Sequence[float]) -> float:
+    """A route's score, given the query's cosines with what only looks like the route: as it is, or below nothing by how
+    much nearer the nearest of these is."""
+    nearest = max(counter, default=-1.0)
+    return score if score > nearest else score - nearest
+
+
 def choose_route(routes: Sequence[Route], scores: Mapping[str, float], *, threshold: float) -> Choice:
     """The best-scoring route at or above `threshold`, else GENERAL. Of equals the first in `routes` wins."""
     ranked = sorted(

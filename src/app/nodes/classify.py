@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+from itertools import chain
 from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 from langgraph.runtime import Runtime
 
-from app.domain.routing import Choice, choose_route, examples_of, guessed_route, refuse_route, route_score
+from app.domain.routing import Choice, choose_route, contrasted, examples_of, guessed_route, refuse_route, route_score
 from app.nodes.example_vectors import ExampleVectors
 from app.nodes.time_share import bounded
 from app.ports import AWAY, Caller, Embedded, Embedder, QueryVector, Vector
@@ -89,25 +90,28 @@ class Classify:
     ) -> list[Classified]:
         """One result a query, in order. Keeps the examples' vectors, no query's. Raises as `Embedder.embed` does."""
         examples = {route.name: texts for route in routes if (texts := examples_of(route))}
-        model, vectors = await self._embed(caller, queries, examples) if examples else ("", {})
+        against = {route.name: route.counter_examples for route in routes if route.counter_examples}
+        texts = tuple(dict.fromkeys(chain(*examples.values(), *against.values())))
+        model, vectors = await self._embed(caller, queries, texts) if examples else ("", {})
         rows = {name: np.stack([vectors[text] for text in texts]) for name, texts in examples.items()}
+        counter = {name: np.stack([vectors[text] for text in texts]) for name, texts in against.items()}
         found: list[Classified] = []
         for query in queries:
             if found:
                 await asyncio.sleep(0)  # each takes up to half a millisecond, and answers are being streamed meanwhile
             vector = QueryVector(model, vectors[query]) if rows else None
-            choice = choose_route(routes, _scores(rows, vector), threshold=self.threshold)
+            scores = scores_of(rows, counter, vector.vector) if vector else {}
+            choice = choose_route(routes, scores, threshold=self.threshold)
             refusal = refuse_route(choice.route, allowed_routes=allowed_routes, blocked_tools=blocked_tools)
             found.append(Classified(choice, vector, refusal))
         return found
 
     async def _embed(
-        self, caller: Caller, queries: Iterable[str], examples: Mapping[str, Sequence[str]]
+        self, caller: Caller, queries: Iterable[str], texts: Sequence[str]
     ) -> tuple[str, dict[str, Vector]]:
-        """The model, and by it every query's vector and every example's. What is not known yet is asked for together
+        """The model, and by it the vectors of all queries and of all examples, `texts`. What is not known yet is asked for together
         with the queries."""
         tenant_id = caller.context.tenant_id
-        texts = tuple(dict.fromkeys(text for of_route in examples.values() for text in of_route))
         asked = tuple(dict.fromkeys(queries))
         missing = _without(texts, self.example_vectors.known(self._model, tenant_id, texts))
         first = await self._kept(caller, asked, missing[: max(0, PORTION - len(asked))])
@@ -134,7 +138,9 @@ def _without(texts: Sequence[str], known: Container[str]) -> list[str]:
     return [text for text in texts if text not in known]
 
 
-def _scores(rows: Mapping[str, Vector], query: QueryVector | None) -> dict[str, float]:
-    if query is None:
-        return {}
-    return {name: route_score((matrix @ query.vector).tolist()) for name, matrix in rows.items()}
+def scores_of(rows: Mapping[str, Vector], counter: Mapping[str, Vector], query: Vector) -> dict[str, float]:
+    """Of each route: `rows` are its examples' vectors, `counter` those of what only looks like it."""
+    scores = {name: route_score((matrix @ query).tolist()) for name, matrix in rows.items()}
+    for name in scores.keys() & counter.keys():
+        scores[name] = contrasted(scores[name], (counter[name] @ query).tolist())
+    return scores

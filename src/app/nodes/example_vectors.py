@@ -10,7 +10,7 @@ from contracts.routes import BUILT_IN_ROUTES
 from contracts.tenant import TenantId
 
 _Key = tuple[str, TenantId | None, str]
-_KNOWN_TO_ALL = frozenset(text for route in BUILT_IN_ROUTES for text in route.examples)
+_KNOWN_TO_ALL = frozenset(text for route in BUILT_IN_ROUTES for text in (*route.examples, *route.counter_examples))
 
 
 class ExampleVectors:
