@@ -113,10 +113,13 @@ class Classify:
         with the queries."""
         tenant_id = caller.context.tenant_id
         asked = tuple(dict.fromkeys(queries))
-        missing = _without(texts, self.example_vectors.known(self._model, tenant_id, texts))
+        expected, known = self._model, self.example_vectors.known(self._model, tenant_id, texts)
+        missing = _without(texts, known)
         first = await self._kept(caller, asked, missing[: max(0, PORTION - len(asked))])
         self._model = model = first.model
-        found = self.example_vectors.known(model, tenant_id, texts) | dict(zip(asked, first.vectors, strict=False))
+        if missing or model != expected:
+            known = self.example_vectors.known(model, tenant_id, texts)
+        found = known | dict(zip(asked, first.vectors, strict=False))
         rest = _without(texts, found)
         for start in range(0, len(rest), PORTION):
             portion = rest[start : start + PORTION]
