@@ -53,6 +53,7 @@ format: $(VENV)/.installed ## rewrite the code in the one style
 .PHONY: bench
 bench: $(VENV)/.installed ## CPU per request and per streamed token of every hop
 	@$(PY) -m benchmarks.hops
+	@PYTHONPATH=src:tests $(PY) -m benchmarks.turns --streams 500 --soak $(or $(SOAK),20000)
 	@PYTHONPATH=tests $(PY) -m benchmarks.identity
 
 .PHONY: bench-rag

@@ -157,7 +157,7 @@ def main() -> None:
     outcomes = asyncio.run(measure(options.engine, options.passages))
     table = Table("question", "answer", "marked", "cited", "right", title="What answers say they rest on")
     for one in outcomes:
-        table.add_row(one.question, one.answer, *(str(x) for x in (one.marked, one.cited, one.right or "")))
+        table.add_row(one.question, one.answer[:200], *(str(x) for x in (one.marked, one.cited, one.right or "")))
     Console().print(table)
     found = sum(one.retrieved for one in outcomes)
     print(

@@ -20,6 +20,7 @@ import urllib.request
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import timedelta
 
 import aiohttp
 import numpy as np
@@ -30,7 +31,7 @@ from benchmarks.local_stack import running_engine
 from contracts.chat import TurnRequest
 from contracts.context import Audience
 from contracts.routes import BUILT_IN_ROUTES
-from servicekit.tokens import TokenSigner, generate_signing_key, load_signing_key, public_text
+from servicekit.tokens import TokenSigner, generate_signing_key, load_signing_key, public_text, utc_now
 from support.imitation_rag import running_rag
 from support.server import free_port
 from support.turns import T1, a_context, a_passage
@@ -51,7 +52,7 @@ class Turns:
         return float(times.user + times.system)
 
     def headers(self) -> dict[str, str]:
-        context = a_context()
+        context = a_context(deadline=utc_now() + timedelta(seconds=300))
         return {
             "authorization": f"Bearer {self.signer.mint(Audience.ORCHESTRATOR, context)}",
             "x-atrium-rag-token": self.signer.mint(Audience.RAG, context),

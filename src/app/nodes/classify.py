@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from itertools import chain
 from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import chain
 
 import numpy as np
 from langgraph.runtime import Runtime
