@@ -1,8 +1,8 @@
 """Which route a question takes: accuracy, abstention and latency on labelled questions. `make bench-intents`.
 
 Routes, examples and rule are the orchestrator's own; vectors are those of the service's model. *Abstention* is GENERAL:
-of questions that belong to a route it is a loss (`missed`), of the others it is right, and what is taken there is `false`.
-The threshold is looked at over the calibration half alone; the held-out half is measured with the one that is in force.
+of questions that belong to a route it is a loss (`missed`), of the others it is right, and what is taken there `false`.
+The threshold is looked at over the calibration half alone; the held-out half is measured with the one in force.
 """
 
 from __future__ import annotations

@@ -2,8 +2,8 @@
 
     PYTHONPATH=src:tests python -m benchmarks.turns [--soak 20000] [--streams 500]
 
-The engine is an imitation in a process of its own (a token every 10 ms a stream), the RAG service one in this process, so
-that neither is counted. `--soak` sends so many more turns and shows what memory does; `--streams` opens so many paced
+The engine is an imitation in a process of its own (a token every 10 ms a stream), the RAG service one in this process:
+neither is counted. `--soak` sends so many more turns and shows what memory does; `--streams` opens so many paced
 streams at once and shows the time between two tokens of one, beside the same for an eighth of them.
 """
 
@@ -116,7 +116,8 @@ async def arrivals(session: aiohttp.ClientSession, turns: Turns, tokens: int) ->
 
 
 async def one(session: aiohttp.ClientSession, turns: Turns, tokens: int) -> float:
-    return float([at async for at in arrivals(session, turns, tokens)][0])
+    came = [at async for at in arrivals(session, turns, tokens)]
+    return came[0]
 
 
 async def gaps(session: aiohttp.ClientSession, turns: Turns, streams: int) -> float:

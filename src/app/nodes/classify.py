@@ -109,8 +109,8 @@ class Classify:
     async def _embed(
         self, caller: Caller, queries: Iterable[str], texts: Sequence[str]
     ) -> tuple[str, dict[str, Vector]]:
-        """The model, and by it the vectors of all queries and of all examples, `texts`. What is not known yet is asked for together
-        with the queries."""
+        """The model, and by it the vectors of all queries and of all examples, `texts`. What is not known yet is asked
+        for together with the queries."""
         tenant_id = caller.context.tenant_id
         asked = tuple(dict.fromkeys(queries))
         expected, known = self._model, self.example_vectors.known(self._model, tenant_id, texts)
