@@ -127,8 +127,8 @@ class Route(BaseModel):
     """An intent: what it is for, questions that belong to it, and how such a question is answered.
 
     `counter_examples` are questions that look like the route's and are not: one that is nearer to such a one than to
-    its examples is not the route's. `retrieve_required`: without the tenant's documents it is not answered at all; else,
-    while they are out of reach, without them."""
+    its examples is not the route's. `retrieve_required`: without the tenant's documents it is not answered at all;
+    else, while they are out of reach, without them."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
