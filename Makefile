@@ -53,6 +53,7 @@ format: $(VENV)/.installed ## rewrite the code in the one style
 .PHONY: bench
 bench: $(VENV)/.installed ## CPU per request and per streamed token of every hop
 	@$(PY) -m benchmarks.hops
+	@PYTHONPATH=src:tests $(PY) -m benchmarks.turns --streams 500 --soak $(or $(SOAK),20000)
 	@PYTHONPATH=tests $(PY) -m benchmarks.identity
 
 .PHONY: bench-rag
@@ -62,6 +63,11 @@ bench-rag: $(VENV)/.installed ## search, store, embedding and ingestion of tenan
 	@PYTHONPATH=src:tests $(PY) -m benchmarks.embedding $(if $(DATA),--data $(DATA))
 	@PYTHONPATH=src:tests $(PY) -m benchmarks.ingest
 	@if test -n "$(DATA)"; then PYTHONPATH=src:tests $(PY) -m benchmarks.rag_quality $(DATA); fi
+
+.PHONY: bench-intents
+bench-intents: $(VENV)/.installed ## which route labelled questions take (ENGINE=url: also what answers cite)
+	@PYTHONPATH=src:tests $(PY) -m benchmarks.intents
+	@if test -n "$(ENGINE)"; then PYTHONPATH=src:tests $(PY) -m benchmarks.citations --engine $(ENGINE); fi
 
 .PHONY: bench-guard
 bench-guard: $(VENV)/.installed ## what a thousand rules cost a prompt and a token

@@ -1,20 +1,31 @@
-"""The turn as a LangGraph: classify → retrieve → generate → cite, with a short way out for a refused turn."""
+"""The turn as a LangGraph: classify → retrieve → generate → cite, with short ways out: for a refused turn, and for one
+for which nothing was found where the tenant wants to be told so.
+
+A tool loop belongs between retrieve and generate: a node that is reached from `after_retrieve` in place of `generate`,
+runs what the model asks for, and leads back to it; its results go into the state beside the passages.
+"""
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, Protocol
 
 from langgraph.graph import END, START, StateGraph
 from langgraph.graph.state import CompiledStateGraph
+from langgraph.runtime import Runtime
 
 from app.nodes.cite import cite_passages
 from app.nodes.classify import Classify
 from app.nodes.generate import Generate
+from app.nodes.nothing_found import say_nothing_found
 from app.nodes.refuse import refuse
 from app.nodes.retrieve import Retrieve
 from app.state import Turn, TurnState
 
 TurnGraph = CompiledStateGraph[TurnState, Turn, TurnState, TurnState]
+
+
+class Node(Protocol):
+    async def __call__(self, state: TurnState, runtime: Runtime[Turn]) -> TurnState: ...
 
 
 async def after_classify(state: TurnState) -> Literal["refuse", "retrieve", "generate"]:
@@ -24,18 +35,39 @@ async def after_classify(state: TurnState) -> Literal["refuse", "retrieve", "gen
     return "retrieve" if state["route"].retrieve else "generate"
 
 
+async def after_retrieve(state: TurnState, runtime: Runtime[Turn]) -> Literal["generate", "nothing_found"]:
+    says_so = runtime.context.request.when_nothing_found == "say_so"
+    return "nothing_found" if says_so and not state["passages"] else "generate"
+
+
 def build_graph(*, classify: Classify, retrieve: Retrieve, generate: Generate) -> TurnGraph:
     """Compile the graph; done once a process. It keeps no state between runs: what a run needs is in its `Turn`."""
     graph = StateGraph(TurnState, context_schema=Turn)
-    graph.add_node("classify", classify)
-    graph.add_node("refuse", refuse)
-    graph.add_node("retrieve", retrieve)
-    graph.add_node("generate", generate)
-    graph.add_node("cite", cite_passages)
+    graph.add_node("classify", timed("classify", classify))
+    graph.add_node("refuse", timed("refuse", refuse))
+    graph.add_node("retrieve", timed("retrieve", retrieve))
+    graph.add_node("nothing_found", timed("nothing_found", say_nothing_found))
+    graph.add_node("generate", timed("generate", generate))
+    graph.add_node("cite", timed("cite", cite_passages))
     graph.add_edge(START, "classify")
     graph.add_conditional_edges("classify", after_classify)
-    graph.add_edge("retrieve", "generate")
+    graph.add_conditional_edges("retrieve", after_retrieve)
     graph.add_edge("generate", "cite")
     graph.add_edge("cite", END)
     graph.add_edge("refuse", END)
+    graph.add_edge("nothing_found", END)
     return graph.compile()
+
+
+def timed(name: str, node: Node) -> Node:
+    """The node, and in the turn's progress how long it took."""
+
+    async def run(state: TurnState, runtime: Runtime[Turn]) -> TurnState:
+        steps = runtime.context.progress.steps
+        steps.begin(name)
+        try:
+            return await node(state, runtime)
+        finally:
+            steps.end()
+
+    return run

@@ -96,7 +96,7 @@ async def _open(app: FastAPI, settings: Settings, metrics: Metrics, stack: Async
     stack.push_async_callback(_ended, asyncio.create_task(app.state.pools.run()))
     if settings.vllm_discovery is Discovery.KUBERNETES:
         stack.push_async_callback(_ended, asyncio.create_task(_discovery(settings, replicas, metrics).run()))
-    app.state.classify = Classify(rag, settings.route_threshold)
+    app.state.classify = Classify(rag, settings.route_threshold, settings.classify_timeout_s, metrics)
     graph = build_graph(
         classify=app.state.classify,
         retrieve=Retrieve(
@@ -104,11 +104,12 @@ async def _open(app: FastAPI, settings: Settings, metrics: Metrics, stack: Async
             settings.retrieve_passages,
             settings.min_passage_score,
             max_bytes=settings.max_passages_bytes,
+            within_s=settings.retrieve_timeout_s,
             metrics=metrics,
         ),
         generate=Generate(app.state.engine, await _external(settings, sampling, metrics, stack)),
     )
-    app.state.turns = TurnService(graph, metrics=metrics, tracing=settings.traces)
+    app.state.turns = TurnService(graph, metrics=metrics, tracing=settings.traces, slow_reader_s=settings.slow_reader_s)
 
 
 def _discovery(settings: Settings, replicas: Replicas, metrics: Metrics) -> KubernetesDiscovery:

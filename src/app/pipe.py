@@ -10,26 +10,41 @@ import asyncio
 
 from app.ports import Delta
 from contracts.chat import TurnEvent
+from contracts.errors import SlowReaderError
 
 Event = TurnEvent | Delta
 """A `Delta` is a `token` event."""
 
 
+PATIENCE_S = 30.0
+
+
 class EventPipe:
-    def __init__(self, limit: int = 256) -> None:
+    """`patience_s`: so long a writer waits for a reader who takes nothing."""
+
+    def __init__(self, limit: int = 256, *, patience_s: float = PATIENCE_S) -> None:
         self._limit = limit
+        self._patience_s = patience_s
         self._events: list[Event] = []
         self._closed = False
         self._readable = asyncio.Event()
         self._writable = asyncio.Event()
 
     async def put(self, event: Event) -> None:
-        """Hand over one event; waits while `limit` of them lie unread."""
+        """Hand over one event; waits while `limit` of them lie unread. Raises SlowReaderError."""
         while len(self._events) >= self._limit:
-            self._writable.clear()
-            await self._writable.wait()
+            await self._taken()
         self._events.append(event)
         self._readable.set()
+
+    async def _taken(self) -> None:
+        self._writable.clear()
+        waiting = asyncio.timeout(self._patience_s)
+        try:
+            async with waiting:
+                await self._writable.wait()
+        except TimeoutError:
+            raise SlowReaderError("the answer was not read: it was cut off") from None
 
     async def take(self) -> list[Event]:
         """Everything that lies unread, at least one event; an empty list is the end."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Collection, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Literal, NamedTuple, NotRequired, Protocol, TypedDict
 
 import numpy as np
@@ -13,10 +14,15 @@ import numpy.typing as npt
 from contracts.chat import TurnEvent
 from contracts.context import TenantContext
 from contracts.conversation import NO_OPTIONS, Options
+from contracts.errors import DependencyDownError, OverloadedError, UpstreamError, UpstreamTimeoutError
 from contracts.external import ExternalEngine
 from contracts.ranking import Ranking
 from contracts.retrieval import Passage
 from contracts.tenant import TenantId
+
+AWAY = (UpstreamError, UpstreamTimeoutError, OverloadedError, DependencyDownError)
+"""How a port says that its service is out of reach, broken or too slow: a turn may go on without it. Whatever else one
+raises is about what was asked."""
 
 Vector = npt.NDArray[np.float32]
 """One row, L2-normalised, so that a dot product is the cosine."""
@@ -24,10 +30,18 @@ Vector = npt.NDArray[np.float32]
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """On whose behalf a port is asked: the verified context, and the token by which the RAG service verifies it too."""
+    """On whose behalf a port is asked: the verified context, and the token by which the RAG service verifies it too.
+
+    `until`: when the step that asks must have its answer, if that is before the request's own deadline.
+    """
 
     context: TenantContext
     rag_token: str
+    until: datetime | None = None
+
+    @property
+    def deadline(self) -> datetime:
+        return self.until or self.context.deadline
 
 
 class FunctionCall(TypedDict):
@@ -69,15 +83,29 @@ class Delta(NamedTuple):
     finish_reason: str | None = None
 
 
+class Embedded(NamedTuple):
+    """One vector a text, in order, all of one `model`: those of two cannot be compared."""
+
+    model: str
+    vectors: list[Vector]
+
+
+class QueryVector(NamedTuple):
+    """A question's embedding, and what made it."""
+
+    model: str
+    vector: Vector
+
+
 class Embedder(Protocol):
-    async def embed(self, caller: Caller, texts: Sequence[str]) -> list[Vector]:
-        """One vector a text, in order. Raises UpstreamError, UpstreamTimeoutError, and what the service raised."""
+    async def embed(self, caller: Caller, texts: Sequence[str]) -> Embedded:
+        """Raises UpstreamError, UpstreamTimeoutError, DependencyDownError, and what the service raised."""
         ...
 
 
 class Retriever(Protocol):
     async def search(
-        self, caller: Caller, query: str, vector: Vector | None, k: int, *, ranking: Ranking
+        self, caller: Caller, query: str, vector: QueryVector | None, k: int, *, ranking: Ranking
     ) -> list[Passage]:
         """The `k` nearest passages of the caller's tenant, best first. Raises as `Embedder.embed` does."""
         ...

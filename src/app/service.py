@@ -10,11 +10,11 @@ from contextlib import asynccontextmanager
 from langsmith import tracing_context
 
 from app.graph import TurnGraph
-from app.pipe import Event, EventPipe
+from app.pipe import PATIENCE_S, Event, EventPipe
 from app.ports import Caller
 from app.state import Progress, Turn
 from contracts.chat import ErrorEvent, TurnRequest, UsageEvent
-from contracts.errors import AtriumError, UpstreamTimeoutError
+from contracts.errors import AtriumError, SlowReaderError, UpstreamTimeoutError
 from observability import names
 from observability.logging import log
 from observability.metrics import Metrics
@@ -29,12 +29,18 @@ _logger = logging.getLogger("atrium.turns")
 class RunningTurn:
     """A turn under way. Call `next_batch` until it is empty; `progress` may be read at any time, also after the end."""
 
-    def __init__(self, graph: TurnGraph, caller: Caller, request: TurnRequest) -> None:
+    def __init__(self, graph: TurnGraph, caller: Caller, request: TurnRequest, *, slow_reader_s: float) -> None:
         self._graph = graph
-        self._pipe = EventPipe()
+        self._pipe = EventPipe(patience_s=slow_reader_s)
+        self.reading = asyncio.timeout(seconds_left(caller.context.deadline) + READER_GRACE_S)
         self._turn = Turn(caller, request, self._pipe)
         self._failure: AtriumError | None = None
         self._started = False
+
+    @property
+    def failure(self) -> AtriumError | None:
+        """Why it ended, until `next_batch` has told it."""
+        return self._failure
 
     @property
     def progress(self) -> Progress:
@@ -65,6 +71,10 @@ class RunningTurn:
             # The one bound of the whole turn; the adapters keep to the deadline as well, and say what was late.
             async with asyncio.timeout(seconds_left(context.deadline)):
                 await self._graph.ainvoke({}, context=self._turn)
+        except SlowReaderError as error:
+            self._failure = error
+            if not self.reading.expired():
+                self.reading.reschedule(asyncio.get_running_loop().time() + READER_GRACE_S)
         except AtriumError as error:
             self._failure = error
         except TimeoutError:
@@ -79,23 +89,25 @@ class RunningTurn:
 class TurnService:
     """`tracing` tells LangSmith of every turn; without it nothing of a turn leaves the stack."""
 
-    def __init__(self, graph: TurnGraph, *, metrics: Metrics, tracing: bool) -> None:
+    def __init__(self, graph: TurnGraph, *, metrics: Metrics, tracing: bool, slow_reader_s: float = PATIENCE_S) -> None:
         self._graph = graph
         self._metrics = metrics
         self._tracing = tracing
+        self._slow_reader_s = slow_reader_s
 
     @asynccontextmanager
     async def turn(self, caller: Caller, request: TurnRequest) -> AsyncIterator[RunningTurn]:
         """Start a turn; leaving the context stops it wherever it is, and waits until it has stopped.
 
-        Raises TimeoutError in the caller's code when it is still reading a while after the deadline.
+        Raises TimeoutError in the caller's code when it is still reading a while after the deadline, or after the turn
+        was cut off because it did not read.
         """
-        running = RunningTurn(self._graph, caller, request)
+        running = RunningTurn(self._graph, caller, request, slow_reader_s=self._slow_reader_s)
         self._metrics.gauge(names.ACTIVE_STREAMS, 1)
         with tracing_context(enabled=self._tracing):  # a task inherits the context in which it was made
             task = asyncio.create_task(running.run())
         try:
-            async with asyncio.timeout(seconds_left(caller.context.deadline) + READER_GRACE_S):
+            async with running.reading:
                 yield running
         finally:
             task.cancel()

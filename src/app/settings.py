@@ -53,6 +53,9 @@ class Settings(OutboundSettings):
     route_threshold: float = Field(default=0.28, ge=-1, le=1, description="cosine below which a query is GENERAL")
     retrieve_passages: int = Field(default=4, ge=1, le=100)
     min_passage_score: float = Field(default=0.25, ge=-1, le=1, description="cosine below which a passage is left out")
+    classify_timeout_s: float = Field(default=5.0, gt=0, le=600, description="a quarter of the time left at most")
+    retrieve_timeout_s: float = Field(default=10.0, gt=0, le=600, description="a quarter of the time left at most")
+    slow_reader_s: float = Field(default=30.0, gt=0, le=3_600, description="then who does not read is cut off")
     max_passages_bytes: int = Field(default=6_000, ge=200, description="of all passages in a prompt; 4 bytes ~ 1 token")
     langsmith_api_key: SecretStr | None = None
 

@@ -2,22 +2,52 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass, field
 from typing import TypedDict
 
-from app.ports import Caller, Sink, TokenCount, Vector
+from app.domain.routing import Choice
+from app.ports import Caller, QueryVector, Sink, TokenCount
 from contracts.chat import Refusal, Route, TurnRequest, Usage
 from contracts.retrieval import Passage
+
+
+@dataclass(slots=True)
+class Steps:
+    """How long each step of a turn took, by name; of the one that is under way, so far."""
+
+    _took: dict[str, float] = field(default_factory=dict)
+    _now: tuple[str, float] | None = None
+
+    def begin(self, name: str) -> None:
+        self._now = name, time.perf_counter()
+
+    def end(self) -> None:
+        if self._now is not None:
+            name, began = self._now
+            self._took[name] = self._took.get(name, 0.0) + time.perf_counter() - began
+            self._now = None
+
+    def ms(self) -> dict[str, float]:
+        so_far = dict(self._took)
+        if self._now is not None:
+            name, began = self._now
+            so_far[name] = so_far.get(name, 0.0) + time.perf_counter() - began
+        return {name: round(seconds * 1000, 3) for name, seconds in so_far.items()}
 
 
 @dataclass(slots=True)
 class Progress:
     """How far a turn has come. It outlives the graph, so that a turn that breaks or is left can be billed and logged.
 
-    `first_token_at` is on `time.perf_counter`'s clock.
+    `first_token_at` is on `time.perf_counter`'s clock. `degraded`: some step had to do without the RAG service.
     """
 
     route: str = ""
+    choice: Choice | None = None
+    prompt: str = ""
+    degraded: bool = False
+    steps: Steps = field(default_factory=Steps)
     chunk_ids: list[str] = field(default_factory=list)
     citations: list[str] = field(default_factory=list)
     tokens: TokenCount = field(default_factory=TokenCount)
@@ -39,17 +69,18 @@ class Turn:
 
 
 class TurnState(TypedDict, total=False):
-    """Filled from left to right: classify sets the first four, retrieve the next two, generate the last two.
+    """Filled from left to right: classify sets the first four, retrieve the next two, generate the last three.
 
-    `passages` are those given to the model, in the order of their numbers in the prompt; `flagged` are the chunks that
-    read like orders to it.
+    `passages` are those given to the model, in the order of their numbers in the prompt (absent where none were to be
+    looked for); `flagged` are the chunks that read like orders to it; `marked` are the numbers that the answer marks.
     """
 
     route: Route
-    route_score: float
-    vector: Vector | None
+    choice: Choice
+    vector: QueryVector | None
     refusal: Refusal | None
     passages: tuple[Passage, ...]
     flagged: frozenset[str]
     answer: str
+    marked: tuple[int, ...]
     finish_reason: str

@@ -22,6 +22,10 @@ Locale = Annotated[str, StringConstraints(max_length=35, pattern=r"^[A-Za-z]{2,8
 PassageInjection = Literal["ignore", "mark", "drop"]
 """What becomes of a retrieved passage that reads like orders to the model."""
 ModelName = Annotated[str, StringConstraints(min_length=1, max_length=256, pattern=r"^[\x21-\x7e]+$")]
+NothingFound = Literal["answer", "say_so"]
+"""What becomes of a question for which no passage is near enough: the model answers it by itself, or the answer says
+that nothing was found."""
+Score = Annotated[float, Field(ge=-1, le=1, allow_inf_nan=False)]
 RouteName = Annotated[str, StringConstraints(min_length=1, max_length=64, pattern=r"^[A-Z][A-Z0-9_]*$")]
 Query = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=MAX_QUERY_CHARS), Storable]
 
@@ -39,19 +43,28 @@ class ChatRequest(BaseModel):
     stream: bool = False
 
 
-class Citation(BaseModel):
-    """A passage that was retrieved for this answer and given to the model. `score` is a cosine, -1 to 1.
-
-    `flagged`: it reads like orders to the model, which was told not to follow them.
-    """
+class Source(BaseModel):
+    """A passage that was retrieved for this answer and given to the model, as `[number]`. `score` is a cosine, -1 to 1.
+    Numbers count from 1; 0 is an answer's that was kept before passages had any."""
 
     model_config = ConfigDict(frozen=True)
 
+    number: int = 0
     chunk_id: str
     document_id: str
     title: str
     score: float
+
+
+class Citation(Source):
+    """A passage that the answer rests on. `marked`: the answer's text says so, as `[number]`; else its sentences were
+    compared with the passages.
+
+    `flagged`: it reads like orders to the model, which was told not to follow them.
+    """
+
     snippet: str
+    marked: bool = True
     flagged: bool = False
 
 
@@ -100,16 +113,23 @@ class ChatAnswer(BaseModel):
     route: str
     answer: str
     citations: list[Citation]
+    sources: list[Source] = []
+    degraded: bool = False
     refusal: Refusal | None
     usage: Usage
     cost_usd_estimate: float
     latency_ms: float
     queue_ms: float = 0.0
+    timings_ms: dict[str, float] = {}
     config_version: int
 
 
 class Route(BaseModel):
-    """An intent: what it is for, questions that belong to it, and how such a question is answered."""
+    """An intent: what it is for, questions that belong to it, and how such a question is answered.
+
+    `counter_examples` are questions that look like the route's and are not: one that is nearer to such a one than to
+    its examples is not the route's. `retrieve_required`: without the tenant's documents it is not answered at all;
+    else, while they are out of reach, without them."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -118,8 +138,12 @@ class Route(BaseModel):
     examples: tuple[Annotated[str, StringConstraints(min_length=1, max_length=500), Storable], ...] = Field(
         default=(), max_length=50
     )
+    counter_examples: tuple[Annotated[str, StringConstraints(min_length=1, max_length=500), Storable], ...] = Field(
+        default=(), max_length=50
+    )
     system_prompt: Annotated[str, StringConstraints(max_length=4_000), Storable] | None = None
     retrieve: bool = True
+    retrieve_required: bool = False
     tools: tuple[Identifier, ...] = Field(default=(), max_length=32)
     model: ModelName | None = None
 
@@ -132,7 +156,8 @@ class TurnRequest(BaseModel):
     own bound holds where none is given or a greater one. Of two turns that wait in the engine, the one with the lower
     `priority` goes first. The client's `options.model` goes before the route's, that before `model`; `adapters` are the
     LoRA adapters that any of them may be. `passage_injection` and `strip_passage_links` say how retrieved passages are
-    treated.
+    treated, `min_passage_score` (a cosine; None: the platform's) from which score on they count, and
+    `when_nothing_found` what is done without any.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -149,18 +174,28 @@ class TurnRequest(BaseModel):
     priority: int = Field(default=0, ge=-MAX_PRIORITY, le=MAX_PRIORITY)
     passage_injection: PassageInjection = "mark"
     strip_passage_links: bool = False
+    min_passage_score: Score | None = None
+    when_nothing_found: NothingFound = "answer"
     ranking: Ranking = Ranking()
     external: ExternalEngine | None = None
 
 
 class MetaEvent(BaseModel):
-    """First of a turn. Sent once the engine has taken the request, or the turn was refused."""
+    """First of a turn. Sent once the engine has taken the request, or it is sure that none is needed.
+
+    `runner_up` is the best route that was not chosen. `degraded`: the RAG service was away, so that the route is a
+    guess, or nothing was retrieved. `model` is empty where no engine was asked; `prompt` is the version of the prompt's
+    templates."""
 
     event: Literal["meta"] = "meta"
     route: str
     route_score: float
+    runner_up: str | None = None
+    runner_up_score: float | None = None
     model: str
+    prompt: str = ""
     chunk_ids: list[str] = []
+    degraded: bool = False
 
 
 @dataclass(slots=True)
@@ -177,8 +212,11 @@ class TokenEvent:
 
 
 class CitationsEvent(BaseModel):
+    """`sources` are all passages that the model was given; `citations` those that the answer rests on."""
+
     event: Literal["citations"] = "citations"
     citations: list[Citation]
+    sources: list[Source] = []
 
 
 class UsageEvent(BaseModel):
@@ -187,8 +225,11 @@ class UsageEvent(BaseModel):
 
 
 class DoneEvent(BaseModel):
+    """`timings_ms`: how long each step of the turn took."""
+
     event: Literal["done"] = "done"
     finish_reason: str
+    timings_ms: dict[str, float] = {}
 
 
 class RefusalEvent(BaseModel):

@@ -21,7 +21,8 @@ AtriumError
 ├── DependencyDownError        dependency_unavailable 503  a store is out of reach
 ├── ModerationUnavailableError moderation_unavailable 503  no verdict on a text, and the tenant lets none pass without
 ├── UpstreamError              upstream_error         502  the next service or the engine failed
-└── UpstreamTimeoutError       upstream_timeout       504
+├── UpstreamTimeoutError       upstream_timeout       504
+└── SlowReaderError            slow_reader            408  the client did not read its answer; always an event
 """
 
 from __future__ import annotations
@@ -143,6 +144,10 @@ class UpstreamError(AtriumError):
 
 class UpstreamTimeoutError(AtriumError):
     code = "upstream_timeout"
+
+
+class SlowReaderError(AtriumError):
+    code = "slow_reader"
 
 
 def error_classes() -> dict[str, type[AtriumError]]:

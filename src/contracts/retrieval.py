@@ -168,7 +168,8 @@ class SearchFilter(BaseModel):
 
 
 class SearchRequest(BaseModel):
-    """A search in the tenant's own namespace. `vector` is the query's embedding, where the caller has it already.
+    """A search in the tenant's own namespace. `vector` is the query's embedding, where the caller has it already, and
+    `model` the model that made it: where another is served now, the vector is made anew.
 
     `mode`: `hybrid` ranks by meaning and by words and fuses both; `vector` and `lexical` by one of them alone.
     """
@@ -179,6 +180,7 @@ class SearchRequest(BaseModel):
     k: int = Field(default=5, ge=1, le=MAX_PASSAGES)
     min_seq: int = Field(default=0, ge=0)
     vector: tuple[float, ...] | None = None
+    model: str | None = None
     filter: SearchFilter | None = None
     mode: SearchMode = "hybrid"
     ranking: Ranking = Ranking()

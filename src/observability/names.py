@@ -185,6 +185,20 @@ RULE_HIT_DROPPED = Metric(
     ("reason",),
     "Rule hits that the audit log has as a number only (rate, full), or not at all (tenant_gone, failed, closed).",
 )
+DEGRADED = Metric(
+    "Degraded",
+    "counter",
+    "count",
+    ("step",),
+    "Answers given without the RAG service, by the step that did without it (classify, retrieve).",
+)
+NOTHING_FOUND = Metric(
+    "NothingFound",
+    "counter",
+    "count",
+    ("outcome",),
+    "Questions for which no passage was near enough, by what became of them (answer, say_so).",
+)
 PASSAGE_FLAGGED = Metric(
     "PassageFlagged",
     "counter",

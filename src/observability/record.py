@@ -25,6 +25,12 @@ class RequestRecord:
     route: str = ""
     latency_ms: float = 0.0
     first_token_ms: float | None = None
+    route_score: float | None = None
+    runner_up: str | None = None
+    runner_up_score: float | None = None
+    prompt: str = ""
+    degraded: bool = False
+    timings_ms: dict[str, float] = field(default_factory=dict)
     chunk_ids: list[str] = field(default_factory=list)
     citations: list[str] = field(default_factory=list)
     refusal_reason: str | None = None

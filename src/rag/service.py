@@ -279,7 +279,7 @@ class RagService:
         return [merged[one] for one in ids if state is None or merged[one].state == state], more
 
     async def _query_vector(self, tenant_id: TenantId, request: SearchRequest) -> Vector:
-        if request.vector is None:
+        if request.vector is None or request.model not in {None, self._embedder.model}:
             row: Vector = (await self._embedder.embed([request.query], tenant_id=tenant_id))[0]
             return row
         try:

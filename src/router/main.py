@@ -269,6 +269,7 @@ async def _open(
         usage=UsageService(ledger, prices, now=utc_now),
         prices=prices,
         trusted_proxies=settings.trusted_proxy_cidrs,
+        slow_reader_s=settings.slow_reader_s,
     )
 
 

@@ -39,6 +39,7 @@ STATUS: Mapping[str, int] = {
     errors.ModerationUnavailableError.code: 503,
     errors.UpstreamError.code: 502,
     errors.UpstreamTimeoutError.code: 504,
+    errors.SlowReaderError.code: 408,
 }
 
 _COME_BACK = frozenset(

@@ -7,7 +7,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
-from contracts.chat import Identifier, Locale, ModelName, PassageInjection, Route, RouteName
+from contracts.chat import Identifier, Locale, ModelName, NothingFound, PassageInjection, Route, RouteName, Score
 from contracts.external import ExternalEngine
 from contracts.pools import DEFAULT_POOL
 from contracts.ranking import Ranking
@@ -117,6 +117,8 @@ class TenantConfig(BaseModel):
     redact: Redact = Redact()
     passage_injection: PassageInjection = "mark"
     strip_passage_links: bool = False
+    min_passage_score: Score | None = None
+    when_nothing_found: NothingFound = "answer"
     ranking: Ranking = Ranking()
     external_engine: ExternalEngine | None = None
     rate_limit_per_minute: int = Field(default=60, ge=1, le=1_000_000)

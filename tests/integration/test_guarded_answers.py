@@ -119,7 +119,7 @@ def test_what_no_answer_may_say_no_citation_quotes(stack: Stack) -> None:
     with stack.client(tenant) as client:
         document = {"title": "Plans", "text": "The copper oil can of project falcon costs 31.50 euros."}
         assert client.post(f"/tenant/{tenant}/documents", json=document).status_code == 201
-        ask = {"query": "tokens:2 What does the copper oil can cost?"}
+        ask = {"query": "tokens:2 [1] What does the copper oil can cost?"}
         assert "falcon" in client.post("/chat", json=ask).json()["citations"][0]["snippet"]
         client.patch(f"/tenant/{tenant}/config", json={"refusal_rules": [SECRET]}).raise_for_status()
         citation = client.post("/chat", json=ask).json()["citations"][0]

@@ -10,7 +10,7 @@ from contextlib import asynccontextmanager
 
 import numpy as np
 
-from app.ports import Caller, Delta, Message, TokenCount, Vector
+from app.ports import Caller, Delta, Embedded, Message, QueryVector, TokenCount, Vector
 from contracts.context import TenantContext
 from contracts.conversation import NO_OPTIONS, Options
 from contracts.errors import AtriumError
@@ -32,28 +32,37 @@ def word_vector(text: str) -> Vector:
 
 
 class MemoryEmbedder:
-    """Remembers in `calls` what it was asked, each time."""
+    """Remembers in `calls` what it was asked, each time. `model` may change at any time, `fails_with` too."""
 
     def __init__(self) -> None:
         self.calls: list[tuple[TenantId, tuple[str, ...]]] = []
+        self.model = "words"
+        self.fails_with: AtriumError | None = None
 
-    async def embed(self, caller: Caller, texts: Sequence[str]) -> list[Vector]:
+    async def embed(self, caller: Caller, texts: Sequence[str]) -> Embedded:
         self.calls.append((caller.context.tenant_id, tuple(texts)))
-        return [word_vector(text) for text in texts]
+        if self.fails_with is not None:
+            raise self.fails_with
+        return Embedded(self.model, [word_vector(text) for text in texts])
 
 
 class MemoryRetriever:
     """Every tenant's passages by themselves. Remembers the vectors it was given."""
 
-    def __init__(self, passages: Mapping[TenantId, Sequence[Passage]]) -> None:
+    def __init__(
+        self, passages: Mapping[TenantId, Sequence[Passage]], *, fails_with: AtriumError | None = None
+    ) -> None:
         self._passages = passages
-        self.vectors: list[Vector | None] = []
+        self.fails_with = fails_with
+        self.vectors: list[QueryVector | None] = []
 
     async def search(
-        self, caller: Caller, query: str, vector: Vector | None, k: int, *, ranking: Ranking
+        self, caller: Caller, query: str, vector: QueryVector | None, k: int, *, ranking: Ranking
     ) -> list[Passage]:
         self.vectors.append(vector)
-        near = word_vector(query) if vector is None else vector
+        if self.fails_with is not None:
+            raise self.fails_with
+        near = word_vector(query) if vector is None else vector.vector
         scored = [
             passage.model_copy(update={"score": float(word_vector(passage.text) @ near)})
             for passage in self._passages.get(caller.context.tenant_id, ())

@@ -39,7 +39,7 @@ class TurnResponse(StreamingResponse):
             await until_disconnect(Request(scope, receive), self._write(record, send))
         except TimeoutError:
             # The reader does not read. Returning now makes the server close the connection.
-            record.error_code = UpstreamTimeoutError.code
+            record.error_code = record.error_code or UpstreamTimeoutError.code
         except ClientGoneError:
             return  # the turn is stopped, and there is nobody to answer
 
@@ -80,7 +80,14 @@ def _note_error(record: RequestRecord, events: Sequence[Event]) -> None:
 def _fill(record: RequestRecord, turn: RunningTurn, started: float) -> None:
     """What the log and the metrics say of the turn, complete or not."""
     progress = turn.progress
+    if turn.failure is not None:
+        record.error_code = turn.failure.code
     record.route = progress.route
+    if progress.choice is not None:
+        record.route_score = progress.choice.score
+        record.runner_up, record.runner_up_score = progress.choice.runner_up, progress.choice.runner_up_score
+    record.prompt, record.degraded = progress.prompt, progress.degraded
+    record.timings_ms = progress.steps.ms()
     record.chunk_ids = progress.chunk_ids
     record.citations = progress.citations
     record.refusal_reason = progress.refusal_reason

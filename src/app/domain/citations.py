@@ -2,28 +2,41 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Collection, Sequence
+from typing import Any
 
-from contracts.chat import Citation
+from app.domain.evidence import supported
+from contracts.chat import Citation, Source
 from contracts.retrieval import Passage
 
 SNIPPET_CHARS = 240
-_MARK = re.compile(r"\[(\d{1,3})\]", re.ASCII)
 
 
-def cited_numbers(answer: str, passages: int) -> list[int]:
-    """The numbers marked `[n]` that exist (1 to `passages`), each once, in the order of their first mark."""
-    found = (int(mark) for mark in _MARK.findall(answer))
-    return list(dict.fromkeys(number for number in found if 1 <= number <= passages))
+def cite(
+    answer: str,
+    passages: Sequence[Passage],
+    flagged: Collection[str] = (),
+    *,
+    question: str = "",
+    marked: Sequence[int] = (),
+) -> list[Citation]:
+    """The passages that the answer marks, `marked` being their numbers; where it marks none, those that its sentences
+    come from, which say so. Never a passage only because it was retrieved. Those of the chunks `flagged` say so."""
+    numbers = marked or supported(answer, question, [passage.text for passage in passages])
+    return [
+        Citation(
+            **_source(number, passages[number - 1]),
+            snippet=snippet(passages[number - 1].text),
+            marked=bool(marked),
+            flagged=passages[number - 1].chunk_id in flagged,
+        )
+        for number in numbers
+    ]
 
 
-def cite(answer: str, passages: Sequence[Passage], flagged: Collection[str] = ()) -> list[Citation]:
-    """The passages that the answer marks; where it marks none, all that were given to the model. Those of the chunks
-    `flagged` say so."""
-    numbers = cited_numbers(answer, len(passages)) or range(1, len(passages) + 1)
-    chosen = [passages[number - 1] for number in numbers]
-    return [_citation(passage, flagged=passage.chunk_id in flagged) for passage in chosen]
+def sources(passages: Sequence[Passage]) -> list[Source]:
+    """All that the model was given, cited or not."""
+    return [Source(**_source(number, passage)) for number, passage in enumerate(passages, start=1)]
 
 
 def snippet(text: str) -> str:
@@ -35,12 +48,11 @@ def snippet(text: str) -> str:
     return (head if space and len(head) > SNIPPET_CHARS // 2 else line[: SNIPPET_CHARS - 1]) + "…"
 
 
-def _citation(passage: Passage, *, flagged: bool) -> Citation:
-    return Citation(
-        chunk_id=passage.chunk_id,
-        document_id=passage.document_id,
-        title=passage.title,
-        score=passage.score,
-        snippet=snippet(passage.text),
-        flagged=flagged,
-    )
+def _source(number: int, passage: Passage) -> dict[str, Any]:
+    return {
+        "number": number,
+        "chunk_id": passage.chunk_id,
+        "document_id": passage.document_id,
+        "title": passage.title,
+        "score": passage.score,
+    }

@@ -46,6 +46,13 @@ def route_score(similarities: Sequence[float]) -> float:
     return sum(nearest) / len(nearest)
 
 
+def contrasted(score: float, counter: Sequence[float]) -> float:
+    """A route's score, given the query's cosines with what only looks like the route: as it is, or below nothing by how
+    much nearer the nearest of these is."""
+    nearest = max(counter, default=-1.0)
+    return score if score > nearest else score - nearest
+
+
 def choose_route(routes: Sequence[Route], scores: Mapping[str, float], *, threshold: float) -> Choice:
     """The best-scoring route at or above `threshold`, else GENERAL. Of equals the first in `routes` wins."""
     ranked = sorted(
@@ -59,6 +66,15 @@ def choose_route(routes: Sequence[Route], scores: Mapping[str, float], *, thresh
     if not others:
         return Choice(chosen, best_score)
     return Choice(chosen, best_score, others[0].name, scores[others[0].name])
+
+
+def guessed_route(routes: Sequence[Route], *, allowed_routes: Sequence[str]) -> Choice | None:
+    """Where the query cannot be compared with anything: GENERAL if it is allowed, else the only route that is. None
+    where there are several, and one would be as good a guess as another."""
+    if GENERAL in allowed_routes:
+        return choose_route(routes, {}, threshold=0.0)
+    allowed = [route for route in routes if route.name in allowed_routes]
+    return Choice(allowed[0], 0.0) if len(allowed) == 1 else None
 
 
 def refuse_route(route: Route, *, allowed_routes: Sequence[str], blocked_tools: Sequence[str]) -> Refusal | None:

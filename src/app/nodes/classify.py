@@ -3,17 +3,26 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import chain
 
 import numpy as np
 from langgraph.runtime import Runtime
 
-from app.domain.routing import Choice, choose_route, examples_of, refuse_route, route_score
+from app.domain.routing import Choice, choose_route, contrasted, examples_of, guessed_route, refuse_route, route_score
 from app.nodes.example_vectors import ExampleVectors
-from app.ports import Caller, Embedder, Vector
+from app.nodes.time_share import bounded
+from app.ports import AWAY, Caller, Embedded, Embedder, QueryVector, Vector
 from app.state import Turn, TurnState
 from contracts.chat import Refusal, Route
+from contracts.errors import DependencyDownError, UpstreamError
+from observability import names
+from observability.metrics import Metrics, NullMetrics
+
+PORTION = 256
+"""Texts that are embedded and kept at once: who has thousands of examples does not begin with the first one again when
+the time for a turn's step ends before the last."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,32 +30,54 @@ class Classified:
     """`vector` is the query's own; none where no route has an example to compare it with."""
 
     choice: Choice
-    vector: Vector | None
+    vector: QueryVector | None
     refusal: Refusal | None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Classify:
+    """`within_s` bounds the step in a turn; a quarter of the time that is left is always its most."""
+
     embedder: Embedder
     threshold: float
+    within_s: float = 5.0
+    metrics: Metrics = field(default_factory=NullMetrics)
     example_vectors: ExampleVectors = field(default_factory=ExampleVectors)
+    _model: str = ""
+    """The embedding model that was served last."""
 
     async def __call__(self, state: TurnState, runtime: Runtime[Turn]) -> TurnState:
         turn = runtime.context
-        (found,) = await self.classify(
-            turn.caller,
-            [turn.request.query],
-            routes=turn.request.routes,
-            allowed_routes=turn.caller.context.allowed_routes,
-            blocked_tools=turn.request.blocked_tools,
-        )
-        turn.progress.route = found.choice.route.name
+        found = await self._of_turn(turn)
+        choice = found.choice
+        turn.progress.route, turn.progress.choice = choice.route.name, choice
         return {
-            "route": found.choice.route,
-            "route_score": found.choice.score,
+            "route": choice.route,
+            "choice": choice,
             "vector": found.vector,
             "refusal": found.refusal,
         }
+
+    async def _of_turn(self, turn: Turn) -> Classified:
+        """While the RAG service is away: the route that a query without any likeness would take."""
+        request, allowed = turn.request, turn.caller.context.allowed_routes
+        try:
+            (found,) = await self.classify(
+                bounded(turn.caller, self.within_s),
+                [request.query],
+                routes=request.routes,
+                allowed_routes=allowed,
+                blocked_tools=request.blocked_tools,
+            )
+        except AWAY as error:
+            choice = guessed_route(request.routes, allowed_routes=allowed)
+            if choice is None:
+                raise DependencyDownError("the question cannot be classified now", retry_after_s=1.0) from error
+            turn.progress.degraded = True
+            self.metrics.count(names.DEGRADED, step="classify")
+            refusal = refuse_route(choice.route, allowed_routes=allowed, blocked_tools=request.blocked_tools)
+            return Classified(choice, None, refusal)
+        return found
 
     async def classify(
         self,
@@ -59,34 +90,60 @@ class Classify:
     ) -> list[Classified]:
         """One result a query, in order. Keeps the examples' vectors, no query's. Raises as `Embedder.embed` does."""
         examples = {route.name: texts for route in routes if (texts := examples_of(route))}
-        vectors = await self._embed(caller, queries, examples) if examples else {}
+        against = {route.name: route.counter_examples for route in routes if route.counter_examples}
+        texts = tuple(dict.fromkeys(chain(*examples.values(), *against.values())))
+        model, vectors = await self._embed(caller, queries, texts) if examples else ("", {})
         rows = {name: np.stack([vectors[text] for text in texts]) for name, texts in examples.items()}
+        counter = {name: np.stack([vectors[text] for text in texts]) for name, texts in against.items()}
         found: list[Classified] = []
         for query in queries:
             if found:
                 await asyncio.sleep(0)  # each takes up to half a millisecond, and answers are being streamed meanwhile
-            vector = vectors.get(query)
-            choice = choose_route(routes, _scores(rows, vector), threshold=self.threshold)
+            vector = QueryVector(model, vectors[query]) if rows else None
+            scores = scores_of(rows, counter, vector.vector) if vector else {}
+            choice = choose_route(routes, scores, threshold=self.threshold)
             refusal = refuse_route(choice.route, allowed_routes=allowed_routes, blocked_tools=blocked_tools)
             found.append(Classified(choice, vector, refusal))
         return found
 
     async def _embed(
-        self, caller: Caller, queries: Iterable[str], examples: Mapping[str, Sequence[str]]
-    ) -> dict[str, Vector]:
-        """Every query's vector and every example's; what is not known yet is asked for together with the queries."""
+        self, caller: Caller, queries: Iterable[str], texts: Sequence[str]
+    ) -> tuple[str, dict[str, Vector]]:
+        """The model, and by it the vectors of all queries and of all examples, `texts`. What is not known yet is asked
+        for together with the queries."""
         tenant_id = caller.context.tenant_id
-        texts = dict.fromkeys(text for of_route in examples.values() for text in of_route)
-        known = self.example_vectors.known(tenant_id, texts)
-        asked = list(dict.fromkeys(queries))
-        missing = [text for text in texts if text not in known]
-        new = await self.embedder.embed(caller, [*asked, *missing])
-        found = dict(zip(missing, new[len(asked) :], strict=True))
-        self.example_vectors.keep(tenant_id, found)
-        return known | found | dict(zip(asked, new, strict=False))
+        asked = tuple(dict.fromkeys(queries))
+        expected, known = self._model, self.example_vectors.known(self._model, tenant_id, texts)
+        missing = _without(texts, known)
+        first = await self._kept(caller, asked, missing[: max(0, PORTION - len(asked))])
+        self._model = model = first.model
+        if missing or model != expected:
+            known = self.example_vectors.known(model, tenant_id, texts)
+        found = known | dict(zip(asked, first.vectors, strict=False))
+        rest = _without(texts, found)
+        for start in range(0, len(rest), PORTION):
+            portion = rest[start : start + PORTION]
+            more = await self._kept(caller, (), portion)
+            if more.model != model:
+                raise UpstreamError("the embedding model was changed meanwhile")
+            found.update(zip(portion, more.vectors, strict=True))
+        return model, found
+
+    async def _kept(self, caller: Caller, queries: Sequence[str], examples: Sequence[str]) -> Embedded:
+        """Vectors of both, those of the examples also kept for later."""
+        answer = await self.embedder.embed(caller, [*queries, *examples])
+        new = dict(zip(examples, answer.vectors[len(queries) :], strict=True))
+        self.example_vectors.keep(answer.model, caller.context.tenant_id, new)
+        return answer
 
 
-def _scores(rows: Mapping[str, Vector], vector: Vector | None) -> dict[str, float]:
-    if vector is None:
-        return {}
-    return {name: route_score((matrix @ vector).tolist()) for name, matrix in rows.items()}
+def _without(texts: Sequence[str], known: Container[str]) -> list[str]:
+    return [text for text in texts if text not in known]
+
+
+def scores_of(rows: Mapping[str, Vector], counter: Mapping[str, Vector], query: Vector) -> dict[str, float]:
+    """Of each route: `rows` are its examples' vectors, `counter` those of what only looks like it."""
+    scores = {name: route_score((matrix @ query).tolist()) for name, matrix in rows.items()}
+    for name in scores.keys() & counter.keys():
+        scores[name] = contrasted(scores[name], (counter[name] @ query).tolist())
+    return scores

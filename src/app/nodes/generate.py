@@ -7,13 +7,14 @@ from dataclasses import dataclass
 
 from langgraph.runtime import Runtime
 
-from app.ports import Engine, ExternalEngines
+from app.domain.marks import MarkFilter
+from app.nodes.meta import meta_of
+from app.ports import Delta, Engine, ExternalEngines
 from app.prompts import build_messages
 from app.state import Turn, TurnState
-from contracts.chat import MetaEvent
+from app.templates import VERSION
+from contracts.chat import Route
 from contracts.errors import UpstreamError
-from contracts.external import ExternalEngine
-from contracts.tenant import TenantId
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,11 +35,12 @@ class Generate:
             flagged=flagged,
             conversation=request.conversation,
         )
+        progress.prompt = VERSION
+        # Without retrieval there is nothing to cite, and `[1]` is whatever the model means by it.
+        marks = MarkFilter(len(passages)) if "passages" in state else None
         pieces: list[str] = []
         finish_reason = "stop"
-        engine, model = self.engine, request.options.model or state["route"].model or request.model
-        if request.external is not None:
-            engine, model = await self._external(turn.caller.context.tenant_id, request.external), None
+        engine, model = await self._engine(turn, state["route"])
         async with engine.generate(
             turn.caller.context,
             messages,
@@ -47,14 +49,7 @@ class Generate:
             max_tokens=request.max_tokens,
             priority=request.priority,
         ) as generation:
-            await sink.put(
-                MetaEvent(
-                    route=state["route"].name,
-                    route_score=state["route_score"],
-                    model=generation.model,
-                    chunk_ids=progress.chunk_ids,
-                )
-            )
+            await sink.put(meta_of(state, turn, model=generation.model))
             async for delta in generation:
                 text, progress.tokens, finished = delta
                 if finished:
@@ -62,11 +57,24 @@ class Generate:
                 if text:
                     if progress.first_token_at is None:
                         progress.first_token_at = time.perf_counter()
-                    pieces.append(text)
-                    await sink.put(delta)
-        return {"answer": "".join(pieces), "finish_reason": finish_reason}
+                    left = marks.feed(text) if marks else text
+                    if left:
+                        pieces.append(left)
+                        await sink.put(delta if left is text else Delta(left, progress.tokens, finished))
+        if marks and (rest := marks.finish()):
+            pieces.append(rest)
+            await sink.put(Delta(rest, progress.tokens))
+        return {
+            "answer": "".join(pieces),
+            "marked": marks.cited if marks else (),
+            "finish_reason": finish_reason,
+        }
 
-    async def _external(self, tenant_id: TenantId, engine: ExternalEngine) -> Engine:
+    async def _engine(self, turn: Turn, route: Route) -> tuple[Engine, str | None]:
+        """Whom to ask, and for which model; the tenant's own engine has but one."""
+        request = turn.request
+        if request.external is None:
+            return self.engine, request.options.model or route.model or request.model
         if self.external is None:
             raise UpstreamError("this platform has no engines of tenants' own")
-        return await self.external.of(tenant_id, engine)
+        return await self.external.of(turn.caller.context.tenant_id, request.external), None

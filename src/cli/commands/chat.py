@@ -66,7 +66,8 @@ def show(events: Iterable[ServerEvent]) -> None:
 def _cite(citations: list[dict[str, Any]]) -> None:
     if citations:
         OUT.print()
-    for number, citation in enumerate(citations, 1):
+    for place, citation in enumerate(citations, 1):
+        number = citation.get("number") or place  # as the answer's text marks it
         title, document = printable(str(citation["title"])), printable(str(citation["document_id"]))
         OUT.print(Text(f"[{number}] {title} ({document}, {citation['score']:.2f})", style="dim"))
 

@@ -14,8 +14,8 @@ from contracts.tenant import TenantId
 from observability import names
 from observability.logging import log
 from observability.metrics import Metrics
-from router.domain.circuit_breaker import CircuitBreaker
 from router.domain.moderation import Moderated
+from servicekit.circuit_breaker import CircuitBreaker
 from servicekit.tenant_slots import TenantSlots
 from tenancy.config import ModerationStage
 

@@ -21,7 +21,7 @@ from contracts.chat import (
     TurnEvent,
     UsageEvent,
 )
-from contracts.errors import AtriumError, UpstreamError, error_classes
+from contracts.errors import AtriumError, SlowReaderError, UpstreamError, error_classes
 from observability.record import RequestRecord, record_of
 from router.api.dependencies import IdempotencyKey, PrincipalDep, Services, ServicesDep, admit, own_tenant
 from router.api.stream import EventStream, sse
@@ -91,7 +91,8 @@ class _Answering:
             turn = await stack.enter_async_context(opened)
             stack.callback(self._note, turn)
             # From here the response owns the turn; whatever fails before this line is closed right here.
-            return EventStream(self._frames(turn), stack.pop_all(), turn.headers)
+            slow_s = self._services.slow_reader_s
+            return EventStream(self._frames(turn), stack.pop_all(), turn.headers, slow_reader_s=slow_s, cut=self._cut())
 
     async def _frames(self, turn: Turn) -> AsyncIterator[bytes]:
         try:
@@ -125,6 +126,7 @@ class _Answering:
                     "finish_reason": event.finish_reason,
                     "latency_ms": self._elapsed_ms(),
                     "queue_ms": turn.queue_ms,
+                    "timings_ms": event.timings_ms,
                 }
             case RefusalEvent():
                 return event.refusal.model_dump()
@@ -134,6 +136,11 @@ class _Answering:
             case CitationsEvent():
                 return event.model_dump(exclude={"event"})
 
+    def _cut(self) -> bytes:
+        message = "the answer was not read: it was cut off"
+        error = {"code": SlowReaderError.code, "message": message, "request_id": self._record.request_id}
+        return sse("error", {"error": {**error, "details": {}}})
+
     def _meta(self, turn: Turn) -> dict[str, object]:
         return {
             "request_id": turn.request_id,
@@ -142,6 +149,7 @@ class _Answering:
             "route": self._public_route(turn),
             "model": turn.transcript.meta.model,
             "config_version": turn.config_version,
+            "degraded": turn.transcript.meta.degraded,
         }
 
     def _public_route(self, turn: Turn) -> str:
@@ -157,11 +165,14 @@ class _Answering:
             route=self._public_route(turn),
             answer=transcript.answer,
             citations=transcript.citations,
+            sources=transcript.sources,
+            degraded=transcript.meta.degraded,
             refusal=transcript.refusal,
             usage=turn.usage(),
             cost_usd_estimate=turn.cost(),
             latency_ms=self._elapsed_ms(),
             queue_ms=turn.queue_ms,
+            timings_ms=transcript.timings_ms,
             config_version=turn.config_version,
         )
 
@@ -169,7 +180,10 @@ class _Answering:
         """Into the request record, however the turn ended."""
         record, transcript = self._record, turn.transcript
         record.session_id, record.config_version = turn.session_id, turn.config_version
-        record.route, record.chunk_ids = transcript.meta.route, transcript.meta.chunk_ids
+        meta = transcript.meta
+        record.route, record.route_score, record.chunk_ids = meta.route, meta.route_score, meta.chunk_ids
+        record.runner_up, record.runner_up_score = meta.runner_up, meta.runner_up_score
+        record.prompt, record.degraded, record.timings_ms = meta.prompt, meta.degraded, transcript.timings_ms
         record.citations = [citation.chunk_id for citation in transcript.citations]
         usage = turn.usage()
         if (usage.total_tokens or transcript.refusal) and not turn.repeats:

@@ -13,6 +13,7 @@ from pydantic import StringConstraints
 from contracts.errors import ForbiddenError, InvalidRequestError, NotFoundError
 from contracts.tenant import TENANT_ID_PATTERN, TenantId
 from observability.record import record_of
+from router.api.stream import SLOW_READER_S
 from router.domain.access import OF_PLATFORM, ROUTES, Permission, Principal
 from router.domain.caller import Caller, actor_of
 from router.domain.client_address import Network, client_address
@@ -59,6 +60,7 @@ class Services:
     usage: UsageService
     prices: Prices
     trusted_proxies: tuple[Network, ...] = ()
+    slow_reader_s: float = SLOW_READER_S
 
 
 async def services(request: Request) -> Services:  # async, or FastAPI would call it in a thread

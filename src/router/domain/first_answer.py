@@ -14,6 +14,7 @@ from contracts.chat import (
     DoneEvent,
     MetaEvent,
     RefusalEvent,
+    Source,
     TokenEvent,
     TurnEvent,
     Usage,
@@ -35,6 +36,7 @@ class FirstAnswer(BaseModel):
     meta: MetaEvent
     text: str
     citations: list[Citation]
+    sources: list[Source] = []
     usage: Usage
     end: Annotated[DoneEvent | RefusalEvent, Field(discriminator="event")]
 
@@ -56,6 +58,7 @@ class FirstAnswer(BaseModel):
             meta=transcript.meta,
             text="" if isinstance(end, RefusalEvent) else transcript.answer,
             citations=transcript.citations,
+            sources=transcript.sources,
             usage=usage,
             end=end,
         )
@@ -67,7 +70,7 @@ class FirstAnswer(BaseModel):
         if self.text:
             yield TokenEvent(text=self.text, prompt_tokens=used.prompt_tokens, completion_tokens=used.completion_tokens)
         if isinstance(self.end, DoneEvent):
-            yield CitationsEvent(citations=self.citations)
+            yield CitationsEvent(citations=self.citations, sources=self.sources)
         if used.total_tokens:
             yield UsageEvent(usage=used)
         yield self.end

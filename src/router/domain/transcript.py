@@ -7,10 +7,12 @@ from dataclasses import dataclass, field
 from contracts.chat import (
     Citation,
     CitationsEvent,
+    DoneEvent,
     ErrorEvent,
     MetaEvent,
     Refusal,
     RefusalEvent,
+    Source,
     TokenEvent,
     TurnEvent,
 )
@@ -22,6 +24,8 @@ class Transcript:
 
     meta: MetaEvent = field(default_factory=lambda: MetaEvent(route="", route_score=0.0, model=""))
     citations: list[Citation] = field(default_factory=list)
+    sources: list[Source] = field(default_factory=list)
+    timings_ms: dict[str, float] = field(default_factory=dict)
     refusal: Refusal | None = None
     error: ErrorEvent | None = None
     _texts: list[str] = field(default_factory=list)
@@ -32,7 +36,9 @@ class Transcript:
         elif isinstance(event, MetaEvent):
             self.meta = event
         elif isinstance(event, CitationsEvent):
-            self.citations = event.citations
+            self.citations, self.sources = event.citations, event.sources
+        elif isinstance(event, DoneEvent):
+            self.timings_ms = event.timings_ms
         elif isinstance(event, RefusalEvent):
             self.refusal = event.refusal
         elif isinstance(event, ErrorEvent):

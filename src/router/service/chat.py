@@ -272,6 +272,8 @@ class ChatService:
             priority=min(MAX_PRIORITY, place.priority),
             passage_injection=policy.config.passage_injection,
             strip_passage_links=policy.config.strip_passage_links,
+            min_passage_score=policy.config.min_passage_score,
+            when_nothing_found=policy.config.when_nothing_found,
             ranking=policy.config.ranking,
             external=policy.config.external_engine,
         )

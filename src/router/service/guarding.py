@@ -5,13 +5,26 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from contextlib import aclosing, asynccontextmanager
 from functools import partial
+from typing import TypeVar
 
-from contracts.chat import Citation, CitationsEvent, ErrorEvent, RefusalEvent, TokenEvent, TurnEvent, Usage, UsageEvent
+from contracts.chat import (
+    Citation,
+    CitationsEvent,
+    ErrorEvent,
+    RefusalEvent,
+    Source,
+    TokenEvent,
+    TurnEvent,
+    Usage,
+    UsageEvent,
+)
 from guard.rules import REDACTED, Rule
 from guard.stream import StreamGuard, guarded, weight
 from router.domain.policy import Policy
 from router.domain.refusal import refusal
 from servicekit.cpu_pool import CpuPool
+
+SourceT = TypeVar("SourceT", bound=Source)
 
 LONG_WORK = 1_000_000
 """About how many nanoseconds of reading an event loop is held up for; what takes longer is read in a thread."""
@@ -63,14 +76,18 @@ class Guarding:
                 yield RefusalEvent(refusal=refusal(guard.verdict))
                 return
             if isinstance(event, CitationsEvent):
-                yield CitationsEvent(citations=[await self._citation(policy, one) for one in event.citations])
+                yield CitationsEvent(
+                    citations=[await self._source(policy, one) for one in event.citations],
+                    sources=[await self._source(policy, one) for one in event.sources],
+                )
             elif not isinstance(event, TokenEvent):
                 yield event
 
-    async def _citation(self, policy: Policy, citation: Citation) -> Citation:
-        """What no answer may say, no quotation says either."""
-        title, snippet = await self.quoted(policy, citation.title), await self.quoted(policy, citation.snippet)
-        return citation.model_copy(update={"title": title, "snippet": snippet})
+    async def _source(self, policy: Policy, source: SourceT) -> SourceT:
+        """What no answer may say, no title and no quotation says either."""
+        snippet = {"snippet": source.snippet} if isinstance(source, Citation) else {}
+        told = {name: await self.quoted(policy, text) for name, text in {"title": source.title, **snippet}.items()}
+        return source.model_copy(update=told)
 
     async def quoted(self, policy: Policy, text: str) -> str:
         """A text that is told beside answers, as an answer would have told it; a placeholder alone where a rule

@@ -131,7 +131,7 @@ async def _counted(
     event: TurnEvent | None = None
     async for event in events:
         used.add(event)
-        if place is not None and (used.prompt_tokens or isinstance(event, RefusalEvent)):
+        if place is not None and (used.prompt_tokens or isinstance(event, RefusalEvent | DoneEvent)):
             place.charge(used.prompt_tokens, used.completion_tokens)
         yield event
     if not isinstance(event, _LAST):

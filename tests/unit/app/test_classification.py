@@ -7,7 +7,8 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import pytest
 
-from app.domain.routing import choose_route, examples_of, route_score
+from app.domain.routing import choose_route, examples_of
+from app.nodes.classify import scores_of
 from app.ports import Vector
 from app.settings import Settings
 from contracts.routes import BUILT_IN_ROUTES
@@ -27,9 +28,10 @@ def embed() -> Embed:
 
 def accuracy(embed: Embed, labelled: Sequence[tuple[str, str]]) -> float:
     examples = {route.name: np.stack(embed(texts)) for route in BUILT_IN_ROUTES if (texts := examples_of(route))}
+    against = {one.name: np.stack(embed(one.counter_examples)) for one in BUILT_IN_ROUTES if one.counter_examples}
     right = 0
     for vector, (_query, label) in zip(embed([query for query, _label in labelled]), labelled, strict=True):
-        scores = {name: route_score((rows @ vector).tolist()) for name, rows in examples.items()}
+        scores = scores_of(examples, against, vector)
         right += choose_route(BUILT_IN_ROUTES, scores, threshold=THRESHOLD).route.name == label
     return right / len(labelled)
 

@@ -6,16 +6,20 @@ import numpy as np
 import pytest
 
 from app.adapters.memory import MemoryEmbedder, MemoryEngine, MemoryRetriever, word_vector
+from app.domain.routing import Choice
 from app.nodes.cite import cite_passages
 from app.nodes.classify import Classified, Classify
 from app.nodes.example_vectors import ExampleVectors
 from app.nodes.generate import Generate
+from app.nodes.nothing_found import say_nothing_found
 from app.nodes.refuse import refuse
 from app.nodes.retrieve import Retrieve
-from app.ports import Delta, TokenCount
+from app.ports import Delta, QueryVector, TokenCount
 from app.state import TurnState
-from contracts.chat import CitationsEvent, DoneEvent, MetaEvent, Refusal, RefusalEvent, Usage, UsageEvent
-from contracts.errors import OverloadedError
+from app.templates import VERSION
+from contracts.chat import CitationsEvent, DoneEvent, MetaEvent, Refusal, RefusalEvent, Route, Usage, UsageEvent
+from contracts.errors import DependencyDownError, NotFoundError, OverloadedError, UpstreamError
+from contracts.retrieval import Passage
 from contracts.routes import BUILT_IN_ROUTES
 from observability.prometheus import PrometheusMetrics
 from support.turns import T1, T2, a_context, a_passage, a_request, a_route, a_runtime, kept
@@ -111,17 +115,18 @@ async def test_of_many_queries_each_text_is_embedded_once_and_no_query_is_rememb
 def test_the_least_recently_used_example_goes_first() -> None:
     vectors = ExampleVectors(capacity=2)
     row = np.zeros(3, dtype=np.float32)
-    vectors.keep(T1, {"a": row, "b": row})
-    vectors.known(T1, ["a"])
-    vectors.keep(T1, {"c": row})
-    assert set(vectors.known(T1, ["a", "b", "c"])) == {"a", "c"}
+    vectors.keep("m", T1, {"a": row, "b": row})
+    vectors.known("m", T1, ["a"])
+    vectors.keep("m", T1, {"c": row})
+    assert set(vectors.known("m", T1, ["a", "b", "c"])) == {"a", "c"}
+    assert vectors.known("another model", T1, ["a", "b", "c"]) == {}
     assert len(vectors) == 2
 
 
 async def test_retrieve_uses_the_vector_of_the_query_and_drops_what_is_not_relevant() -> None:
     passages = {T1: [a_passage("near", "lentils protein"), a_passage("far", "a bicycle")]}
     retriever = MemoryRetriever(passages)
-    vector = word_vector("protein in lentils")
+    vector = QueryVector("words", word_vector("protein in lentils"))
     runtime = a_runtime(request=a_request("protein in lentils"))
     state = await Retrieve(retriever, 4, 0.25, max_bytes=1000)({"vector": vector}, runtime)
     assert [passage.chunk_id for passage in state["passages"]] == ["near"]
@@ -162,8 +167,8 @@ async def test_retrieve_strips_links_where_the_tenant_asks_for_it() -> None:
     assert [passage.text for passage in state["passages"]] == ["protein in lentils, see here"]
 
 
-def answered(route_score: float = 0.5) -> TurnState:
-    return {"route": TRAVEL, "route_score": route_score, "passages": (a_passage("c1"),)}
+def answered(*passages: Passage) -> TurnState:
+    return {"route": TRAVEL, "choice": Choice(TRAVEL, 0.5, "GENERAL", 0.1), "passages": passages or (a_passage("c1"),)}
 
 
 async def test_generate_says_meta_before_the_first_token_and_keeps_the_answer() -> None:
@@ -173,7 +178,15 @@ async def test_generate_says_meta_before_the_first_token_and_keeps_the_answer() 
     state = await Generate(engine)(answered(), runtime)
     prompt = runtime.context.progress.tokens.prompt
     assert kept(runtime) == [
-        MetaEvent(route="TRAVEL", route_score=0.5, model="memory", chunk_ids=["c1"]),
+        MetaEvent(
+            route="TRAVEL",
+            route_score=0.5,
+            runner_up="GENERAL",
+            runner_up_score=0.1,
+            model="memory",
+            prompt=VERSION,
+            chunk_ids=["c1"],
+        ),
         Delta("A", TokenCount(prompt, 1)),
         Delta(" b", TokenCount(prompt, 2)),
         Delta(" c", TokenCount(prompt, 3)),
@@ -201,13 +214,15 @@ async def test_generate_says_nothing_when_the_engine_refuses() -> None:
 async def test_cite_ends_the_turn_with_what_it_rests_on_and_what_it_used() -> None:
     runtime = a_runtime()
     runtime.context.progress.tokens = TokenCount(10, 3, 4)
-    state: TurnState = {"passages": (a_passage("c1"), a_passage("c2")), "answer": "So [2].", "finish_reason": "length"}
+    state: TurnState = {"passages": (a_passage("c1"), a_passage("c2")), "answer": "So [2].", "marked": (2,)}
+    state["finish_reason"] = "length"
     await cite_passages(state, runtime)
     citations, usage, done = kept(runtime)
     assert isinstance(citations, CitationsEvent)
     assert [citation.chunk_id for citation in citations.citations] == ["c2"]
     assert usage == UsageEvent(usage=Usage(prompt_tokens=10, completion_tokens=3, total_tokens=13, cached_tokens=4))
     assert done == DoneEvent(finish_reason="length")
+    assert [source.chunk_id for source in citations.sources] == ["c1", "c2"]
     assert runtime.context.progress.citations == ["c2"]
 
 
@@ -216,7 +231,8 @@ async def test_a_citation_of_a_flagged_passage_says_so() -> None:
     state: TurnState = {
         "passages": (a_passage("c1"), a_passage("c2")),
         "flagged": frozenset({"c2"}),
-        "answer": "So.",
+        "answer": "So [1] [2].",
+        "marked": (1, 2),
         "finish_reason": "stop",
     }
     await cite_passages(state, runtime)
@@ -228,9 +244,134 @@ async def test_a_citation_of_a_flagged_passage_says_so() -> None:
 async def test_refuse_names_the_route_to_the_router_and_only_the_reason_to_the_user() -> None:
     runtime = a_runtime()
     refusal = Refusal(reason="route_not_allowed", rule_id="allowed_routes", stage="route", message="no")
-    await refuse({"route": TRAVEL, "route_score": 0.9, "refusal": refusal}, runtime)
+    await refuse({"route": TRAVEL, "choice": Choice(TRAVEL, 0.9), "refusal": refusal}, runtime)
     assert kept(runtime) == [
         MetaEvent(route="TRAVEL", route_score=0.9, model=""),
         RefusalEvent(refusal=refusal),
     ]
     assert runtime.context.progress.refusal_reason == "route_not_allowed"
+
+
+# ---- citations in the stream
+
+
+async def test_generate_takes_out_marks_that_cite_nothing_while_it_streams_and_keeps_the_count() -> None:
+    runtime = a_runtime()
+    state = await Generate(MemoryEngine(["Rice", " [", "7", "]", " and", " [1", "]."]))(answered(), runtime)
+    said = [event for event in kept(runtime) if isinstance(event, Delta)]
+    assert "".join(delta.text for delta in said) == "Rice and [1]." == state["answer"]
+    assert state["marked"] == (1,)
+    assert runtime.context.progress.tokens.completion == 7
+
+
+async def test_without_retrieval_a_number_in_brackets_is_text() -> None:
+    runtime = a_runtime()
+    state = await Generate(MemoryEngine(["x", "[7]"]))({"route": TRAVEL, "choice": Choice(TRAVEL, 0.5)}, runtime)
+    assert (state["answer"], state["marked"]) == ("x[7]", ())
+
+
+async def test_what_was_held_back_at_the_end_is_said() -> None:
+    runtime = a_runtime()
+    state = await Generate(MemoryEngine(["so", " [1"]))(answered(), runtime)
+    assert state["answer"] == "so [1"
+    assert kept(runtime)[-1] == Delta(" [1", runtime.context.progress.tokens)
+
+
+# ---- nothing found
+
+
+async def test_nothing_found_is_said_in_the_locales_language_and_uses_nothing() -> None:
+    runtime = a_runtime(request=a_request("q", locale="de-DE"))
+    await say_nothing_found({"route": TRAVEL, "choice": Choice(TRAVEL, 0.5)}, runtime)
+    meta, said, citations, usage, done = kept(runtime)
+    assert isinstance(meta, MetaEvent)
+    assert meta.model == ""
+    assert isinstance(said, Delta)
+    assert said.text == "Dazu habe ich in den Dokumenten nichts gefunden."
+    assert citations == CitationsEvent(citations=[])
+    assert usage == UsageEvent(usage=Usage())
+    assert isinstance(done, DoneEvent)
+
+
+async def test_a_tenants_own_threshold_goes_before_the_platforms() -> None:
+    passages = {T1: [a_passage("c1", "lentils protein rice beans")]}
+    for own, found in ((None, 1), (0.9, 0), (0.1, 1)):
+        runtime = a_runtime(request=a_request("lentils protein", min_passage_score=own))
+        state = await Retrieve(MemoryRetriever(passages), 4, 0.25, max_bytes=1000)({"vector": None}, runtime)
+        assert len(state["passages"]) == found
+
+
+# ---- the RAG service is away
+
+
+def away() -> MemoryEmbedder:
+    embedder = MemoryEmbedder()
+    embedder.fails_with = UpstreamError("gone")
+    return embedder
+
+
+@pytest.mark.parametrize(
+    ("allowed", "route"),
+    [(("GENERAL", "DIET_NUTRITION", "PRICE_COMPARE"), "GENERAL"), (("DIET_NUTRITION",), "DIET_NUTRITION")],
+)
+async def test_without_embeddings_a_query_is_general_or_of_the_only_allowed_route(
+    allowed: tuple[str, ...], route: str
+) -> None:
+    runtime = a_runtime(a_context(allowed_routes=allowed), a_request("lentils"))
+    state = await classify(away())({}, runtime)
+    assert (state["route"].name, state["vector"], state["refusal"]) == (route, None, None)
+    assert runtime.context.progress.degraded
+
+
+async def test_where_no_route_is_a_better_guess_than_another_the_turn_fails() -> None:
+    allowed = ("DIET_NUTRITION", "PRICE_COMPARE")
+    with pytest.raises(DependencyDownError):
+        await classify(away())({}, a_runtime(a_context(allowed_routes=allowed), a_request("lentils")))
+
+
+async def test_what_is_wrong_with_the_question_is_no_reason_to_guess() -> None:
+    embedder = MemoryEmbedder()
+    embedder.fails_with = NotFoundError("gone")
+    with pytest.raises(NotFoundError):
+        await classify(embedder)({}, a_runtime(request=a_request("lentils")))
+
+
+async def test_a_turn_does_without_passages_while_the_rag_service_is_away() -> None:
+    metrics = PrometheusMetrics()
+    retriever = MemoryRetriever({}, fails_with=UpstreamError("gone"))
+    runtime = a_runtime()
+    node = Retrieve(retriever, 4, 0.25, max_bytes=1000, metrics=metrics)
+    state = await node({"vector": None, "route": TRAVEL}, runtime)
+    assert (state["passages"], runtime.context.progress.degraded) == ((), True)
+    assert 'atrium_degraded_total{step="retrieve"} 1.0' in metrics.render().decode()
+    again = a_runtime()
+    again.context.progress.degraded = True
+    await node({"vector": None, "route": TRAVEL}, again)
+    assert len(retriever.vectors) == 1, "it is not asked again where the question could not even be embedded"
+
+
+@pytest.mark.parametrize(
+    ("route", "request_"),
+    [(a_route("FACTS", retrieve_required=True), {}), (TRAVEL, {"when_nothing_found": "say_so"})],
+)
+async def test_who_may_not_do_without_passages_fails_meanwhile(route: Route, request_: dict[str, str]) -> None:
+    retriever = MemoryRetriever({}, fails_with=UpstreamError("gone"))
+    with pytest.raises(DependencyDownError):
+        await Retrieve(retriever, 4, 0.25, max_bytes=1000)(
+            {"vector": None, "route": route}, a_runtime(request=a_request("q", **request_))
+        )
+
+
+# ---- another embedding model
+
+
+async def test_vectors_of_two_models_are_never_compared() -> None:
+    embedder = MemoryEmbedder()
+    node = classify(embedder)
+    for model in ("words", "other", "other"):
+        embedder.model = model
+        state = await node({}, a_runtime(a_context(allowed_routes=("TRAVEL",)), a_request("q", routes=(TRAVEL,))))
+        assert state["vector"] is not None
+        assert state["vector"].model == model
+    examples = TRAVEL.examples
+    assert [texts for _, texts in embedder.calls] == [("q", *examples), ("q",), examples, ("q",)]

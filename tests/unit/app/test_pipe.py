@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import asyncio
 
+import pytest
+
 from app.pipe import EventPipe
+from contracts.errors import SlowReaderError
 
 
 async def test_events_come_in_order_and_together_when_the_reader_was_away() -> None:
@@ -32,6 +35,15 @@ async def test_a_full_pipe_makes_the_writer_wait_until_something_is_taken() -> N
     assert await pipe.take() == ["a", "b"]
     await writing
     assert await pipe.take() == ["c"]
+
+
+async def test_a_writer_does_not_wait_for_ever_for_a_reader_who_takes_nothing() -> None:
+    pipe = EventPipe(limit=1, patience_s=0.02)
+    await pipe.put("a")
+    with pytest.raises(SlowReaderError):
+        await pipe.put("b")
+    pipe.close()
+    assert await pipe.take() == ["a"]
 
 
 async def test_what_was_put_before_the_end_is_still_read() -> None:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from app.prompts import DEFAULT_INSTRUCTION, build_messages
+from app.prompts import build_messages
+from app.templates import ENGLISH, TEMPLATES, template_for
 from contracts.conversation import Conversation, Message, ToolCall
 from support.turns import a_passage, a_route
 
@@ -27,12 +28,26 @@ def test_without_passages_the_question_stands_alone() -> None:
 
 
 def test_a_route_without_an_instruction_gets_the_general_one() -> None:
-    assert build_messages(a_route("X", "x"), "Why?", [], locale="en-GB")[0]["content"] == DEFAULT_INSTRUCTION
+    assert build_messages(a_route("X", "x"), "Why?", [], locale="en-GB")[0]["content"] == "You are a helpful assistant."
 
 
 def test_a_locale_other_than_english_names_the_language() -> None:
     assert build_messages(ROUTE, "?", [], locale="de-AT")[0]["content"] == "You know food. Answer in German."
     assert "locale sw." in build_messages(ROUTE, "?", [], locale="sw-KE")[0]["content"]
+
+
+def test_a_template_is_found_by_route_and_language_and_else_it_is_that_of_all_routes() -> None:
+    assert template_for("PRICE_COMPARE", "de-AT").nothing_found.endswith("keinen Preis gefunden.")
+    assert template_for("ANYTHING", "DE").nothing_found == template_for("ELSE", "de-CH").nothing_found
+    assert template_for("PRICE_COMPARE", "sw").nothing_found == template_for("PRICE_COMPARE", "en-GB").nothing_found
+
+
+def test_every_template_has_every_text_and_asks_for_its_language() -> None:
+    for (_route, code), template in TEMPLATES.items():
+        assert template.instruction
+        assert template.passages
+        assert template.nothing_found
+        assert bool(template.language) == (code != ENGLISH)
 
 
 @pytest.mark.parametrize("locale", ["password", "sw-password-hack-me", "password-sw", "SW-hack"])

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.domain.routing import choose_route, examples_of, refuse_route, route_score
+from app.domain.routing import choose_route, contrasted, examples_of, guessed_route, refuse_route, route_score
 from contracts.routes import BUILT_IN_ROUTES, GENERAL
 from support.turns import ALL_ROUTES, a_route
 
@@ -90,3 +90,15 @@ def test_a_route_that_needs_a_blocked_tool_is_refused_without_naming_the_tool() 
     assert refusal is not None
     assert (refusal.reason, refusal.rule_id, refusal.stage) == ("blocked_tool", "blocked_tools", "route")
     assert "catalog" not in refusal.message
+
+
+def test_what_is_nearer_to_a_question_that_only_looks_like_the_route_is_not_the_routes() -> None:
+    assert contrasted(0.5, [0.1, 0.4]) == 0.5
+    assert contrasted(0.5, []) == 0.5
+    assert contrasted(0.5, [0.1, 0.7]) == pytest.approx(-0.2)
+
+
+def test_without_likenesses_the_guess_is_general_or_the_only_allowed_route_or_none() -> None:
+    for allowed, guess in ((ALL_ROUTES, GENERAL), (("PRICE_COMPARE",), "PRICE_COMPARE"), (ALL_ROUTES[1:], None)):
+        choice = guessed_route(BUILT_IN_ROUTES, allowed_routes=allowed)
+        assert (choice.route.name if choice else None) == guess

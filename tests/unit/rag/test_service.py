@@ -145,6 +145,11 @@ async def test_the_query_is_not_embedded_when_its_vector_comes_along_and_a_wrong
     [passage] = await world.service.search(T1, SearchRequest(query="milk", vector=vector))
     assert passage.score == pytest.approx(1.0, abs=1e-3)
     assert world.embedder.embedded == []
+    own, strange = world.embedder.model, (1.0, *[0.0] * 63)
+    assert [passage] == await world.service.search(T1, SearchRequest(query="milk", vector=vector, model=own))
+    assert world.embedder.embedded == []
+    anew = await world.service.search(T1, SearchRequest(query="milk", vector=strange, model="served before"))
+    assert (anew, world.embedder.embedded) == ([passage], ["milk"])
     with pytest.raises(InvalidRequestError, match="3 dimensions, the model 64"):
         await world.service.search(T1, SearchRequest(query="milk", vector=(1.0, 2.0, 3.0)))
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from observability.record import RequestRecord, attach_record
+from observability.record import RequestRecord, attach_record, record_of
 from router.api.stream import EventStream
 
 
@@ -75,3 +75,25 @@ async def test_a_client_that_leaves_ends_the_body_and_releases_the_work(where: s
     assert released.is_set()
     await chunks.aclose()  # what was suspended at a `yield` is closed by its owner, as the service does
     assert closed.is_set()
+
+
+async def test_a_client_that_reads_nothing_is_cut_off_its_work_released_and_the_reason_kept() -> None:
+    released, sent = asyncio.Event(), []
+
+    async def body() -> AsyncIterator[bytes]:
+        yield b"x"
+
+    async def send(message: MutableMapping[str, Any]) -> None:
+        if message.get("body") == b"x":
+            await asyncio.Event().wait()  # the sockets are full
+        sent.append(message.get("body", b""))
+
+    stack = AsyncExitStack()
+    stack.callback(released.set)
+    asked = scope()
+    async with asyncio.timeout(5):
+        stream = EventStream(body(), stack, {}, slow_reader_s=0.02, heartbeat_s=0.01, cut=b"event: error")
+        await stream(asked, never, send)
+    assert released.is_set()
+    assert sent == [b"", b"event: error"]
+    assert (record_of(asked).error_code, record_of(asked).disconnected) == ("slow_reader", False)

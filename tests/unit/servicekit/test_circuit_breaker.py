@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from router.domain.circuit_breaker import CircuitBreaker
+from servicekit.circuit_breaker import CircuitBreaker
 
 
 def opened() -> CircuitBreaker:
