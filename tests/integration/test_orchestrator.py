@@ -156,7 +156,7 @@ def names(events: list[dict[str, Any]]) -> list[str]:
     return [event["event"] for event in events]
 
 
-def soon(milliseconds: int = 300) -> TenantContext:
+def soon(milliseconds: int = 1_500) -> TenantContext:
     return a_context(deadline=utc_now() + timedelta(milliseconds=milliseconds))
 
 
