@@ -73,6 +73,10 @@ bench-intents: $(VENV)/.installed ## which route labelled questions take (ENGINE
 bench-guard: $(VENV)/.installed ## what a thousand rules cost a prompt and a token
 	@PYTHONPATH=src:tests $(PY) -m benchmarks.guard
 
+.PHONY: bench-telemetry
+bench-telemetry: $(VENV)/.installed ## what metrics, logs and traces cost a request and a token
+	@PYTHONPATH=src $(PY) -m benchmarks.telemetry
+
 .PHONY: bench-stores
 bench-stores: $(VENV)/.installed ## what admission in Valkey and a row of the ledger cost
 	@PYTHONPATH=tests $(PY) -m benchmarks.admission

@@ -25,8 +25,10 @@ from app.settings import Discovery, EngineDialect, Settings
 from contracts.context import Audience
 from contracts.health import State
 from contracts.pools import DEFAULT_POOL
+from observability import names
+from observability.langsmith_runs import LangSmithRuns
 from observability.metrics import Metrics
-from observability.prometheus import PrometheusMetrics
+from observability.telemetry import CLOSE_S, Telemetry
 from servicekit.client import ServiceClient, open_session
 from servicekit.edge import dress
 from servicekit.tokens import TokenVerifier
@@ -42,11 +44,13 @@ MAX_BODY_BYTES = 16 * 1024 * 1024
 def create_app(settings: Settings | None = None) -> FastAPI:
     """The service; everything it holds open is opened when it starts. Without settings, the environment's are read."""
     settings = settings or Settings()
-    metrics = PrometheusMetrics()
+    telemetry = Telemetry("orchestrator", settings)
+    metrics = telemetry.metrics
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         async with AsyncExitStack() as stack:
+            await stack.enter_async_context(telemetry.running())
             await _open(app, settings, metrics, stack)
             yield
 
@@ -64,7 +68,9 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         await engine.check(DEFAULT_POOL)
 
     checks = {"rag": check_rag, "vllm": check_engine}
-    dress(app, checks=checks, metrics=metrics, max_body_bytes=MAX_BODY_BYTES, checks_within_s=1.5)
+    dress(
+        app, checks=checks, metrics=metrics, max_body_bytes=MAX_BODY_BYTES, checks_within_s=1.5, tracer=telemetry.tracer
+    )
     return app
 
 
@@ -109,7 +115,24 @@ async def _open(app: FastAPI, settings: Settings, metrics: Metrics, stack: Async
         ),
         generate=Generate(app.state.engine, await _external(settings, sampling, metrics, stack)),
     )
-    app.state.turns = TurnService(graph, metrics=metrics, tracing=settings.traces, slow_reader_s=settings.slow_reader_s)
+    runs = _runs(settings, metrics, stack)
+    app.state.turns = TurnService(
+        graph, metrics=metrics, tell=runs.put if runs else None, slow_reader_s=settings.slow_reader_s
+    )
+
+
+def _runs(settings: Settings, metrics: Metrics, stack: AsyncExitStack) -> LangSmithRuns | None:
+    key = settings.langsmith_key()
+    if key is None:
+        return None
+
+    def dropped(number: int, reason: str) -> None:
+        metrics.count(names.TELEMETRY_DROPPED, number, sink="langsmith", reason=reason)
+
+    runs = LangSmithRuns(key, endpoint=settings.langsmith_endpoint, project=settings.langsmith_project, dropped=dropped)
+    runs.start()
+    stack.push_async_callback(asyncio.to_thread, runs.end, within_s=CLOSE_S)
+    return runs
 
 
 def _discovery(settings: Settings, replicas: Replicas, metrics: Metrics) -> KubernetesDiscovery:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator
+import time
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
 from langsmith import tracing_context
@@ -14,8 +15,10 @@ from app.pipe import PATIENCE_S, Event, EventPipe
 from app.ports import Caller
 from app.state import Progress, Turn
 from contracts.chat import ErrorEvent, TurnRequest, UsageEvent
+from contracts.context import TenantContext
 from contracts.errors import AtriumError, SlowReaderError, UpstreamTimeoutError
 from observability import names
+from observability.langsmith_runs import TurnRun
 from observability.logging import log
 from observability.metrics import Metrics
 from servicekit.client import seconds_left
@@ -35,6 +38,8 @@ class RunningTurn:
         self.reading = asyncio.timeout(seconds_left(caller.context.deadline) + READER_GRACE_S)
         self._turn = Turn(caller, request, self._pipe)
         self._failure: AtriumError | None = None
+        self._broke: AtriumError | None = None
+        self.answer: str | None = None
         self._started = False
 
     @property
@@ -45,6 +50,11 @@ class RunningTurn:
     @property
     def progress(self) -> Progress:
         return self._turn.progress
+
+    @property
+    def broke(self) -> AtriumError | None:
+        """What ended it early, but for its being left."""
+        return self._broke
 
     async def next_batch(self) -> list[Event]:
         """The next events, as many as have gathered while the reader was busy; an empty list is the end.
@@ -70,7 +80,7 @@ class RunningTurn:
         try:
             # The one bound of the whole turn; the adapters keep to the deadline as well, and say what was late.
             async with asyncio.timeout(seconds_left(context.deadline)):
-                await self._graph.ainvoke({}, context=self._turn)
+                self.answer = (await self._graph.ainvoke({}, context=self._turn)).get("answer")
         except SlowReaderError as error:
             self._failure = error
             if not self.reading.expired():
@@ -83,16 +93,24 @@ class RunningTurn:
             log(_logger, logging.ERROR, "turn broke", request_id=context.request_id, type=type(error).__name__)
             self._failure = AtriumError("something went wrong on our side")
         finally:
+            self._broke = self._failure
             self._pipe.close()
 
 
 class TurnService:
-    """`tracing` tells LangSmith of every turn; without it nothing of a turn leaves the stack."""
+    """`tell` gets every turn that has ended, for LangSmith; without it nothing of a turn leaves the stack."""
 
-    def __init__(self, graph: TurnGraph, *, metrics: Metrics, tracing: bool, slow_reader_s: float = PATIENCE_S) -> None:
+    def __init__(
+        self,
+        graph: TurnGraph,
+        *,
+        metrics: Metrics,
+        tell: Callable[[TurnRun], None] | None = None,
+        slow_reader_s: float = PATIENCE_S,
+    ) -> None:
         self._graph = graph
         self._metrics = metrics
-        self._tracing = tracing
+        self._tell = tell
         self._slow_reader_s = slow_reader_s
 
     @asynccontextmanager
@@ -102,9 +120,12 @@ class TurnService:
         Raises TimeoutError in the caller's code when it is still reading a while after the deadline, or after the turn
         was cut off because it did not read.
         """
-        running = RunningTurn(self._graph, caller, request, slow_reader_s=self._slow_reader_s)
+        running, began = (
+            RunningTurn(self._graph, caller, request, slow_reader_s=self._slow_reader_s),
+            time.perf_counter(),
+        )
         self._metrics.gauge(names.ACTIVE_STREAMS, 1)
-        with tracing_context(enabled=self._tracing):  # a task inherits the context in which it was made
+        with tracing_context(enabled=False):  # LangGraph's own; a task inherits the context in which it was made
             task = asyncio.create_task(running.run())
         try:
             async with running.reading:
@@ -113,3 +134,29 @@ class TurnService:
             task.cancel()
             await asyncio.gather(task, return_exceptions=True)
             self._metrics.gauge(names.ACTIVE_STREAMS, -1)
+            if self._tell is not None:
+                self._tell(_run(caller.context, request, running, began))
+
+
+def _run(context: TenantContext, request: TurnRequest, running: RunningTurn, began: float) -> TurnRun:
+    progress = running.progress
+    now, clock = time.time(), time.perf_counter()
+    first = progress.first_token_at
+    return TurnRun(
+        tenant_id=str(context.tenant_id),
+        request_id=context.request_id,
+        session_id=context.session_id,
+        began=now - (clock - began),
+        ended=now,
+        first_token=now - (clock - first) if first is not None else None,
+        prompt=request.query if context.log_content else None,
+        answer=running.answer if context.log_content else None,
+        error=running.broke.code if running.broke else None,
+        usage=progress.usage().model_dump(),
+        facts={
+            "route": progress.route,
+            "chunk_ids": progress.chunk_ids,
+            "citations": progress.citations,
+            "refusal_reason": progress.refusal_reason,
+        },
+    )

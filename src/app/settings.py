@@ -58,6 +58,8 @@ class Settings(OutboundSettings):
     slow_reader_s: float = Field(default=30.0, gt=0, le=3_600, description="then who does not read is cut off")
     max_passages_bytes: int = Field(default=6_000, ge=200, description="of all passages in a prompt; 4 bytes ~ 1 token")
     langsmith_api_key: SecretStr | None = None
+    langsmith_endpoint: str | None = None
+    langsmith_project: str = Field(default="atrium", min_length=1, description="a tenant's project is this-<tenant>")
 
     @field_validator("rag_service_url")
     @classmethod
@@ -82,10 +84,9 @@ class Settings(OutboundSettings):
             return {}
         return parse_engine_pools(self.vllm_service_url)
 
-    @property
-    def traces(self) -> bool:
+    def langsmith_key(self) -> str | None:
         """An empty key is none."""
-        return self.langsmith_api_key is not None and bool(self.langsmith_api_key.get_secret_value().strip())
+        return self.langsmith_api_key.get_secret_value().strip() or None if self.langsmith_api_key else None
 
     def engine_key(self) -> str | None:
         return None if self.engine_api_key is None else self.engine_api_key.get_secret_value()

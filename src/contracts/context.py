@@ -42,3 +42,4 @@ class TenantContext(BaseModel):
     model_pool: str = "pooled"
     deadline: AwareDatetime = Field(description="when the work must be finished or given up, UTC")
     cache_salt: str = Field(default="", description="separates the tenant's KV prefix cache; never from a client")
+    log_content: bool = Field(default=False, description="the tenant allows its texts in logs and traces")

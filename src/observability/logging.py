@@ -22,6 +22,9 @@ REQUEST_LOGGER = "atrium.request"
 """The logger of request records: one line a request, with the fields of `RequestRecord`."""
 _OPTIONS = orjson.OPT_NON_STR_KEYS | orjson.OPT_PASSTHROUGH_DATACLASS | orjson.OPT_PASSTHROUGH_SUBCLASS
 
+_BREAKS = re.compile("[\x80-\x9f\u2028\u2029]")
+"""What JSON leaves as it is, and some readers of logs take as the end of a line, or as a terminal's command."""
+
 IDENTIFIERS = frozenset(
     {"request_id", "tenant_id", "chunk_ids", "citations", "document_id", "key_id", "event_id", "lease_id", "hash"}
 )
@@ -64,16 +67,21 @@ class JsonFormatter(logging.Formatter):
                     entry[name] = value
                 else:
                     entry[name] = _redacted(value, self._of_addresses if name in ADDRESSES else self._redactor)
-        if record.exc_info:
-            told = _INPUT.sub("input_value=…, input_type=", self.formatException(record.exc_info))
+        if exception := self.formatException(record.exc_info) if record.exc_info else record.exc_text:
+            told = _INPUT.sub("input_value=…, input_type=", exception)
             entry["exception"] = _redacted_text(told, self._redactor, MAX_EXCEPTION)
         try:
-            return orjson.dumps(entry, default=self._text, option=_OPTIONS).decode()
+            line = orjson.dumps(entry, default=self._text, option=_OPTIONS).decode()
+            return line if line.isascii() else _BREAKS.sub(_escaped, line)
         except TypeError:  # half a surrogate pair somewhere: escaped, for a record must never be lost or raw
             return json.dumps(entry, default=self._text)
 
     def _text(self, value: object) -> str:
         return _redacted_text(str(value), self._redactor)
+
+
+def _escaped(found: re.Match[str]) -> str:
+    return f"\\u{ord(found[0]):04x}"
 
 
 def _redacted(value: Any, redactor: Redactor, depth: int = 0) -> Any:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Protocol
 
+from observability.distribution import Distribution
 from observability.names import Metric
 
 
@@ -14,6 +15,10 @@ class Metrics(Protocol):
 
     def observe(self, metric: Metric, value: float, /, **dimensions: str) -> None: ...
 
+    def merge(self, metric: Metric, values: Distribution, /, **dimensions: str) -> None:
+        """Observe many at once."""
+        ...
+
     def gauge(self, metric: Metric, delta: float, /, **dimensions: str) -> None:
         """Move a gauge up or down by `delta`."""
         ...
@@ -23,11 +28,22 @@ class Metrics(Protocol):
         ...
 
 
+class ExposedMetrics(Metrics, Protocol):
+    """A sink that `/metrics` can be asked of."""
+
+    def render(self) -> bytes:
+        """Prometheus' text exposition format."""
+        ...
+
+
 class NullMetrics:
     def count(self, metric: Metric, amount: float = 1.0, /, **dimensions: str) -> None:
         pass
 
     def observe(self, metric: Metric, value: float, /, **dimensions: str) -> None:
+        pass
+
+    def merge(self, metric: Metric, values: Distribution, /, **dimensions: str) -> None:
         pass
 
     def gauge(self, metric: Metric, delta: float, /, **dimensions: str) -> None:

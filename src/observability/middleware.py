@@ -17,12 +17,11 @@ from observability import names
 from observability.logging import REQUEST_LOGGER, log
 from observability.metrics import Metrics
 from observability.record import RequestRecord, attach_record
+from observability.tracing import CURRENT, HandingOn, Tracer
 
 _UNSAFE = re.compile(r"[^A-Za-z0-9._-]")
-MAX_TENANT_LABELS = 1_000
-"""Tenants with a metric dimension value of their own; the others share `other`."""
 MAX_ROUTE_LABELS = 100
-"""The same for the intents of chats: tenants name routes of their own."""
+"""Intents of chats with a metric dimension value of their own, as tenants name routes; the others share `other`."""
 
 BODY_WITHIN_S = 120.0
 """For the whole of a body, counted from the request: 2 MiB at 17 KiB/s."""
@@ -77,13 +76,14 @@ class RequestMiddleware:
         max_body_bytes: int,
         max_upload_bytes: int | None = None,
         body_within_s: float = BODY_WITHIN_S,
+        tracer: Tracer | None = None,
     ) -> None:
         self._app = app
+        self._tracer = tracer or HandingOn()
         self._metrics = metrics
         self._max_body_bytes = max_body_bytes
         self._max_upload_bytes = max_upload_bytes or max_body_bytes
         self._body_within_s = body_within_s
-        self._tenants: set[str] = set()
         self._routes: set[str] = set()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -93,6 +93,8 @@ class RequestMiddleware:
         headers = Headers(scope=scope)
         record = RequestRecord(safe_request_id(headers.get("x-request-id")), scope["method"], scope["path"])
         attach_record(scope, record)
+        trace = None if record.path in _QUIET else self._tracer.begin(record, headers)
+        CURRENT.set(trace)  # of this request's task alone
         started = time.perf_counter()
         limit = (
             self._max_upload_bytes
@@ -135,17 +137,21 @@ class RequestMiddleware:
             record.latency_ms = round((time.perf_counter() - started) * 1000, 3)
             if record.path not in _QUIET:
                 self._report(scope, record)
+            if trace is not None:
+                trace.end()
 
     def _report(self, scope: Scope, record: RequestRecord) -> None:
         matched = scope.get("route")
         record.operation = f"{record.method} {getattr(matched, 'path', 'unmatched')}"
-        tenant = _label(record.tenant_id, self._tenants, MAX_TENANT_LABELS)
+        tenant = record.tenant_id if record.tenant_exists else ""
         route = _label(record.route, self._routes, MAX_ROUTE_LABELS) if record.route else record.operation
         labels = {"tenant": tenant, "route": route}
         self._metrics.count(names.REQUEST_COUNT, status=str(record.status), **labels)
         self._metrics.observe(names.REQUEST_LATENCY, record.latency_ms / 1000, **labels)
         if record.first_token_ms is not None:
             self._metrics.observe(names.TIME_TO_FIRST_TOKEN, record.first_token_ms / 1000, **labels)
+        if record.token_gaps:
+            self._metrics.merge(names.INTER_TOKEN_LATENCY, record.token_gaps, **labels)
         for kind in ("prompt", "completion"):
             if tokens := record.token_usage.get(f"{kind}_tokens"):
                 self._metrics.count(names.TOKEN_USAGE, tokens, kind=kind, **labels)
@@ -161,11 +167,11 @@ class RequestMiddleware:
 
 
 def _label(value: str, known: set[str], at_most: int) -> str:
-    """Whoever may name tenants or routes could otherwise fill the memory with label values."""
+    """Whoever may name routes could otherwise fill the memory with label values."""
     if value in known or len(known) < at_most:
         known.add(value)
         return value
-    return "other"
+    return names.OTHER
 
 
 async def _answer(send: Send, record: RequestRecord, status: int, code: str, message: str) -> None:

@@ -1,5 +1,5 @@
-"""Every metric, declared once: name, kind, unit, dimensions, help. `/metrics` is made from this list, and a test holds
-the docs to it.
+"""Every metric, declared once: name, kind, unit, dimensions, help, and what of it goes to CloudWatch. `/metrics`, the
+CloudWatch metrics and `docs/metrics.md` are made from this list.
 
 The dimension `route` is the intent of a chat, or the HTTP operation where there is none.
 """
@@ -10,7 +10,27 @@ import re
 from dataclasses import dataclass
 from typing import Literal
 
-Unit = Literal["seconds", "tokens", "usd", "bytes", "count"]
+Unit = Literal["seconds", "tokens", "usd", "bytes", "count", "ratio"]
+Service = Literal["router", "orchestrator", "rag"]
+SERVICES: tuple[Service, ...] = ("router", "orchestrator", "rag")
+NAMESPACE = "MultiTenantChatbot"
+"""Of the CloudWatch metrics."""
+OTHER = "other"
+"""The dimension value of whatever has none of its own."""
+
+
+@dataclass(frozen=True, slots=True)
+class CloudWatch:
+    """What CloudWatch gets of a metric: CloudWatch adds nothing up over dimensions, so each set of them that somebody
+    asks for is sent. `sent_by` keeps a request from being counted by each service it passes."""
+
+    sets: tuple[tuple[str, ...], ...]
+    sent_by: tuple[Service, ...] = ("router",)
+
+    @property
+    def dimensions(self) -> tuple[str, ...]:
+        """All that occur, in the order of their first."""
+        return tuple(dict.fromkeys(name for names in self.sets for name in names))
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,20 +41,28 @@ class Metric:
     dimensions: tuple[str, ...]
     help: str
     buckets: tuple[float, ...] = ()
+    cloudwatch: CloudWatch | None = None
 
     @property
     def prometheus_name(self) -> str:
         """`RequestLatency` in seconds becomes `atrium_request_latency_seconds`; a counter ends in `_total`."""
         snake = re.sub(r"(?<=[a-z])(?=[A-Z])", "_", self.name).lower().removesuffix("_count")
-        unit = "" if self.unit == "count" else f"_{self.unit}"
+        unit = "" if self.unit in {"count", "ratio"} else f"_{self.unit}"
         total = "_total" if self.kind == "counter" else ""
         return f"atrium_{snake}{unit}{total}"
 
 
 _LATENCY = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0)
+_PER_TOKEN = (0.001, 0.0025, 0.005, 0.01, 0.015, 0.02, 0.03, 0.05, 0.075, 0.1, 0.15, 0.25, 0.5, 1.0, 2.5)
 _PER_ROUTE = ("tenant", "route")
+_OF_ROUTES = CloudWatch((_PER_ROUTE, ("tenant",), ()))
+_WITH_REASONS = CloudWatch(((*_PER_ROUTE, "reason"), ("tenant",), ("reason",), ()))
+_OF_ENGINES = CloudWatch((("pool",), ()), ("orchestrator",))
+_OF_ALL = CloudWatch(((),), SERVICES)
 
-REQUEST_COUNT = Metric("RequestCount", "counter", "count", (*_PER_ROUTE, "status"), "Requests answered.")
+REQUEST_COUNT = Metric(
+    "RequestCount", "counter", "count", (*_PER_ROUTE, "status"), "Requests answered.", cloudwatch=_OF_ROUTES
+)
 REQUEST_LATENCY = Metric(
     "RequestLatency",
     "histogram",
@@ -42,6 +70,7 @@ REQUEST_LATENCY = Metric(
     _PER_ROUTE,
     "From the first byte in to the last byte out.",
     _LATENCY,
+    _OF_ROUTES,
 )
 TIME_TO_FIRST_TOKEN = Metric(
     "TimeToFirstToken",
@@ -50,6 +79,16 @@ TIME_TO_FIRST_TOKEN = Metric(
     _PER_ROUTE,
     "From the request to the first token sent on.",
     _LATENCY,
+    _OF_ROUTES,
+)
+INTER_TOKEN_LATENCY = Metric(
+    "InterTokenLatency",
+    "histogram",
+    "seconds",
+    _PER_ROUTE,
+    "From one piece of an answer to the next, each of them; a piece is one token, unless a rule held some back.",
+    _PER_TOKEN,
+    _OF_ROUTES,
 )
 TOKEN_USAGE = Metric(
     "TokenUsage",
@@ -57,24 +96,69 @@ TOKEN_USAGE = Metric(
     "tokens",
     (*_PER_ROUTE, "kind"),
     "Tokens as the engine counted them (prompt, completion).",
+    cloudwatch=_OF_ROUTES,
 )
-COST_ESTIMATE = Metric("CostEstimate", "counter", "usd", _PER_ROUTE, "Estimated cost of the tokens used.")
-REFUSAL_COUNT = Metric("RefusalCount", "counter", "count", (*_PER_ROUTE, "reason"), "Requests answered with a refusal.")
-THROTTLED_COUNT = Metric("ThrottledCount", "counter", "count", ("reason",), "Requests over a limit, by limit.")
-ERROR_COUNT = Metric("ErrorCount", "counter", "count", (*_PER_ROUTE, "reason"), "Requests that failed, by error code.")
+COST_ESTIMATE = Metric(
+    "CostEstimate", "counter", "usd", _PER_ROUTE, "Estimated cost of the tokens used.", cloudwatch=_OF_ROUTES
+)
+REFUSAL_COUNT = Metric(
+    "RefusalCount",
+    "counter",
+    "count",
+    (*_PER_ROUTE, "reason"),
+    "Requests answered with a refusal.",
+    cloudwatch=_WITH_REASONS,
+)
+THROTTLED_COUNT = Metric(
+    "ThrottledCount",
+    "counter",
+    "count",
+    ("tenant", "reason"),
+    "Requests over a limit, by limit. Which route they would have taken, nobody has asked yet.",
+    cloudwatch=CloudWatch((("tenant", "reason"), ("tenant",), ("reason",), ())),
+)
+ERROR_COUNT = Metric(
+    "ErrorCount",
+    "counter",
+    "count",
+    (*_PER_ROUTE, "reason"),
+    "Requests that failed, by error code.",
+    cloudwatch=_WITH_REASONS,
+)
 QUEUE_TIME = Metric(
     "QueueTime",
     "histogram",
     "seconds",
-    ("pool",),
+    ("tenant", "pool"),
     "How long a request waited for its place in the engine pool.",
     _LATENCY,
+    CloudWatch((("tenant",), ("pool",), ())),
 )
 QUEUE_DEPTH = Metric("QueueDepth", "gauge", "count", ("pool",), "Requests that wait in this router for a place.")
 ENGINE_QUEUE_DEPTH = Metric(
-    "EngineQueueDepth", "gauge", "count", ("pool",), "Requests that wait in the engines' own queues."
+    "EngineQueueDepth",
+    "gauge",
+    "count",
+    ("pool",),
+    "Requests that wait in the engines' own queues.",
+    cloudwatch=_OF_ENGINES,
 )
-KV_CACHE_USAGE = Metric("KvCacheUsage", "gauge", "count", ("pool",), "Of the fullest replica's KV cache, 0 to 1.")
+KV_CACHE_USAGE = Metric(
+    "KvCacheUsage",
+    "gauge",
+    "ratio",
+    ("pool",),
+    "Of the fullest replica's KV cache, 0 to 1.",
+    cloudwatch=_OF_ENGINES,
+)
+ACTIVE_STREAMS = Metric(
+    "ActiveStreams",
+    "gauge",
+    "count",
+    (),
+    "Answers being produced now.",
+    cloudwatch=CloudWatch(((),), ("orchestrator",)),
+)
 ENGINE_REPLICAS = Metric(
     "EngineReplicas",
     "gauge",
@@ -99,13 +183,13 @@ ENGINE_RETRY = Metric(
 POOL_SPILL = Metric(
     "PoolSpill", "counter", "count", ("pool",), "Requests of a dedicated pool's tenants that the shared pool served."
 )
-ACTIVE_STREAMS = Metric("ActiveStreams", "gauge", "count", (), "Answers being produced now.")
 DEPENDENCY_FAILURE = Metric(
     "DependencyFailure",
     "counter",
     "count",
     ("dependency", "reason"),
     "Calls to a store or a service that failed.",
+    cloudwatch=CloudWatch((("dependency",), ()), SERVICES),
 )
 LIMITER_LOCAL = Metric(
     "LimiterLocal", "gauge", "count", (), "1 while limits are kept by this process alone: Valkey is out of reach."
@@ -119,6 +203,7 @@ CROSS_TENANT_DROP = Metric(
     "count",
     ("tenant",),
     "Passages of another tenant found in an index and dropped: must stay 0.",
+    cloudwatch=_OF_ALL,
 )
 INDEX_LOAD = Metric(
     "IndexLoad",
@@ -146,7 +231,9 @@ SNAPSHOT_FAULT = Metric(
 RECENT_DROPPED = Metric(
     "RecentDropped", "counter", "count", ("reason",), "Requests not kept for dry runs: full, unreachable or closed."
 )
-LEDGER_BACKLOG = Metric("LedgerBacklog", "gauge", "count", (), "Settled usage events that wait to be committed.")
+LEDGER_BACKLOG = Metric(
+    "LedgerBacklog", "gauge", "count", (), "Settled usage events that wait to be committed.", cloudwatch=_OF_ALL
+)
 LEDGER_BATCH = Metric(
     "LedgerBatch",
     "histogram",
@@ -162,6 +249,7 @@ LEDGER_FAILURE = Metric(
     ("reason",),
     "Batches of usage events that failed and are tried again (unreachable, unexpected); events that cannot be kept"
     " (rejected): must stay 0.",
+    cloudwatch=CloudWatch((("reason",), ()), SERVICES),
 )
 MODERATION = Metric(
     "ModerationCount",
@@ -216,5 +304,16 @@ PARSER_LOST = Metric(
 INGEST_JOBS = Metric(
     "IngestJobs", "counter", "count", ("reason",), "Ingestion jobs that ended: ready, failed, cancelled."
 )
+TELEMETRY_DROPPED = Metric(
+    "TelemetryDropped",
+    "counter",
+    "count",
+    ("sink", "reason"),
+    "Metrics, log records, spans and runs that did not reach their sink: its queue was full, it did not take them in"
+    " time (gave_up), or there were too many series in an interval (series).",
+    cloudwatch=CloudWatch((("sink",), ()), SERVICES),
+)
 
 ALL: tuple[Metric, ...] = tuple(value for value in globals().values() if isinstance(value, Metric))
+MERGED: tuple[Metric, ...] = (INTER_TOKEN_LATENCY,)
+"""Histograms that are observed per token: a stream gathers its own, which is merged at its end."""

@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 from starlette.types import Scope
+
+from observability.distribution import Distribution
 
 _KEY = "atrium.record"
 
 
 @dataclass(slots=True)
 class RequestRecord:
-    """`route` is the intent of a chat; other operations are named by `operation`. No prompt and no answer is here."""
+    """`route` is the intent of a chat; other operations are named by `operation`.
+
+    `tenant_exists` once that was seen: a name that somebody made up is no dimension of a metric. `query` and `answer`
+    are there only where the tenant's config allows it (`log_content`).
+    """
 
     request_id: str
     method: str
@@ -41,9 +47,22 @@ class RequestRecord:
     error_code: str | None = None
     dependency_down: str | None = None
     disconnected: bool = False
+    query: str | None = None
+    answer: str | None = None
+    tenant_exists: bool = False
+    token_gaps: Distribution | None = None
 
     def fields(self) -> dict[str, Any]:
-        return asdict(self)
+        """What is logged."""
+        found = {name: getattr(self, name) for name in _LOGGED}
+        if self.query is None:
+            del found["query"]
+        if self.answer is None:
+            del found["answer"]
+        return found
+
+
+_LOGGED = tuple(one.name for one in fields(RequestRecord) if one.name not in {"tenant_exists", "token_gaps"})
 
 
 def attach_record(scope: Scope, record: RequestRecord) -> None:

@@ -16,7 +16,7 @@ from contracts.context import Audience
 from contracts.retrieval import MAX_DOCUMENT_BYTES
 from observability.logging import configure_logging
 from observability.metrics import Metrics
-from observability.prometheus import PrometheusMetrics
+from observability.telemetry import Telemetry
 from rag.adapters.embedder import open_embedder
 from rag.adapters.index_builder import HybridIndexBuilder, Sizes
 from rag.adapters.object_snapshots import ObjectSnapshots
@@ -52,11 +52,13 @@ MAX_UPLOAD_BYTES = 4 * MAX_DOCUMENT_BYTES // 3 + 128 * 1024
 
 def create_app(settings: Settings | None = None) -> FastAPI:
     settings = settings or Settings()
-    metrics = PrometheusMetrics()
+    telemetry = Telemetry("rag", settings)
+    metrics = telemetry.metrics
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         async with AsyncExitStack() as stack:
+            await stack.enter_async_context(telemetry.running())
             await _open(app, settings, metrics, stack)
             yield
 
@@ -77,6 +79,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         metrics=metrics,
         max_body_bytes=MAX_BODY_BYTES,
         max_upload_bytes=MAX_UPLOAD_BYTES,
+        tracer=telemetry.tracer,
     )
     return app
 

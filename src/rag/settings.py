@@ -52,8 +52,6 @@ class Settings(ServiceSettings, EmbeddingSettings):
     index_flat_chunks: int = Field(default=1_000_000, ge=1, description="and of so many without lists of its vectors")
     index_cache_bytes: int = Field(default=GIB, ge=1, description="memory for the indexes that were asked for last")
     object_store_url: str | None = None
-    aws_region: str = "us-east-1"
-    aws_endpoint_url: str | None = None
     rag_cache_dir: Path | None = Field(default=None, description="where copies of snapshots stay; else a new folder")
     rag_cache_bytes: int = Field(default=10 * GIB, ge=0)
     snapshot_writes: int = Field(default=100, ge=1, description="writes of a tenant after which a snapshot is due")

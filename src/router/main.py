@@ -17,7 +17,8 @@ from fastapi import Depends, FastAPI
 from contracts.errors import AtriumError
 from contracts.retrieval import MAX_DOCUMENT_BYTES
 from observability.logging import configure_logging, log
-from observability.prometheus import PrometheusMetrics
+from observability.service_metrics import ServiceMetrics
+from observability.telemetry import Telemetry
 from router.adapters.documents_http import HttpDocuments
 from router.adapters.orchestrator_http import HttpOrchestrator
 from router.adapters.postgres_prices import PostgresPriceStore
@@ -114,13 +115,15 @@ _logger = logging.getLogger("atrium.router")
 def create_app(settings: Settings | None = None) -> FastAPI:
     """Builds the service; nothing is opened before its lifespan begins."""
     settings = settings or Settings()
-    metrics = PrometheusMetrics()
+    telemetry = Telemetry("router", settings)
+    metrics = telemetry.metrics
     checks: dict[str, Check] = {}
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         async with AsyncExitStack() as stack:
             sys.setswitchinterval(SWITCH_S)
+            await stack.enter_async_context(telemetry.running())
             app.state.services = await _open(settings, metrics, checks, stack)
             yield
 
@@ -148,13 +151,14 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         metrics=metrics,
         max_body_bytes=MAX_BODY_BYTES,
         max_upload_bytes=MAX_UPLOAD_BYTES,
+        tracer=telemetry.tracer,
         checks_within_s=2.0,
     )
     return app
 
 
 async def _open(
-    settings: Settings, metrics: PrometheusMetrics, checks: dict[str, Check], stack: AsyncExitStack
+    settings: Settings, metrics: ServiceMetrics, checks: dict[str, Check], stack: AsyncExitStack
 ) -> Services:
     database = Database(settings.database_url.get_secret_value())
     stack.push_async_callback(database.close)
@@ -284,7 +288,7 @@ def _objects(settings: Settings, stack: AsyncExitStack) -> Objects | None:
 
 
 async def _open_link(
-    settings: Settings, share: PoolShare, metrics: PrometheusMetrics, stack: AsyncExitStack
+    settings: Settings, share: PoolShare, metrics: ServiceMetrics, stack: AsyncExitStack
 ) -> tuple[AdmissionGate, FirstAnswers]:
     """What asks Valkey in every chat, over one connection; told when it goes down and comes up from its opening on."""
     link = ValkeyLink(settings.redis_url.get_secret_value(), metrics)
@@ -308,14 +312,14 @@ async def _open_prices(settings: Settings, database: Database) -> Prices:
 
 
 @asynccontextmanager
-async def _writer(ledger: PostgresLedger, metrics: PrometheusMetrics) -> AsyncIterator[LedgerWriter]:
+async def _writer(ledger: PostgresLedger, metrics: ServiceMetrics) -> AsyncIterator[LedgerWriter]:
     writer = LedgerWriter(ledger, metrics)
     async with writer.running():
         yield writer
 
 
 @asynccontextmanager
-async def _hits(audit: PostgresAuditLog, metrics: PrometheusMetrics) -> AsyncIterator[RuleHits]:
+async def _hits(audit: PostgresAuditLog, metrics: ServiceMetrics) -> AsyncIterator[RuleHits]:
     hits = RuleHits(audit, metrics, now=utc_now)
     async with hits.running():
         yield hits

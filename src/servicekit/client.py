@@ -13,6 +13,7 @@ import orjson
 from contracts.context import TenantContext
 from contracts.errors import AtriumError, UpstreamError, UpstreamTimeoutError
 from contracts.health import Readiness, State
+from observability.tracing import trace_headers
 from servicekit.problems import error_from_envelope
 from servicekit.tokens import utc_now
 
@@ -35,7 +36,8 @@ def open_session() -> aiohttp.ClientSession:
 
 
 def bearer(token: str, context: TenantContext) -> dict[str, str]:
-    return {"authorization": f"Bearer {token}", "x-request-id": context.request_id}
+    """And the trace that the call belongs to."""
+    return {"authorization": f"Bearer {token}", "x-request-id": context.request_id, **trace_headers()}
 
 
 def seconds_left(deadline: datetime) -> float:

@@ -10,9 +10,10 @@ from fastapi import FastAPI, Request
 
 from contracts.context import TenantContext
 from contracts.errors import UnauthenticatedError, UpstreamTimeoutError
+from observability.metrics import ExposedMetrics
 from observability.middleware import RequestMiddleware
-from observability.prometheus import PrometheusMetrics
 from observability.record import record_of
+from observability.tracing import Tracer
 from servicekit.client import seconds_left
 from servicekit.health import Check, operations_router
 from servicekit.problems import ClientGoneError, install_error_handlers
@@ -26,16 +27,21 @@ def dress(
     *,
     checks: Mapping[str, Check],
     checks_within_s: float,
-    metrics: PrometheusMetrics,
+    metrics: ExposedMetrics,
     max_body_bytes: int,
     max_upload_bytes: int | None = None,
+    tracer: Tracer | None = None,
 ) -> None:
     """Give a service what all of them have. `checks` is what `/readyz` asks, each for at most `checks_within_s`: less
     the further inside a service is, so that what hangs is named and not the service in front of it."""
     install_error_handlers(app)
     app.include_router(operations_router(checks, metrics, within_s=checks_within_s))
     app.add_middleware(
-        RequestMiddleware, metrics=metrics, max_body_bytes=max_body_bytes, max_upload_bytes=max_upload_bytes
+        RequestMiddleware,
+        metrics=metrics,
+        max_body_bytes=max_body_bytes,
+        max_upload_bytes=max_upload_bytes,
+        tracer=tracer,
     )
 
 
@@ -46,7 +52,7 @@ def service_context(verifier: TokenVerifier, request: Request) -> TenantContext:
         raise UnauthenticatedError("a service token is needed")
     context = verifier.verify(token.strip())
     record = record_of(request.scope)
-    record.tenant_id = str(context.tenant_id)
+    record.tenant_id, record.tenant_exists = str(context.tenant_id), True  # the router has let it in
     record.user_id, record.session_id = context.user_id, context.session_id
     record.request_id = context.request_id
     record.config_version = context.config_version

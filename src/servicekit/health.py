@@ -8,7 +8,8 @@ from collections.abc import Awaitable, Callable, Mapping
 from fastapi import APIRouter, Response
 
 from contracts.health import Readiness, State
-from observability.prometheus import CONTENT_TYPE, PrometheusMetrics
+from observability.metrics import ExposedMetrics
+from observability.prometheus import CONTENT_TYPE
 
 Check = Callable[[], Awaitable[Mapping[str, State] | None]]
 """Returns nothing when all is well, raises when not; may return the states of what lies behind it."""
@@ -33,7 +34,7 @@ async def readiness(checks: Mapping[str, Check], *, within_s: float) -> Readines
     return Readiness(status="ready" if ready else "unready", dependencies=states)
 
 
-def operations_router(checks: Mapping[str, Check], metrics: PrometheusMetrics, *, within_s: float) -> APIRouter:
+def operations_router(checks: Mapping[str, Check], metrics: ExposedMetrics, *, within_s: float) -> APIRouter:
     router = APIRouter(tags=["operations"])
 
     @router.get("/healthz")

@@ -7,8 +7,9 @@ from typing import Annotated, Literal, Self
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from pydantic import BeforeValidator, SecretStr, model_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import SettingsConfigDict
 
+from observability.settings import TelemetrySettings
 from servicekit.outbound import Network, parse_networks
 from servicekit.tokens import load_signing_key, load_verify_key
 
@@ -31,7 +32,7 @@ def refuse_placeholder(name: str, secret: str) -> None:
         raise ValueError(f"{name} is empty or a placeholder: set a real value")
 
 
-class ServiceSettings(BaseSettings):
+class ServiceSettings(TelemetrySettings):
     """Base of a callee's settings. Reading it fails, with the setting named, where no usable verify key is given.
 
     `SERVICE_VERIFY_KEYS` holds public keys (PEM or base64, comma-separated, two while a key is rotated).

@@ -84,6 +84,7 @@ class Asked:
     disconnected: bool = False
     finished: bool = False
     request_id: str = ""
+    traceparent: str | None = None
     asked_at: float = field(default_factory=time.monotonic)
     generated_at: list[float] = field(default_factory=list)
     """When each token was there. `time.monotonic`, which all processes of a machine have in common."""
@@ -220,6 +221,7 @@ class Imitation:
             request.headers.get("authorization"),
             request.client.port if request.client else 0,
             request_id=request.headers.get("x-request-id", ""),
+            traceparent=request.headers.get("traceparent"),
         )
         self.asked.append(asked)
         self._notify()

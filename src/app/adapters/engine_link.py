@@ -22,6 +22,7 @@ from contracts.errors import (
 )
 from contracts.pools import ServedModel
 from observability.logging import log
+from observability.tracing import trace_headers
 from servicekit.client import CONNECT_TIMEOUT_S, KEEP_ALIVE_S
 
 MAX_HEAD = 64 * 1024
@@ -57,15 +58,19 @@ class TryError(Exception):
 
 
 class EngineLink:
-    """Methods raise TryError, and wait for as long as they are let."""
+    """Methods raise TryError, and wait for as long as they are let. `traced`: the engine is told which trace a request
+    belongs to, unless it is somebody else's."""
 
-    def __init__(self, session: aiohttp.ClientSession, api_key: str | None) -> None:
+    def __init__(self, session: aiohttp.ClientSession, api_key: str | None, *, traced: bool = True) -> None:
         self._session = session
+        self._traced = traced
         self._headers = {"authorization": f"Bearer {api_key}"} if api_key else {}
 
     async def complete(self, url: str, request_id: str, body: Mapping[str, Any]) -> aiohttp.ClientResponse:
         """The head of a streamed completion; whoever takes it closes it."""
         headers = {"x-request-id": request_id, "content-type": "application/json"}
+        if self._traced:
+            headers.update(trace_headers())
         response = await self._open("POST", f"{url}/v1/chat/completions", headers, orjson.dumps(body))
         try:
             await _check(response, expected="text/event-stream")

@@ -77,7 +77,7 @@ class HttpExternalEngines:
         except ValueError as error:
             raise UpstreamError("the tenant's own engine is at an address that may not be used") from error
         return EngineHttp(
-            EngineLink(self._session, key),
+            EngineLink(self._session, key, traced=False),
             Replicas({EXTERNAL_POOL: (url,)}, self._metrics),
             replace(self._sampling, model=engine.model),
             metrics=self._metrics,

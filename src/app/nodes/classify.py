@@ -19,6 +19,7 @@ from contracts.chat import Refusal, Route
 from contracts.errors import DependencyDownError, UpstreamError
 from observability import names
 from observability.metrics import Metrics, NullMetrics
+from observability.tracing import span
 
 PORTION = 256
 """Texts that are embedded and kept at once: who has thousands of examples does not begin with the first one again when
@@ -48,7 +49,8 @@ class Classify:
 
     async def __call__(self, state: TurnState, runtime: Runtime[Turn]) -> TurnState:
         turn = runtime.context
-        found = await self._of_turn(turn)
+        with span("classify"):
+            found = await self._of_turn(turn)
         choice = found.choice
         turn.progress.route, turn.progress.choice = choice.route.name, choice
         return {

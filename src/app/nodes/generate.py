@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from langgraph.runtime import Runtime
 
 from app.domain.marks import MarkFilter
 from app.nodes.meta import meta_of
-from app.ports import Delta, Engine, ExternalEngines
+from app.ports import Delta, Engine, ExternalEngines, Message
 from app.prompts import build_messages
 from app.state import Turn, TurnState
 from app.templates import VERSION
 from contracts.chat import Route
 from contracts.errors import UpstreamError
+from observability.tracing import note_span
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +26,7 @@ class Generate:
 
     async def __call__(self, state: TurnState, runtime: Runtime[Turn]) -> TurnState:
         turn = runtime.context
-        progress, sink, request = turn.progress, turn.sink, turn.request
+        progress, request = turn.progress, turn.request
         passages = state.get("passages", ())
         flagged = state.get("flagged", frozenset())
         messages = build_messages(
@@ -36,8 +38,19 @@ class Generate:
             conversation=request.conversation,
         )
         progress.prompt = VERSION
+        began = time.perf_counter()
+        try:
+            return await self._generated(state, turn, messages)
+        finally:
+            ended, first = time.perf_counter(), progress.first_token_at
+            note_span("first token", began, first or ended)
+            if first is not None:
+                note_span("stream", first, ended)
+
+    async def _generated(self, state: TurnState, turn: Turn, messages: Sequence[Message]) -> TurnState:
+        progress, sink, request = turn.progress, turn.sink, turn.request
         # Without retrieval there is nothing to cite, and `[1]` is whatever the model means by it.
-        marks = MarkFilter(len(passages)) if "passages" in state else None
+        marks = MarkFilter(len(state["passages"])) if "passages" in state else None
         pieces: list[str] = []
         finish_reason = "stop"
         engine, model = await self._engine(turn, state["route"])

@@ -15,6 +15,7 @@ from contracts.errors import DependencyDownError
 from contracts.retrieval import Passage
 from observability import names
 from observability.metrics import Metrics, NullMetrics
+from observability.tracing import span
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +34,8 @@ class Retrieve:
         turn = runtime.context
         request = turn.request
         min_score = self.min_score if request.min_passage_score is None else request.min_passage_score
-        found = await self._found(state, turn)
+        with span("retrieve"):
+            found = await self._found(state, turn)
         relevant = [passage for passage in found if passage.score >= min_score]
         treated = treat(relevant, injection=request.passage_injection, links=request.strip_passage_links)
         if treated.flagged:

@@ -22,6 +22,8 @@ from contracts.chat import (
     UsageEvent,
 )
 from contracts.errors import AtriumError, SlowReaderError, UpstreamError, error_classes
+from observability.logging import MAX_TEXT
+from observability.pace import Pace
 from observability.record import RequestRecord, record_of
 from router.api.dependencies import IdempotencyKey, PrincipalDep, Services, ServicesDep, admit, own_tenant
 from router.api.stream import EventStream, sse
@@ -72,9 +74,12 @@ class _Answering:
         self._services = found
         self._record = record
         self._key = key
+        self._query = ""
+        self._pace = Pace()
         self._started = time.perf_counter()
 
     async def whole(self, caller: Caller, asked: Asked) -> Response:
+        self._query = asked.query
         async with self._services.chat.open(caller, asked, key=self._key) as turn:
             try:
                 async for event in turn.events:
@@ -86,6 +91,7 @@ class _Answering:
         return JSONResponse(self._answer(turn).model_dump(mode="json"), headers=dict(turn.headers))
 
     async def streamed(self, caller: Caller, asked: Asked) -> Response:
+        self._query = asked.query
         async with AsyncExitStack() as stack:
             opened = self._services.chat.open(caller, asked, key=self._key, tell_queue=True)
             turn = await stack.enter_async_context(opened)
@@ -105,7 +111,7 @@ class _Answering:
             yield self._frame(turn, event)
 
     def _see(self, event: TurnEvent | Queued) -> None:
-        if isinstance(event, TokenEvent) and self._record.first_token_ms is None:
+        if isinstance(event, TokenEvent) and self._pace.tick():
             self._record.first_token_ms = self._elapsed_ms()
 
     def _frame(self, turn: Turn, event: TurnEvent | Queued) -> bytes:
@@ -179,6 +185,7 @@ class _Answering:
     def _note(self, turn: Turn) -> None:
         """Into the request record, however the turn ended."""
         record, transcript = self._record, turn.transcript
+        record.token_gaps = self._pace.gaps
         record.session_id, record.config_version = turn.session_id, turn.config_version
         meta = transcript.meta
         record.route, record.route_score, record.chunk_ids = meta.route, meta.route_score, meta.chunk_ids
@@ -195,6 +202,8 @@ class _Answering:
             record.refusal_kind = "refusal_rule" if written else transcript.refusal.reason
         if transcript.error:
             record.error_code = transcript.error.code
+        if turn.caller.policy.config.log_content:  # the log redacts it, as it does every text
+            record.query, record.answer = self._query[: 2 * MAX_TEXT], transcript.answer[: 2 * MAX_TEXT]
 
     def _elapsed_ms(self) -> float:
         return round((time.perf_counter() - self._started) * 1000, 3)

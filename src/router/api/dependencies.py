@@ -13,6 +13,7 @@ from pydantic import StringConstraints
 from contracts.errors import ForbiddenError, InvalidRequestError, NotFoundError
 from contracts.tenant import TENANT_ID_PATTERN, TenantId
 from observability.record import record_of
+from observability.tracing import span
 from router.api.stream import SLOW_READER_S
 from router.domain.access import OF_PLATFORM, ROUTES, Permission, Principal
 from router.domain.caller import Caller, actor_of
@@ -120,6 +121,7 @@ async def admit(
     )
     # Not before: a stranger's attempts are not to stand in the tenant's metrics.
     record.tenant_id, record.config_version = str(tenant_id), caller.policy.version
+    record.tenant_exists = True
     return caller
 
 
@@ -141,7 +143,8 @@ async def _identify(request: Request, found: Services) -> Principal:
         from_loopback=_is_from_here(request),
         disguised=tuple(filter(is_disguised, request.headers)),
     )
-    who = await found.identity.principal(credentials)
+    with span("identity"):
+        who = await found.identity.principal(credentials)
     record = record_of(request.scope)
     record.user_id = who.name
     if who.tenant_id is not None and credentials.authorization:

@@ -19,9 +19,11 @@ from typing import Any
 
 from contracts.errors import AtriumError, OverloadedError, RateLimitedError, UpstreamTimeoutError
 from contracts.external import EXTERNAL_POOL
+from contracts.tenant import TenantId
 from observability import names
 from observability.logging import log
 from observability.metrics import Metrics
+from observability.tracing import span
 from router.domain.admission import MONTHLY_BUDGET, RENEW_S, Admission, Ask, Limits, Used, month_of
 from router.domain.caller import Caller
 from router.domain.meter import Meter
@@ -149,7 +151,8 @@ class Accounts:
         worst = max(price.worst(bounds.prompt, bounds.answer) for price in prices.prices.values())
         ask = Ask(lease_id, bounds.total, worst, deadline_s)
         try:
-            admission = await self._admit(caller, ask, month_of(started_at))
+            with span("admission"):
+                admission = await self._admit(caller, ask, month_of(started_at))
         except asyncio.CancelledError:
             self._give_back(caller, lease_id, month_of(started_at))
             raise
@@ -193,12 +196,12 @@ class Accounts:
             spent = await self._ledger.month_spend(policy.tenant_id, month)
             admission = await self._admissions.admit(policy.tenant_id, policy.limits, ask, month, spent)
         if not admission.allowed:
-            raise self._over_limit(policy.limits, ask, admission)
+            raise self._over_limit(policy.tenant_id, policy.limits, ask, admission)
         return admission
 
-    def _over_limit(self, limits: Limits, ask: Ask, admission: Admission) -> RateLimitedError:
+    def _over_limit(self, tenant_id: TenantId, limits: Limits, ask: Ask, admission: Admission) -> RateLimitedError:
         name = admission.refused_by or ""
-        self._metrics.count(names.THROTTLED_COUNT, reason=name)
+        self._metrics.count(names.THROTTLED_COUNT, tenant=str(tenant_id), reason=name)
         state = admission.state(name)
         limit = state.limit if state else 0
         shown = f"{usd(limit):g} USD a month" if name == MONTHLY_BUDGET else f"{limit} {name.replace('_', ' ')}"
@@ -237,9 +240,10 @@ class Accounts:
         event = account.event(account.outcome or Outcome.DISCONNECTED)
         began = time.monotonic()
         writing = asyncio.ensure_future(self._writer.settle(event))
-        await asyncio.wait({writing}, timeout=RELEASE_S)
-        in_ledger = writing.done() and writing.exception() is None
-        await self._charge(event, account, in_ledger=in_ledger)
+        with span("settle"):
+            await asyncio.wait({writing}, timeout=RELEASE_S)
+            in_ledger = writing.done() and writing.exception() is None
+            await self._charge(event, account, in_ledger=in_ledger)
         if not in_ledger:
             await self._expected(event, writing)
             await self._charge(event, account, ago_s=time.monotonic() - began)  # it may have asked meanwhile

@@ -12,6 +12,7 @@ from datetime import timedelta
 
 from contracts.chat import MAX_PRIORITY, MetaEvent, Refusal, RefusalEvent, TurnEvent, TurnRequest, Usage
 from contracts.errors import AtriumError, UpstreamTimeoutError
+from observability.tracing import span
 from router.domain.asked import Asked
 from router.domain.caller import Caller
 from router.domain.first_answer import FirstAnswer
@@ -202,7 +203,8 @@ class ChatService:
                     async with aclosing(self._queued(work, place)) as told:
                         yield work.turn(told, place)
                     return
-                await place.ready()
+                with span("queue wait"):
+                    await place.ready()
                 async with self._events(work, place) as events, self._told(work, events, place) as told:
                     yield work.turn(told, place)
 
@@ -245,8 +247,9 @@ class ChatService:
 
     async def _queued(self, work: _Work, place: Place) -> AsyncGenerator[TurnEvent | Queued, None]:
         with work.account.failing():
-            async for position in place.positions():
-                yield Queued(position)
+            with span("queue wait"):
+                async for position in place.positions():
+                    yield Queued(position)
             async with self._events(work, place) as events, self._told(work, events, place) as told:
                 async for event in told:
                     yield event

@@ -50,6 +50,7 @@ class ContextFactory:
             model_pool=pool,
             deadline=self._now() + within,
             cache_salt="" if pool in self._unsalted_pools else self._salt(policy.tenant_id, policy.revision.born),
+            log_content=policy.config.log_content,
         )
 
     def for_platform(

@@ -113,7 +113,7 @@ class _Pool:
         """Raises OverloadedError."""
         ticket = self.queue.ask(tenant_id, weight, expected_tokens=expected_tokens, time_left_s=time_left_s)
         if isinstance(ticket, Refused):
-            self.metrics.count(names.THROTTLED_COUNT, reason=ticket.reason)
+            self.metrics.count(names.THROTTLED_COUNT, tenant=str(tenant_id), reason=ticket.reason)
             raise OverloadedError(
                 _REASONS[ticket.reason], details={"reason": ticket.reason}, retry_after_s=ticket.retry_after_s
             )
@@ -137,7 +137,7 @@ class _Pool:
         while (ticket := self.queue.start(time.monotonic())) is not None:
             place = self.waiting.pop(ticket)
             place.start()
-            self.metrics.observe(names.QUEUE_TIME, place.waited_s, pool=self.name)
+            self.metrics.observe(names.QUEUE_TIME, place.waited_s, tenant=str(ticket.tenant.tenant_id), pool=self.name)
         if self._depth != self.queue.waiting:
             self._depth = self.queue.waiting
             self.metrics.level(names.QUEUE_DEPTH, self._depth, pool=self.name)

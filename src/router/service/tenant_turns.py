@@ -62,7 +62,7 @@ class TenantTurns:
         try:
             await stack.enter_async_context(self._slots[kind].held(tenant_id, within_s=kind.wait_s))
         except (TimeoutError, OverloadedError) as error:
-            self._metrics.count(names.THROTTLED_COUNT, reason=kind.limit)
+            self._metrics.count(names.THROTTLED_COUNT, tenant=str(tenant_id), reason=kind.limit)
             raise RateLimitedError(
                 f"{kind.at_once} {kind.what} of this tenant are under way",
                 details={"limit": kind.limit, "value": kind.at_once},

@@ -30,7 +30,7 @@ def service(engine: MemoryEngine, retriever: MemoryRetriever | None = None) -> T
         retrieve=Retrieve(retriever or MemoryRetriever(PASSAGES), 4, 0.25, max_bytes=1000),
         generate=Generate(engine),
     )
-    return TurnService(graph, metrics=NullMetrics(), tracing=False)
+    return TurnService(graph, metrics=NullMetrics())
 
 
 async def all_events(

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import json
 import logging
+import re
 from dataclasses import dataclass
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import TypeAdapter, ValidationError
 
 from observability.logging import MAX_TEXT, JsonFormatter
 from observability.middleware import safe_request_id
+from observability.record import RequestRecord
 
 
 def rendered(**fields: object) -> str:
@@ -22,6 +24,7 @@ def rendered(**fields: object) -> str:
     return JsonFormatter("router").format(record)
 
 
+@settings(deadline=None)
 @given(st.text())
 def test_a_value_cannot_make_a_second_line_and_comes_back_as_it_was(value: str) -> None:
     line = rendered(user_id=value.encode("utf-8", "replace").decode())
@@ -35,6 +38,35 @@ def test_half_a_surrogate_pair_is_escaped_and_the_record_kept() -> None:
     line = rendered(field="a\n\ud800")
     assert line.isascii()
     assert json.loads(line)["field"] == "a\n\ud800"
+
+
+@settings(deadline=None)
+@given(st.text(alphabet=st.sampled_from('ab"\\\\\r\n\x1b\x85\u2028\u2029\x00\x0b{}[]:,')) | st.text())
+def test_no_value_of_a_client_makes_a_second_line_of_a_request_record_or_another_field(value: str) -> None:
+    value = value.encode("utf-8", "replace").decode()
+    record = RequestRecord(safe_request_id(value), "POST", value, tenant_id="t1", user_id=value, session_id=value)
+    record.route = record.refusal_reason = record.query = record.answer = value
+    record.chunk_ids = record.citations = [value, value]
+    line = rendered(**record.fields())
+    assert not set(line) & set("\r\n\x1b\x0b\x00")
+    assert len(line.splitlines()) == 1
+    assert not re.search("[\x80-\x9f]", line)
+    found = json.loads(line)
+    assert found.keys() == {"ts", "level", "service", "logger", "message", *record.fields()}
+    assert found["chunk_ids"] == [value, value]
+
+
+def test_a_request_record_has_the_fields_that_were_agreed_on() -> None:
+    agreed = "tenant_id route latency_ms chunk_ids citations refusal_reason token_usage cost_usd_estimate"
+    assert set(agreed.split()) <= RequestRecord("r", "POST", "/chat").fields().keys()
+
+
+def test_prompt_and_answer_are_no_fields_unless_they_were_allowed_and_are_redacted_then() -> None:
+    record = RequestRecord("r", "POST", "/chat")
+    assert not {"query", "answer", "token_gaps", "tenant_exists"} & record.fields().keys()
+    record.query, record.answer = "mail alice@example.com", "to [her]"
+    found = json.loads(rendered(**record.fields()))
+    assert (found["query"], found["answer"]) == ("mail [EMAIL]", "to [her]")
 
 
 CARD = "4111 1111 1111 1111"

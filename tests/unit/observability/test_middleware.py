@@ -12,9 +12,10 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse
 
 from contracts.errors import RequestTimeoutError
-from observability.middleware import MAX_TENANT_LABELS, RequestMiddleware
+from observability.middleware import MAX_ROUTE_LABELS, RequestMiddleware
 from observability.prometheus import PrometheusMetrics
 from observability.record import record_of
+from observability.service_metrics import ServiceMetrics
 
 SCOPE = {"type": "http", "method": "GET", "path": "/x", "headers": []}
 
@@ -36,22 +37,36 @@ async def test_a_client_that_has_just_left_is_no_error(caplog: pytest.LogCapture
     assert caplog.records[0].fields["disconnected"] is True  # type: ignore[attr-defined]
 
 
-async def test_who_may_name_tenants_cannot_fill_the_metrics() -> None:
-    metrics = PrometheusMetrics()
+async def requests_of(tenants: list[str], metrics: ServiceMetrics, *, exist: bool) -> list[str]:
+    """The lines of `atrium_request_total` after a request of each; each names a route of its own."""
 
     async def app(scope: Any, _receive: Any, send: Any) -> None:
-        record_of(scope).tenant_id = scope["path"]
+        record = record_of(scope)
+        record.tenant_id, record.tenant_exists, record.route = scope["path"], exist, f"ROUTE_{scope['path']}"
         await PlainTextResponse("x")(scope, _receive, send)
 
     async def send(_message: MutableMapping[str, Any]) -> None:
         return
 
     middleware = RequestMiddleware(app, metrics=metrics, max_body_bytes=10)
-    for number in range(MAX_TENANT_LABELS + 50):
-        await middleware({**SCOPE, "path": f"t{number}"}, no_body, send)
-    lines = [line for line in metrics.render().decode().splitlines() if line.startswith("atrium_request_total{")]
-    assert len(lines) == MAX_TENANT_LABELS + 1
-    assert any('tenant="other"} 50.0' in line for line in lines)
+    for tenant in tenants:
+        await middleware({**SCOPE, "path": tenant}, no_body, send)
+    return [line for line in metrics.render().decode().splitlines() if line.startswith("atrium_request_total{")]
+
+
+async def test_neither_many_tenants_nor_many_routes_can_fill_the_metrics() -> None:
+    lines = await requests_of([f"t{number}" for number in range(150)], ServiceMetrics(top_tenants=20), exist=True)
+    assert len(lines) == MAX_ROUTE_LABELS + 1
+    assert len({line.partition('tenant="')[2].partition('"')[0] for line in lines}) == 21
+    assert any('route="other"' in line and line.endswith('tenant="other"} 50.0') for line in lines)
+
+
+async def test_a_tenant_that_nobody_has_seen_to_exist_is_no_label_and_takes_no_place() -> None:
+    metrics = ServiceMetrics(top_tenants=2)
+    lines = await requests_of(["made-up-1", "made-up-2", "made-up-3"], metrics, exist=False)
+    assert all('tenant=""' in line for line in lines)
+    lines = await requests_of(["real"], metrics, exist=True)
+    assert any('tenant="real"' in line for line in lines)
 
 
 async def test_a_body_that_does_not_arrive_is_not_waited_for_but_the_clients_leaving_is() -> None:

@@ -27,7 +27,8 @@ class Seen(NullMetrics):
         self.shed: list[str] = []
 
     def observe(self, metric: Metric, value: float, /, **dimensions: str) -> None:
-        assert (metric, dimensions) == (names.QUEUE_TIME, {"pool": "pooled"})
+        assert (metric, dimensions["pool"]) == (names.QUEUE_TIME, "pooled")
+        assert dimensions["tenant"] in {"a", "b"}
         self.waits.append(value)
 
     def level(self, metric: Metric, value: float, /, **dimensions: str) -> None:
