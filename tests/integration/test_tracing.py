@@ -53,7 +53,6 @@ def collected(
     stack_postgres: Postgres, valkey_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[tuple[Stack, Answering]]:
     """A stack that tells an imitated collector of every request."""
-    pytest.importorskip(SDK)
     with answering() as (url, collector):
         collector.body = b""
         monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", url)
@@ -134,7 +133,6 @@ def test_what_a_client_says_of_sampling_decides_nothing(
 def test_a_collector_that_never_answers_holds_up_no_request_and_the_loss_is_counted(
     stack_postgres: Postgres, valkey_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    pytest.importorskip(SDK)
     with blackhole() as url:
         monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", url)
         monkeypatch.setenv("OTEL_TRACES_SAMPLER_ARG", "1")
