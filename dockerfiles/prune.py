@@ -22,11 +22,15 @@ WHOLE = (
     "numpy/_core/lib",
     "boto3/examples",
     "boto3/data/ec2",
+    "zstandard",  # langsmith sends uncompressed without it
 )
-ANYWHERE = ("**/*.pyi", "**/*.pyx", "**/*.pxd", "**/*.c", "**/tests", "zstandard/_cffi*.so")
-"""zstandard takes its C extension on CPython; `_cffi` is PyPy's."""
+ANYWHERE = ("**/*.pyi", "**/*.pyx", "**/*.pxd", "**/*.c", "**/tests")
 AWS_SERVICES = frozenset({"s3", "sts", "sso", "sso-oidc", "signin", "bedrock-runtime"})
 """What the services call, and what boto3's chain of credentials may. botocore carries descriptions of 400 more."""
+
+
+SOURCELESS = ("kubernetes/client/models", "kubernetes/client/api")
+"""A thousand generated files, kept as bytecode alone: half of their 60 MB."""
 
 
 def prune(site: Path) -> None:
@@ -43,9 +47,20 @@ def prune(site: Path) -> None:
             shutil.rmtree(service)
 
 
+def drop_sources(folder: Path) -> None:
+    compileall.compile_dir(
+        folder, quiet=2, workers=1, legacy=True, invalidation_mode=PycInvalidationMode.UNCHECKED_HASH
+    )
+    for source in folder.rglob("*.py"):
+        if source.with_suffix(".pyc").exists():
+            source.unlink()
+
+
 def main(folders: list[str]) -> None:
     for folder in map(Path, folders):
         prune(folder)
+        for name in SOURCELESS:
+            drop_sources(folder / name)
         # A few packages carry templates that are no Python: what does not compile is not imported either.
         compileall.compile_dir(folder, quiet=2, workers=1, invalidation_mode=PycInvalidationMode.UNCHECKED_HASH)
 

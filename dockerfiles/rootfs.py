@@ -24,8 +24,18 @@ FILES = (
     "/etc/ld.so.cache",
     "/var/lib/dpkg/status",
 )
-LEFT_OUT = ("site-packages", "dist-packages", "test", "idlelib", "tkinter", "turtledemo", "lib2to3", "ensurepip")
-PASSWD = "root:x:0:0::/nonexistent:/nonexistent\natrium:x:10001:10001::/tmp:/nonexistent\n"
+LEFT_OUT = (
+    "site-packages",
+    "dist-packages",
+    "test",
+    "idlelib",
+    "tkinter",
+    "turtledemo",
+    "lib2to3",
+    "ensurepip",
+    "pydoc_data",
+)
+ACCOUNTS = "root:x:0:0::/nonexistent:/nonexistent\natrium:x:10001:10001::/tmp:/nonexistent\n"
 GROUP = "root:x:0:\natrium:x:10001:\n"
 
 
@@ -66,7 +76,7 @@ def skeleton(target: Path) -> None:
     (target / "tmp").mkdir(mode=0o1777)
     (target / "tmp").chmod(0o1777)
     (target / "etc").mkdir()
-    (target / "etc" / "passwd").write_text(PASSWD, encoding="ascii")
+    (target / "etc" / "passwd").write_text(ACCOUNTS, encoding="ascii")
     (target / "etc" / "group").write_text(GROUP, encoding="ascii")
 
 

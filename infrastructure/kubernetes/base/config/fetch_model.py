@@ -1,4 +1,4 @@
-"""Copies the model from S3 to /models: the node's NVMe where it has one (Karpenter's instanceStorePolicy: RAID0).
+"""Copies what MODEL_SOURCE names in S3 to MODEL_TARGET: the node's NVMe where it has one (instanceStorePolicy: RAID0).
 
 Runs in the engine's own image, which carries boto3. What is there in full is not copied again: a container that is
 started anew in the same pod begins at once. SHA256SUMS beside the model (as `sha256sum` writes it) is held to.
@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 import boto3
 
 SUMS = "SHA256SUMS"
-TARGET = Path("/models")
+TARGET = Path(os.environ.get("MODEL_TARGET", "/models"))
 
 
 def sha256(path: Path) -> str:
@@ -53,7 +53,7 @@ def main() -> None:
             if sha256(TARGET / name.strip()) != digest:
                 (TARGET / name.strip()).unlink()
                 sys.exit(f"{name} is damaged")
-    print(f"{len(wanted)} files, {sum(wanted.values())} bytes")
+    sys.stdout.write(f"{len(wanted)} files, {sum(wanted.values())} bytes\n")
 
 
 if __name__ == "__main__":
