@@ -1,4 +1,4 @@
-"""vLLM itself takes the command lines that the Deployments give it: the version that they run, read by its own parser."""
+"""vLLM takes the command line that the Deployment gives it: read by its own parser, in the version that is run."""
 
 from __future__ import annotations
 

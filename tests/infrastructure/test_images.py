@@ -42,6 +42,7 @@ def locked(name: str) -> dict[str, str]:
 
 
 def imported(path: Path) -> set[str]:
+    """Every module that a file imports, or may: of `from a import b`, both `a` and `a.b`."""
     names: set[str] = set()
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
@@ -51,21 +52,34 @@ def imported(path: Path) -> set[str]:
     return names
 
 
+def source_of(module: str) -> Path | None:
+    """The file of a module of ours; None for what is no module, or not ours."""
+    place = SOURCES.joinpath(*module.split("."))
+    found = (place.with_suffix(".py"), place / "__init__.py")
+    return next((path for path in found if path.exists()), None)
+
+
 @lru_cache
 def closure(package: str) -> tuple[frozenset[str], frozenset[str]]:
-    """The packages of ours that a package imports, itself included, and all that these import from elsewhere."""
-    ours = {folder.name for folder in SOURCES.iterdir() if folder.is_dir()}
-    seen, waiting, others = {package}, [package], set[str]()
+    """The packages of ours that all modules of a package import, itself included, and all that comes from elsewhere."""
+    waiting = sorted((SOURCES / package).rglob("*.py"))
+    seen, tops, others = set[Path](), {package}, set[str]()
     while waiting:
-        for path in (SOURCES / waiting.pop()).rglob("*.py"):
-            for name in imported(path):
-                top = name.split(".")[0]
-                if top in ours and top not in seen:
-                    seen.add(top)
-                    waiting.append(top)
-                elif top not in ours and top not in sys.stdlib_module_names:
-                    others.add(name)
-    return frozenset(seen), frozenset(others)
+        path = waiting.pop()
+        if path in seen:
+            continue
+        seen.add(path)
+        for name in imported(path):
+            top = name.split(".")[0]
+            if (SOURCES / top).is_dir():
+                tops.add(top)
+                # `import a.b` runs a/__init__.py as well.
+                parts = name.split(".")
+                modules = [".".join(parts[:end]) for end in range(1, len(parts) + 1)]
+                waiting += [found for module in modules if (found := source_of(module))]
+            elif top not in sys.stdlib_module_names:
+                others.add(name)
+    return frozenset(tops), frozenset(others)
 
 
 @pytest.mark.parametrize("image", SERVICES)

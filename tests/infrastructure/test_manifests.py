@@ -17,6 +17,7 @@ MADE_BY_HAND = {
     "atrium-orchestrator": {"SERVICE_VERIFY_KEYS"},
     "atrium-rag": {"DATABASE_URL", "SERVICE_VERIFY_KEYS"},
     "atrium-migrations": {"MIGRATION_DATABASE_URL"},
+    "atrium-sealing": {"SEALING_KEYS"},
 }
 """Secrets, where components/external-secrets does not make them (README.md)."""
 NAMED_BY_OVERLAYS = {"atrium-router", "atrium-orchestrator", "atrium-rag", "vllm-openai-canary"}

@@ -106,6 +106,7 @@ def test_no_stranger_reaches_anything_and_nothing_of_ours_reaches_the_nodes_iden
     ("component", "more"),
     [
         ("engine-discovery", {("orchestrator", "api server", 443)}),
+        ("external-engines", {("orchestrator", "s3", 443), ("orchestrator", "somebody's machine", 443)}),
         (
             "siloed-tenant",
             {("prometheus", "vllm-acme", 8100), ("orchestrator", "vllm-acme", 8100), ("vllm-acme", "dns", 53)}
