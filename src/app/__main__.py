@@ -11,7 +11,7 @@ from servicekit.server import serve
 def main() -> None:
     settings = Settings()
     configure_logging("orchestrator", settings.log_level)
-    serve(create_app(settings), host=settings.orchestrator_host, port=settings.orchestrator_port)
+    serve(create_app(settings), settings, host=settings.orchestrator_host, port=settings.orchestrator_port)
 
 
 if __name__ == "__main__":

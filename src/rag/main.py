@@ -149,4 +149,4 @@ async def _ended(task: asyncio.Task[None]) -> None:
 def main() -> None:
     settings = Settings()
     configure_logging("rag", settings.log_level)
-    serve(create_app(settings), host=settings.rag_host, port=settings.rag_port)
+    serve(create_app(settings), settings, host=settings.rag_host, port=settings.rag_port)

@@ -348,4 +348,4 @@ def run() -> None:
     """`python -m router`."""
     settings = Settings()
     configure_logging("router", settings.log_level)
-    serve(create_app(settings), host=settings.router_host, port=settings.router_port)
+    serve(create_app(settings), settings, host=settings.router_host, port=settings.router_port)

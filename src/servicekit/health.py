@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping
+from typing import Annotated
 
-from fastapi import APIRouter, Response
+from fastapi import APIRouter, Query, Response
 
 from contracts.health import Readiness, State
 from observability.metrics import ExposedMetrics
@@ -15,8 +16,11 @@ Check = Callable[[], Awaitable[Mapping[str, State] | None]]
 """Returns nothing when all is well, raises when not; may return the states of what lies behind it."""
 
 
-async def readiness(checks: Mapping[str, Check], *, within_s: float) -> Readiness:
-    """Ask every dependency at once, each for at most `within_s`. Of two views of the same thing, "down" is believed."""
+async def readiness(checks: Mapping[str, Check], *, within_s: float, exclude: Collection[str] = ()) -> Readiness:
+    """Ask every dependency at once, each for at most `within_s`. Of two views of the same thing, "down" is believed.
+
+    What `exclude` names is neither asked nor told, also where it lies behind another.
+    """
 
     async def ask(name: str, check: Check) -> dict[str, State]:
         try:
@@ -27,8 +31,11 @@ async def readiness(checks: Mapping[str, Check], *, within_s: float) -> Readines
         return {name: "ok", **(behind or {})}
 
     states: dict[str, State] = {}
-    for found in await asyncio.gather(*(ask(name, check) for name, check in checks.items())):
+    asked = [(name, check) for name, check in checks.items() if name not in exclude]
+    for found in await asyncio.gather(*(ask(name, check) for name, check in asked)):
         for name, state in found.items():
+            if name in exclude:
+                continue
             states[name] = state if states.get(name) != "down" else "down"
     ready = all(state == "ok" for state in states.values())
     return Readiness(status="ready" if ready else "unready", dependencies=states)
@@ -42,8 +49,9 @@ def operations_router(checks: Mapping[str, Check], metrics: ExposedMetrics, *, w
         return {"status": "ok"}
 
     @router.get("/readyz", responses={503: {"model": Readiness}})
-    async def readyz(response: Response) -> Readiness:
-        answer = await readiness(checks, within_s=within_s)
+    async def readyz(response: Response, exclude: Annotated[list[str] | None, Query()] = None) -> Readiness:
+        """What is needed, and whether it is there. `exclude`, as often as wanted, leaves a dependency out."""
+        answer = await readiness(checks, within_s=within_s, exclude=exclude or ())
         response.status_code = 200 if answer.status == "ready" else 503
         return answer
 

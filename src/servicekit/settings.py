@@ -6,7 +6,7 @@ import re
 from typing import Annotated, Literal, Self
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
-from pydantic import BeforeValidator, SecretStr, model_validator
+from pydantic import BeforeValidator, Field, SecretStr, model_validator
 from pydantic_settings import SettingsConfigDict
 
 from observability.settings import TelemetrySettings
@@ -46,6 +46,9 @@ class ServiceSettings(TelemetrySettings):
     log_level: LogLevel = "INFO"
     service_verify_keys: str | None = None
     service_signing_key: SecretStr | None = None
+    keep_alive_s: int = Field(default=5, ge=1, le=3_600, description="so long an idle connection is kept")
+    shutdown_linger_s: float = Field(default=0.0, ge=0, le=600, description="from SIGTERM to the end of listening")
+    shutdown_grace_s: int = Field(default=10, ge=1, le=7_200, description="then, for the answers in flight to end")
 
     @model_validator(mode="after")
     def _has_usable_keys(self) -> Self:

@@ -38,6 +38,15 @@ def test_what_is_down_is_named(stack: Stack, valkey_url: str, change: dict[str, 
     assert [name for name, state in answer.json()["dependencies"].items() if state == "down"] == [named]
 
 
+def test_what_a_probe_excludes_does_not_make_a_service_unready(stack: Stack, valkey_url: str) -> None:
+    with served(another_router(stack, valkey_url, orchestrator_url=NOWHERE)) as url:
+        behind = [("exclude", name) for name in ("orchestrator", "rag", "vllm")]
+        answer = httpx.get(f"{url}/readyz", params=behind)
+        assert httpx.get(f"{url}/readyz").status_code == 503
+    assert answer.status_code == 200
+    assert set(answer.json()["dependencies"]) == {"postgres", "valkey"}
+
+
 def test_without_valkey_a_router_goes_on_with_its_share(stack: Stack) -> None:
     tenant = stack.new_tenant(rate_limit_per_minute=3)
     with served(another_router(stack, "unix:///nonexistent/valkey.sock")) as url:

@@ -63,6 +63,16 @@ class ServiceProcess:
         self._process.wait()
         self._process = None
 
+    def terminate(self) -> None:
+        """SIGTERM, as an orchestrator of containers sends it. Does not wait for the end."""
+        assert self._process is not None
+        self._process.terminate()
+
+    def ended_within(self, seconds: float) -> None:
+        """Raises subprocess.TimeoutExpired where it has not ended by then."""
+        assert self._process is not None
+        self._process.wait(seconds)
+
     def close(self) -> None:
         if self._process is None:
             return

@@ -44,3 +44,14 @@ async def test_a_check_that_hangs_is_down() -> None:
         await asyncio.Event().wait()
 
     assert (await readiness({"store": hanging}, within_s=0.01)).dependencies == {"store": "down"}
+
+
+async def test_what_is_excluded_is_neither_asked_nor_told() -> None:
+    asked = []
+
+    async def counted() -> None:
+        asked.append("store")
+
+    answer = await readiness({"store": counted, "service": behind}, within_s=1, exclude=["store", "engine"])
+    assert (answer.status, answer.dependencies) == ("ready", {"service": "ok"})
+    assert not asked
