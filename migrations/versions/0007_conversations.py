@@ -34,7 +34,7 @@ CREATE TABLE conversations (
 CREATE INDEX conversations_by_time ON conversations (tenant_id, last_at);
 CREATE INDEX conversations_by_session ON conversations (tenant_id, session_id);
 COMMENT ON COLUMN conversations.turns IS 'The number of the last turn; older ones may be gone.';
-COMMENT ON COLUMN conversations.summarised IS 
+COMMENT ON COLUMN conversations.summarised IS
   'The summary is of the turns up to here; summary_from: when the first was asked.';
 
 CREATE TABLE conversation_turns (
@@ -58,7 +58,7 @@ CREATE TABLE conversation_turns (
 );
 CREATE INDEX conversation_turns_by_time ON conversation_turns (tenant_id, at);
 COMMENT ON COLUMN conversation_turns.at IS 'When it was asked.';
-COMMENT ON COLUMN conversation_turns.answer IS 'As it was told, behind the guard; of one that broke off, what was told.';
+COMMENT ON COLUMN conversation_turns.answer IS 'As it was told; of one that broke off, what was told.';
 
 CREATE TABLE conversation_erasures (
   tenant_id  text NOT NULL REFERENCES tenants ON DELETE CASCADE,
