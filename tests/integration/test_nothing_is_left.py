@@ -77,7 +77,7 @@ async def storm(url: str, tenants: list[str]) -> Counter[str]:
 def left(services: Any) -> dict[str, Any]:
     """What the router holds of requests."""
     chat = services.chat
-    accounts, judge = chat._accounts, chat._judge
+    accounts, judge = chat._accounts, chat._vetting._judge
     return {
         "accounts": dict(accounts._open),
         "settling": set(accounts._settling),

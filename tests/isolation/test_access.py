@@ -73,7 +73,8 @@ class World:
 
     def ask(self, who: str, operation: str, **values: str) -> httpx.Response:
         method, path = operation.split(" ")
-        known = {"tenant_id": self.tenant, "document_id": "none", "key_id": "none", "version": "1", "session_id": "none"} | values
+        named = dict.fromkeys(("document_id", "key_id", "session_id"), "none")
+        known = {"tenant_id": self.tenant, **named, "version": "1"} | values
         body = {} if method in {"POST", "PUT", "PATCH"} else None
         return httpx.request(
             method, self.stack.router + path.format(**known), headers=self.headers[who], json=body, timeout=30

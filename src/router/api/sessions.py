@@ -21,7 +21,6 @@ api = APIRouter(tags=["sessions"], responses=OPENAPI_ERRORS)
 
 SessionId = Annotated[str, Path(min_length=1, max_length=128, pattern=r"^[\x21-\x7e]+$")]
 UserId = Annotated[Identifier | None, Query(description="whose; without it, for an administrator, all users'")]
-OneUser = Annotated[Identifier, Query(description="whose")]
 Limit = Annotated[int, Query(ge=1, le=200)]
 After = Annotated[int, Query(ge=0, le=2**31 - 1, description="those behind this number")]
 Cursor = Annotated[str | None, Query(max_length=1_024, description="`next` of the page before")]
@@ -100,8 +99,8 @@ async def get_session(
 
 
 @api.delete("/tenant/{tenant_id}/sessions", status_code=204)
-async def delete_sessions(caller: CallerDep, found: ServicesDep, user_id: OneUser) -> Response:
-    """All of a user's sessions. What is being answered for it meanwhile is not kept either."""
+async def delete_sessions(caller: CallerDep, found: ServicesDep, user_id: UserId = None) -> Response:
+    """All of a user's sessions; an administrator says whose. What is being answered meanwhile is not kept either."""
     await found.sessions.erase_all(caller, user_id)
     return Response(status_code=204)
 

@@ -62,7 +62,7 @@ async def after(failure: AtriumError, *, having_begun: bool) -> tuple[Place, Acc
     accounts: Any = Accounts()
     orchestrator: Any = SimpleNamespace(turn=turn)
     contexts = ContextFactory(salt_secret=b"salt", now=utc_now)
-    rest = [unused] * 4
+    rest: tuple[Any, Any, Any, Any] = (unused,) * 4
     chat = ChatService(
         accounts, unused, unused, orchestrator, contexts, *rest, WORST_CASE, unused, timeout=timedelta(seconds=9)
     )
