@@ -321,3 +321,58 @@ def test_turns_expire_with_the_tenants_retention(stack: Stack) -> None:
         ask(client, "tokens:2 go on")
         ask(client, "tokens:2 and on")
         assert "tokens:2 old" not in json.dumps(stack.last_engine_body())
+
+
+def test_a_long_session_goes_on_from_a_summary_that_is_billed_with_its_request(stack: Stack, valkey_url: str) -> None:
+    tenant = stack.new_tenant("memory")
+    with ExitStack() as running:
+        url = running.enter_context(served(another_router(stack, valkey_url, memory_turns=4)))
+        client = running.enter_context(httpx.Client(base_url=url, headers={"x-tenant-id": tenant}, timeout=30))
+        for number in range(5):
+            ask(client, f"tokens:2 question {number}")
+        asked = stack.engine_requests()
+        answer = ask(client, "tokens:2 question 5").json()
+        assert stack.engine_requests() == asked + 2
+        bodies = [one.body for one in stack.imitation.asked[-2:]]
+        assert "Summarize this conversation" in bodies[1]["messages"][-1]["content"]
+        assert "question 0" in bodies[1]["messages"][-1]["content"]
+        assert "question 4" not in bodies[1]["messages"][-1]["content"]
+        words = [sum(len(message["content"].split()) for message in body["messages"]) for body in bodies]
+        assert answer["usage"]["prompt_tokens"] == sum(words)
+        summary = client.get(f"/tenant/{tenant}/sessions/s").json()["summary"]
+        assert summary
+        ask(client, "tokens:2 question 6")
+        texts = [content for _, content in prompt(stack)]
+        assert texts[0].startswith("(Of what was said before: ")
+        assert "question 0" not in "".join(texts[1:])
+        assert [text for text in texts if text.endswith("question 5")]
+        total = client.get(f"/tenant/{tenant}/usage").json()["total"]
+        assert total["completion_tokens"] > 7 * 2
+
+
+def test_a_summary_that_hangs_delays_the_end_by_its_deadline_and_takes_nothing_from_the_answer(stack: Stack) -> None:
+    tenant = stack.new_tenant("memory")
+    with stack.client(tenant) as client:
+        for number in range(12):
+            ask(client, f"tokens:1 fault:no-usage {number}" if number else "tokens:1 please fault:no-usage")
+        began = time.monotonic()
+        answer = ask(client, "tokens:3 thirteenth").json()
+        assert len(answer["answer"].split()) == 3
+        assert time.monotonic() - began < 10
+
+
+def test_while_the_database_hangs_a_question_is_answered_without_memory_and_says_so(
+    stack: Stack, valkey_url: str
+) -> None:
+    tenant = stack.new_tenant("memory")
+    with stack.client(tenant) as client:
+        ask(client, "tokens:2 first", "kept")
+        with psycopg.connect(stack.database_url) as connection:
+            connection.execute("SELECT set_config('app.tenant_id', %s, true)", [tenant])
+            connection.execute("SELECT FROM conversations WHERE tenant_id = %s FOR UPDATE", [tenant])
+            began = time.monotonic()
+            answer = ask(client, "tokens:2 second", "kept")
+            assert answer.json()["refusal"] is None
+            assert time.monotonic() - began < 5
+            assert len(turns(client, tenant, "kept")) == 1  # it waits for the lock, behind the answer
+        wait_for(lambda: len(turns(client, tenant, "kept")) == 2, "the turn was not written behind the answer")
