@@ -350,20 +350,26 @@ def test_a_long_session_goes_on_from_a_summary_that_is_billed_with_its_request(s
         assert total["completion_tokens"] > 7 * 2
 
 
-def test_a_summary_that_hangs_delays_the_end_by_its_deadline_and_takes_nothing_from_the_answer(stack: Stack) -> None:
+def test_a_summary_that_hangs_costs_the_answer_nothing_but_its_deadline(stack: Stack, valkey_url: str) -> None:
     tenant = stack.new_tenant("memory")
-    with stack.client(tenant) as client:
-        for number in range(12):
-            ask(client, f"tokens:1 fault:no-usage {number}" if number else "tokens:1 please fault:no-usage")
+    with ExitStack() as running:
+        url = running.enter_context(served(another_router(stack, valkey_url, memory_turns=2)))
+        client = running.enter_context(httpx.Client(base_url=url, headers={"x-tenant-id": tenant}, timeout=30))
+        streamed(client, "please fault:stall", until="token")
+        wait_for(lambda: len(turns(client, tenant)) == 1, "the turn that was left is not kept")
+        for query in ("tokens:2 second", "tokens:2 third"):
+            ask(client, query)
         began = time.monotonic()
-        answer = ask(client, "tokens:3 thirteenth").json()
-        assert len(answer["answer"].split()) == 3
-        assert time.monotonic() - began < 10
+        answer = ask(client, "tokens:3 fourth").json()  # what is to be summarised makes the engine stall
+        assert time.monotonic() - began > 4
+        assert "fault:stall" in stack.imitation.asked[-1].body["messages"][-1]["content"]
+        assert (answer["refusal"], answer["answer"].count(" ") + 1) == (None, 3)
+        assert answer["usage"]["completion_tokens"] >= 3
+        assert client.get(f"/tenant/{tenant}/sessions/s").json()["summary"] == ""
+        assert stack.imitation.wait_for(lambda asked: asked[-1].disconnected)
 
 
-def test_while_the_database_hangs_a_question_is_answered_without_memory_and_says_so(
-    stack: Stack, valkey_url: str
-) -> None:
+def test_a_turn_that_cannot_be_written_at_once_is_written_behind_its_answer(stack: Stack) -> None:
     tenant = stack.new_tenant("memory")
     with stack.client(tenant) as client:
         ask(client, "tokens:2 first", "kept")
