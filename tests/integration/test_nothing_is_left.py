@@ -84,7 +84,7 @@ def left(services: Any) -> dict[str, Any]:
         "records": set(chat._first_answers._dropping),
         "judged": dict(judge._slots._tenants),
         "in threads": dict(judge._pool._slots._tenants),
-        "moderated": dict(chat._moderating._moderation._places_of_tenants._tenants),
+        "moderated": dict(chat._vetting._moderating._moderation._places_of_tenants._tenants),
         "places": {
             name: (demand.in_flight, demand.waiting)
             for name, demand in chat._places.demands().items()
