@@ -1,5 +1,5 @@
-"""The turn as a LangGraph: classify → retrieve → generate → cite, with short ways out: for a refused turn, and for one
-for which nothing was found where the tenant wants to be told so.
+"""The turn as a LangGraph: classify → memory → retrieve → generate → cite → record, with short ways out: for a refused
+turn, and for one for which nothing was found where the tenant wants to be told so.
 
 A tool loop belongs between retrieve and generate: a node that is reached from `after_retrieve` in place of `generate`,
 runs what the model asks for, and leads back to it; its results go into the state beside the passages.
@@ -16,7 +16,9 @@ from langgraph.runtime import Runtime
 from app.nodes.cite import cite_passages
 from app.nodes.classify import Classify
 from app.nodes.generate import Generate
+from app.nodes.memory import Memory
 from app.nodes.nothing_found import say_nothing_found
+from app.nodes.record import Record
 from app.nodes.refuse import refuse
 from app.nodes.retrieve import Retrieve
 from app.state import Turn, TurnState
@@ -28,10 +30,12 @@ class Node(Protocol):
     async def __call__(self, state: TurnState, runtime: Runtime[Turn]) -> TurnState: ...
 
 
-async def after_classify(state: TurnState) -> Literal["refuse", "retrieve", "generate"]:
+async def after_classify(state: TurnState) -> Literal["refuse", "memory"]:
     """`async` although nothing is awaited: LangGraph would run a plain function in a thread."""
-    if state["refusal"] is not None:
-        return "refuse"
+    return "memory" if state["refusal"] is None else "refuse"
+
+
+async def after_memory(state: TurnState) -> Literal["retrieve", "generate"]:
     return "retrieve" if state["route"].retrieve else "generate"
 
 
@@ -40,22 +44,28 @@ async def after_retrieve(state: TurnState, runtime: Runtime[Turn]) -> Literal["g
     return "nothing_found" if says_so and not state["passages"] else "generate"
 
 
-def build_graph(*, classify: Classify, retrieve: Retrieve, generate: Generate) -> TurnGraph:
+def build_graph(
+    *, classify: Classify, memory: Memory, retrieve: Retrieve, generate: Generate, record: Record
+) -> TurnGraph:
     """Compile the graph; done once a process. It keeps no state between runs: what a run needs is in its `Turn`."""
     graph = StateGraph(TurnState, context_schema=Turn)
     graph.add_node("classify", timed("classify", classify))
     graph.add_node("refuse", timed("refuse", refuse))
+    graph.add_node("memory", timed("memory", memory))
     graph.add_node("retrieve", timed("retrieve", retrieve))
     graph.add_node("nothing_found", timed("nothing_found", say_nothing_found))
     graph.add_node("generate", timed("generate", generate))
     graph.add_node("cite", timed("cite", cite_passages))
+    graph.add_node("record", timed("record", record))
     graph.add_edge(START, "classify")
     graph.add_conditional_edges("classify", after_classify)
+    graph.add_conditional_edges("memory", after_memory)
     graph.add_conditional_edges("retrieve", after_retrieve)
     graph.add_edge("generate", "cite")
-    graph.add_edge("cite", END)
+    graph.add_edge("cite", "record")
+    graph.add_edge("record", END)
     graph.add_edge("refuse", END)
-    graph.add_edge("nothing_found", END)
+    graph.add_edge("nothing_found", "record")
     return graph.compile()
 
 

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import TYPE_CHECKING
 
+import aiohttp
 from fastapi import FastAPI
 
 from app.adapters.engine_http import EngineHttp, Sampling
@@ -15,11 +16,18 @@ from app.adapters.engine_pools import EnginePools
 from app.adapters.external_engines import HttpExternalEngines, open_external_session
 from app.adapters.rag_http import RagHttp
 from app.adapters.replicas import Replicas
+from app.adapters.token_estimates import TokenEstimates
+from app.adapters.tokenizer_http import TokenizerHttp
 from app.api import classify, pools, turns
+from app.engines import Engines
+from app.fitting import PromptBudget
 from app.graph import build_graph
 from app.nodes.classify import Classify
 from app.nodes.generate import Generate
+from app.nodes.memory import Memory
+from app.nodes.record import Record
 from app.nodes.retrieve import Retrieve
+from app.ports import TokenCounter
 from app.service import TurnService
 from app.settings import Discovery, EngineDialect, Settings
 from contracts.context import Audience
@@ -103,8 +111,16 @@ async def _open(app: FastAPI, settings: Settings, metrics: Metrics, stack: Async
     if settings.vllm_discovery is Discovery.KUBERNETES:
         stack.push_async_callback(_ended, asyncio.create_task(_discovery(settings, replicas, metrics).run()))
     app.state.classify = Classify(rag, settings.route_threshold, settings.classify_timeout_s, metrics)
+    budget = PromptBudget(
+        _token_counter(settings, engine_session, replicas, metrics),
+        settings.engine_context_tokens,
+        settings.max_answer_tokens,
+        metrics,
+    )
+    engines = Engines(app.state.engine, await _external(settings, sampling, metrics, stack))
     graph = build_graph(
         classify=app.state.classify,
+        memory=Memory(budget),
         retrieve=Retrieve(
             rag,
             settings.retrieve_passages,
@@ -113,7 +129,8 @@ async def _open(app: FastAPI, settings: Settings, metrics: Metrics, stack: Async
             within_s=settings.retrieve_timeout_s,
             metrics=metrics,
         ),
-        generate=Generate(app.state.engine, await _external(settings, sampling, metrics, stack)),
+        generate=Generate(engines, budget),
+        record=Record(engines, settings.max_answer_tokens, settings.summary_timeout_s, metrics),
     )
     runs = _runs(settings, metrics, stack)
     app.state.turns = TurnService(
@@ -168,6 +185,21 @@ async def _external(
     session = await stack.enter_async_context(open_external_session(networks))
     return HttpExternalEngines(
         session, sealing, sampling, networks=networks, metrics=metrics, hang_s=settings.engine_hang_s
+    )
+
+
+def _token_counter(
+    settings: Settings, session: aiohttp.ClientSession, replicas: Replicas, metrics: Metrics
+) -> TokenCounter:
+    """The engine's own tokenizer, where it has an endpoint for it."""
+    if settings.engine_dialect is not EngineDialect.VLLM:
+        return TokenEstimates()
+    return TokenizerHttp(
+        session,
+        lambda context: replicas.any_of(context.model_pool),
+        model=settings.atrium_model,
+        api_key=settings.engine_key(),
+        metrics=metrics,
     )
 
 

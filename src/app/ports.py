@@ -148,6 +148,13 @@ class ExternalEngines(Protocol):
         ...
 
 
+class TokenCounter(Protocol):
+    async def count(self, context: TenantContext, texts: Sequence[str]) -> list[int]:
+        """Tokens of each text, without those of the chat format; counted by the model's own tokenizer, or, where that
+        cannot be asked, estimated. Never fails."""
+        ...
+
+
 class Sink(Protocol):
     """Where a turn's events go, in order. Waits while the reader is behind: memory stays bounded."""
 

@@ -43,13 +43,23 @@ def build_messages(
     template = template_for(route.name, locale)
     instruction = " ".join(filter(None, (route.system_prompt or template.instruction, template.language, own)))
     asked = without_control_tokens(query)
+    before = [_said(message) for message in conversation.before]
+    if conversation.summary and before and before[0]["role"] == "user":
+        before[0]["content"] = _after_summary(conversation.summary, before[0]["content"])
+    elif conversation.summary:
+        asked = _after_summary(conversation.summary, asked)
     question = f"{asked}\n\n{template.passages}\n{_numbered(passages, flagged, template)}" if passages else asked
     return [
         {"role": "system", "content": instruction},
-        *map(_said, conversation.before),
+        *before,
         {"role": "user", "content": question},
         *map(_said, conversation.after),
     ]
+
+
+def _after_summary(summary: str, text: str) -> str:
+    """As data before the first thing that the user says, so that it has no more weight than that: not the system's."""
+    return f'(Of what was said before: "{_data(summary)}")\n\n{text}'
 
 
 def _said(message: spoken.Message) -> Message:

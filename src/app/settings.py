@@ -47,6 +47,8 @@ class Settings(OutboundSettings):
     engine_priority: bool = Field(default=False, description="send priorities: vLLM runs with --scheduling-policy")
     engine_max_seqs: int = Field(default=64, ge=1, le=65_536, description="sequences that one replica works on at once")
     engine_hang_s: float = Field(default=30.0, gt=0, le=3_600, description="to a replica's first token, others there")
+    engine_context_tokens: int = Field(default=4_096, ge=64, description="of the engine's model: prompt and answer")
+    summary_timeout_s: float = Field(default=5.0, gt=0, le=60, description="how long a summary may take")
     max_answer_tokens: int = Field(default=512, ge=1, le=32_768)
     temperature: float = Field(default=0.0, ge=0, le=2)
     frequency_penalty: float = Field(default=0.0, ge=-2, le=2, description="keeps a very small model out of loops")

@@ -9,6 +9,7 @@ from typing import TypedDict
 from app.domain.routing import Choice
 from app.ports import Caller, QueryVector, Sink, TokenCount
 from contracts.chat import Refusal, Route, TurnRequest, Usage
+from contracts.conversation import Conversation
 from contracts.retrieval import Passage
 
 
@@ -51,11 +52,16 @@ class Progress:
     chunk_ids: list[str] = field(default_factory=list)
     citations: list[str] = field(default_factory=list)
     tokens: TokenCount = field(default_factory=TokenCount)
+    summary: TokenCount = field(default_factory=TokenCount)
+    """Used for a summary behind the answer."""
     refusal_reason: str | None = None
     first_token_at: float | None = None
 
     def usage(self) -> Usage:
-        return Usage.of(*self.tokens)
+        answer, summary = self.tokens, self.summary
+        return Usage.of(
+            answer.prompt + summary.prompt, answer.completion + summary.completion, answer.cached + summary.cached
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,16 +75,18 @@ class Turn:
 
 
 class TurnState(TypedDict, total=False):
-    """Filled from left to right: classify sets the first four, retrieve the next two, generate the last three.
+    """Filled from left to right: classify sets the first four, memory the next, retrieve two, generate the last three.
 
-    `passages` are those given to the model, in the order of their numbers in the prompt (absent where none were to be
-    looked for); `flagged` are the chunks that read like orders to it; `marked` are the numbers that the answer marks.
+    `conversation` is what of the request's is sent. `passages` are those given to the model, in the order of their
+    numbers in the prompt (absent where none were to be looked for); `flagged` are the chunks that read like orders to
+    it; `marked` are the numbers that the answer marks.
     """
 
     route: Route
     choice: Choice
     vector: QueryVector | None
     refusal: Refusal | None
+    conversation: Conversation
     passages: tuple[Passage, ...]
     flagged: frozenset[str]
     answer: str

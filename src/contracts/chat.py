@@ -148,6 +148,16 @@ class Route(BaseModel):
     model: ModelName | None = None
 
 
+class Summarise(BaseModel):
+    """The oldest `messages` of the conversation are to be summarised behind the answer, together with its summary.
+    `prompt_tokens` is what the whole turn may use for prompts; for answers that is the turn's `max_tokens`."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    messages: int = Field(ge=1)
+    prompt_tokens: int = Field(ge=1)
+
+
 class TurnRequest(BaseModel):
     """Router to orchestrator: one question with what goes with it, how its answer is to be made, and the part of the
     tenant's config that decides over that.
@@ -165,6 +175,7 @@ class TurnRequest(BaseModel):
     query: str
     conversation: Conversation = Conversation()
     options: Options = Options()
+    summarise: Summarise | None = None
     locale: str
     routes: tuple[Route, ...]
     blocked_tools: tuple[str, ...] = ()
@@ -219,6 +230,13 @@ class CitationsEvent(BaseModel):
     sources: list[Source] = []
 
 
+class SummaryEvent(BaseModel):
+    """What was asked for by `TurnRequest.summarise`: for the router to keep, and for nobody to be told."""
+
+    event: Literal["summary"] = "summary"
+    text: str
+
+
 class UsageEvent(BaseModel):
     event: Literal["usage"] = "usage"
     usage: Usage
@@ -244,7 +262,7 @@ class ErrorEvent(BaseModel):
 
 
 TurnEvent = Annotated[
-    MetaEvent | TokenEvent | CitationsEvent | UsageEvent | DoneEvent | RefusalEvent | ErrorEvent,
+    MetaEvent | TokenEvent | CitationsEvent | SummaryEvent | UsageEvent | DoneEvent | RefusalEvent | ErrorEvent,
     Field(discriminator="event"),
 ]
 """One line of the orchestrator's answer (`application/x-ndjson`); `done`, `refusal` or `error` is the last."""

@@ -231,6 +231,42 @@ SNAPSHOT_FAULT = Metric(
 RECENT_DROPPED = Metric(
     "RecentDropped", "counter", "count", ("reason",), "Requests not kept for dry runs: full, unreachable or closed."
 )
+MEMORY_RECALL = Metric(
+    "MemoryRecall",
+    "counter",
+    "count",
+    ("source",),
+    "Sessions recalled for a request: from the cache, from the store, or unavailable (answered without memory).",
+)
+MEMORY_LEFT_OUT = Metric(
+    "MemoryLeftOut",
+    "counter",
+    "count",
+    ("reason",),
+    "Earlier turns that were not sent: refused by today's rules, flagged by moderation, or not judged in time (late).",
+)
+MEMORY_BACKLOG = Metric("MemoryBacklog", "gauge", "count", (), "Told turns that wait to be written.")
+MEMORY_DROPPED = Metric(
+    "MemoryDropped",
+    "counter",
+    "count",
+    ("reason",),
+    "Told turns that were not kept: full, closed, late, or rejected by the store.",
+)
+SUMMARY = Metric(
+    "SummaryCount",
+    "counter",
+    "count",
+    ("outcome",),
+    "Summaries of long sessions: made, failed, late, or without room in the request's reservation (no_room).",
+)
+PROMPT_TRIMMED = Metric(
+    "PromptTrimmed",
+    "counter",
+    "count",
+    ("what",),
+    "Parts of prompts that were left out, as they did not fit the context: messages, passages.",
+)
 LEDGER_BACKLOG = Metric(
     "LedgerBacklog", "gauge", "count", (), "Settled usage events that wait to be committed.", cloudwatch=_OF_ALL
 )

@@ -27,11 +27,13 @@ from router.adapters.valkey_admissions import ValkeyAdmissions
 from router.adapters.valkey_first_answers import ValkeyFirstAnswers
 from router.adapters.valkey_heartbeats import ValkeyHeartbeats
 from router.adapters.valkey_recent import ValkeyRecentRequests
+from router.adapters.valkey_sessions import ValkeySessions
 from router.api import audit as audit_api
 from router.api import chat, configs, documents, dry_run, exports, tenants
 from router.api import keys as keys_api
 from router.api import limits as limits_api
 from router.api import prices as prices_api
+from router.api import sessions as sessions_api
 from router.api import usage as usage_api
 from router.api.dependencies import Services, gate
 from router.api.description import described
@@ -50,7 +52,7 @@ from router.service.documents import DocumentService
 from router.service.dry_run import DryRunService
 from router.service.engine_places import EnginePlaces
 from router.service.export import TenantExport
-from router.service.export_sources import AuditRows, ConfigRows, DocumentRows, KeyRows, NoRows, UsageRows
+from router.service.export_sources import AuditRows, ConfigRows, DocumentRows, KeyRows, UsageRows
 from router.service.first_answers import FirstAnswers
 from router.service.guarding import Guarding
 from router.service.housekeeping import Housekeeping, Job
@@ -74,9 +76,11 @@ from router.service.telling import Telling
 from router.service.tenant_turns import TenantTurns
 from router.service.tenants import TenantService
 from router.service.usage import UsageService
+from router.service.vetting import Vetting
 from router.settings import AuthMode, Settings
 from router.wiring.engine_secrets import open_engine_secrets
 from router.wiring.json_web_tokens import open_tokens
+from router.wiring.memory import open_memory
 from router.wiring.moderation import open_moderation
 from servicekit.client import ServiceClient, open_session
 from servicekit.cpu_pool import CpuPool
@@ -140,6 +144,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         audit_api,
         exports,
         limits_api,
+        sessions_api,
         usage_api,
         tenants,
         prices_api,
@@ -179,7 +184,7 @@ async def _open(
     work, judging = CpuPool("configs", CONFIG_THREADS), CpuPool("judging", JUDGING_THREADS)
     stack.callback(work.close)
     stack.callback(judging.close)
-    judge, guarding = Judge(judging), Guarding(judging)
+    judge, guarding, uses = Judge(judging), Guarding(judging), KeyUses(keys)
     compiled = Policies(work, moderated=settings.moderated, engines=open_engine_secrets(settings, stack))
     tenants = LiveTenants(store, compiled.of, feed=feed)
 
@@ -189,27 +194,28 @@ async def _open(
     )
     timeout = timedelta(seconds=settings.request_timeout_s)
     turns, rag_documents = HttpOrchestrator(orchestrator, signer), HttpDocuments(rag, signer)
-    recent = ValkeyRecentRequests(valkey)
-    notes = RecentNotes(recent, metrics)
+    notes = RecentNotes(recent := ValkeyRecentRequests(valkey), metrics)
     stack.push_async_callback(notes.close)
     ledger, prices = PostgresLedger(database), await _open_prices(settings, database)
     places = EnginePlaces(metrics, headroom=settings.pool_kept_free)
     share = PoolShare(uuid.uuid4().hex, places, turns, ValkeyHeartbeats(valkey), metrics)
     stack.push_async_callback(share.leave)
     pools = Pools(places, share.states, metrics)
-    admissions, first_answers = await _open_link(settings, share, metrics, stack)
+    admissions, first_answers, cache = await _open_link(settings, share, metrics, stack)
+    memory = await open_memory(settings, database, cache, guarding, tenants, metrics, stack)
     writer = await stack.enter_async_context(_writer(ledger, metrics))
     hits = await stack.enter_async_context(_hits(audit, metrics))
     accounts = Accounts(admissions, writer, ledger, prices.get, metrics, now=utc_now)
     await stack.enter_async_context(accounts.running())
     moderating = Moderating(open_moderation(settings, session, metrics, stack), metrics)
-    uses = KeyUses(keys)
+    telling = Telling(accounts, guarding, moderating, hits)
     traces: list[TenantTraces] = [ValkeyTraces(valkey), IndexTraces(rag_documents, contexts)]
     jobs = [
         Job("key_uses", KEY_USES_S, uses.write),
         Job("prices", REFRESH_S, prices.refresh),
         Job("pools", POOLS_S, share.adjust),
         Job("orphans", ORPHANS_S, Orphans(ledger).close),
+        memory.retention,
     ]
     objects = _objects(settings, stack)
     if objects is not None:
@@ -236,9 +242,9 @@ async def _open(
             turns,
             contexts,
             notes,
-            judge,
-            moderating,
-            Telling(accounts, guarding, moderating, hits),
+            Vetting(judge, moderating, telling.note_redacted, metrics, timeout=timeout),
+            memory.remembering,
+            telling,
             WorstCase(settings.engine_context_tokens, settings.max_answer_tokens, settings.max_passages_bytes),
             first_answers,
             timeout=timeout,
@@ -256,7 +262,7 @@ async def _open(
                 ConfigRows(store),
                 KeyRows(keys),
                 DocumentRows(rag_documents, contexts),
-                NoRows("conversations"),
+                memory.rows,
                 UsageRows(ledger),
                 AuditRows(audit),
             ),
@@ -271,6 +277,7 @@ async def _open(
             ingest_timeout=timedelta(seconds=settings.ingest_timeout_s),
         ),
         usage=UsageService(ledger, prices, now=utc_now),
+        sessions=memory.sessions,
         prices=prices,
         trusted_proxies=settings.trusted_proxy_cidrs,
         slow_reader_s=settings.slow_reader_s,
@@ -289,16 +296,16 @@ def _objects(settings: Settings, stack: AsyncExitStack) -> Objects | None:
 
 async def _open_link(
     settings: Settings, share: PoolShare, metrics: ServiceMetrics, stack: AsyncExitStack
-) -> tuple[AdmissionGate, FirstAnswers]:
+) -> tuple[AdmissionGate, FirstAnswers, ValkeySessions]:
     """What asks Valkey in every chat, over one connection; told when it goes down and comes up from its opening on."""
     link = ValkeyLink(settings.redis_url.get_secret_value(), metrics)
     admissions = AdmissionGate(ValkeyAdmissions(link), LocalAdmissions(share.live_routers), metrics)
-    first_answers = FirstAnswers(ValkeyFirstAnswers(link))
+    first_answers, sessions = FirstAnswers(ValkeyFirstAnswers(link)), ValkeySessions(link)
     link.listen(admissions.heard)
     stack.push_async_callback(admissions.close)
     await stack.enter_async_context(link)
     stack.push_async_callback(first_answers.close)
-    return admissions, first_answers
+    return admissions, first_answers, sessions
 
 
 async def _open_prices(settings: Settings, database: Database) -> Prices:

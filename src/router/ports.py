@@ -31,6 +31,7 @@ from router.domain.recent_request import RecentRequest
 from router.domain.signing_keys import KeySet
 from tenancy.audit import Actor
 from tenancy.config import ModerationStage
+from tenancy.conversations import Recalled, SessionKey
 
 
 class Admissions(Protocol):
@@ -154,6 +155,33 @@ class FirstAnswerStore(Protocol):
         ...
 
     async def drop(self, tenant_id: TenantId, name: str, owner: str) -> None: ...
+
+
+SESSION_CACHED = timedelta(minutes=10)
+SESSION_ERASED = timedelta(minutes=2)
+"""Longer than it takes from reading the store to keeping a copy of what was read."""
+USER_ERASED = SESSION_CACHED + SESSION_ERASED
+"""Longer than a copy lives: nobody knows of all sessions that there are copies of."""
+
+
+class SessionCache(Protocol):
+    """Copies of the ends of sessions, each of `SESSION_CACHED` at most. `born` is of the tenant. Every method raises
+    DependencyDownError."""
+
+    async def get(self, key: SessionKey, born: datetime) -> Recalled | None: ...
+
+    async def put(self, key: SessionKey, born: datetime, recalled: Recalled) -> None:
+        """Unless something newer is known, or it was erased a short time ago."""
+        ...
+
+    async def outdate(self, key: SessionKey, born: datetime, revision: int) -> None:
+        """From now on nothing older than this revision is given."""
+        ...
+
+    async def erase(self, tenant_id: TenantId, user_id: str, session_id: str | None, born: datetime) -> None:
+        """No copy of the session, or of any of the user's, is given or taken from now on, for long enough that whoever
+        has read it before cannot put it back. To be called before the store erases it."""
+        ...
 
 
 class Documents(Protocol):

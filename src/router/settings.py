@@ -69,6 +69,8 @@ class Settings(OutboundSettings):
     cache_unsalted_pools: Annotated[frozenset[str], NoDecode] = frozenset()
     max_answer_tokens: int = Field(default=512, ge=1, le=32_768)
     max_passages_bytes: int = Field(default=6_000, ge=200)
+    memory_turns: int = Field(default=12, ge=0, le=100, description="earlier turns that are sent before a summary")
+    memory_bytes: int = Field(default=32_768, ge=1_024, le=1_048_576, description="of all that is recalled")
     price_prompt_usd_per_mtok: Decimal = Field(default=Decimal("0.10"), ge=0, le=1_000_000, decimal_places=3)
     price_cached_usd_per_mtok: Decimal | None = Field(default=None, ge=0, le=1_000_000, decimal_places=3)
     price_completion_usd_per_mtok: Decimal = Field(default=Decimal("0.40"), ge=0, le=1_000_000, decimal_places=3)

@@ -22,6 +22,9 @@ ACROSS_TENANTS = {
     "changes_after": "ids of tenants that changed",
     "record_usage": "usage of many tenants in one transaction; it returns nothing",
     "tenants_behind": "ids of tenants with chunks of another embedding model",
+    "record_turns": "what was told in sessions of many tenants, in one transaction; it returns numbers",
+    "oldest_turns": "ids of tenants that have turns, and when the first was asked",
+    "end_erasures": "what no request can run into any more, of all tenants; a number",
     "close_orphans": "usage that nobody renews, of all tenants; a number",
     "corpora_to_compact": "ids of tenants whose snapshot is behind; the snapshot itself is the tenant's own work",
     "add_usage": "the sums beside the ledger; no service may call it",
@@ -48,8 +51,12 @@ WITHOUT_A_TENANT = {
         "rag/adapters/postgres_marks.py": {"due"},
         "rag/adapters/postgres_reembedding.py": {"tenants_behind"},
         "rag/adapters/postgres_jobs.py": {"claim"},
+        "tenancy/postgres_conversations.py": {"oldest"},
     },
-    "across_tenants": {"tenancy/postgres_ledger.py": {"write", "_close_some"}},
+    "across_tenants": {
+        "tenancy/postgres_ledger.py": {"write", "_close_some"},
+        "tenancy/postgres_conversations.py": {"write", "end_erasures"},
+    },
     "platform": {
         "stores/postgres.py": {"scope"},
         "router/adapters/postgres_prices.py": {"add", "latest", "seed", "version", "versions"},

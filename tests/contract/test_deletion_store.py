@@ -27,6 +27,7 @@ from router.service.deletion import DeletionService
 from stores.postgres import Database
 from support.announcements import NoAnnouncements
 from support.catalog import tables_with_a_tenant, waits_for_a_lock
+from support.conversations import fill_conversations
 from support.policies import compiled
 from support.postgres import Addresses
 from support.tenants import ALICE, TenantStores, fresh_tenant, opened, postgres_stores
@@ -64,6 +65,7 @@ class World(NamedTuple):
             await self.stores.keys.add(tenant, new_key(), label="k", role=Role.TENANT_USER, expires_at=None, by=ALICE)
             await self.stores.tenants.write_config(tenant, TenantConfig(), by=ALICE)
             await PostgresLedger(self.database).write([an_event(tenant, user_id=f"u{number}", route=f"R{number}")])
+            await fill_conversations(self.database, tenant, number)
         await self.large_upload(tenant)
         return tenant
 

@@ -77,14 +77,14 @@ async def storm(url: str, tenants: list[str]) -> Counter[str]:
 def left(services: Any) -> dict[str, Any]:
     """What the router holds of requests."""
     chat = services.chat
-    accounts, judge = chat._accounts, chat._judge
+    accounts, judge = chat._accounts, chat._vetting._judge
     return {
         "accounts": dict(accounts._open),
         "settling": set(accounts._settling),
         "records": set(chat._first_answers._dropping),
         "judged": dict(judge._slots._tenants),
         "in threads": dict(judge._pool._slots._tenants),
-        "moderated": dict(chat._moderating._moderation._places_of_tenants._tenants),
+        "moderated": dict(chat._vetting._moderating._moderation._places_of_tenants._tenants),
         "places": {
             name: (demand.in_flight, demand.waiting)
             for name, demand in chat._places.demands().items()

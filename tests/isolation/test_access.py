@@ -44,6 +44,10 @@ MAY = {
     "GET /tenant/{tenant_id}/export": ADMINS,
     "GET /tenant/{tenant_id}/usage": ADMINS,
     "GET /tenant/{tenant_id}/invoice": ADMINS,
+    "GET /tenant/{tenant_id}/sessions": ADMINS,  # and a user of whom the credential proves who it is: test_sessions
+    "DELETE /tenant/{tenant_id}/sessions": ADMINS,
+    "GET /tenant/{tenant_id}/sessions/{session_id}": ADMINS,
+    "DELETE /tenant/{tenant_id}/sessions/{session_id}": ADMINS,
     "GET /tenants": PLATFORM,
     "POST /tenants": PLATFORM,
     "DELETE /tenants/{tenant_id}": PLATFORM,
@@ -69,7 +73,8 @@ class World:
 
     def ask(self, who: str, operation: str, **values: str) -> httpx.Response:
         method, path = operation.split(" ")
-        known = {"tenant_id": self.tenant, "document_id": "none", "key_id": "none", "version": "1"} | values
+        named = dict.fromkeys(("document_id", "key_id", "session_id"), "none")
+        known = {"tenant_id": self.tenant, **named, "version": "1"} | values
         body = {} if method in {"POST", "PUT", "PATCH"} else None
         return httpx.request(
             method, self.stack.router + path.format(**known), headers=self.headers[who], json=body, timeout=30

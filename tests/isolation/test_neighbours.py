@@ -27,6 +27,7 @@ from stores.objects_memory import MemoryObjects
 from stores.postgres import Database
 from stores.valkey import Valkey
 from support.catalog import tables_with_a_tenant
+from support.conversations import fill_conversations
 from support.postgres import Addresses, running_valkey
 from support.tenants import ALICE, opened, postgres_stores
 from support.usage import an_event
@@ -54,6 +55,7 @@ async def fill(database: Database, tenant: TenantId, number: int) -> None:
         mark = Mark(await chunks.version(tenant), b"d" * 32, 1)
         await PostgresMarks(database).advance(tenant, f"model {one}", mark)
         await PostgresLedger(database).write([an_event(tenant, f"e{one}", route=f"R{one}")])
+        await fill_conversations(database, tenant, one)
         large = Document(f"large{one}", f"of {tenant}", "a.txt", {}, b"h" * 32, 9)
         job = Job(f"job{one}", large, JobState.QUEUED, 0, None, None, datetime.now(UTC))
         await PostgresJobStore(database).enqueue(tenant, job, b"text")
@@ -86,8 +88,10 @@ def test_a_table_shows_each_its_own_rows(own_database: Addresses) -> None:
         found = rows(own_database, tenant)
         assert found.pop("deletions") == {}
         sums = ("usage_events", "usage_by_day", "usage_by_user", "usage_by_user_month")
+        said = ("conversations", "conversation_turns", "conversation_erasures")
         counts = dict.fromkeys(
-            ("documents", "chunks", "chunk_tombstones", "snapshots", "ingest_jobs", "ingest_parts", *sums), number
+            ("documents", "chunks", "chunk_tombstones", "snapshots", "ingest_jobs", "ingest_parts", *said, *sums),
+            number,
         )
         counts |= {"tenants": 1, "audit_heads": 1, "api_keys": number + 1, "tenant_configs": number + 1}
         assert found == {table: {str(tenant): counts.get(table, 2 * number + 1)} for table in found}

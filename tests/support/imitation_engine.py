@@ -178,6 +178,7 @@ class Imitation:
                 Route("/v1/models", self._models),
                 Route("/metrics", self._metrics),
                 Route("/v1/chat/completions", self._complete, methods=["POST"]),
+                Route("/tokenize", _tokenize, methods=["POST"]),
                 Route("/imitation/requests", self._requests, methods=["GET", "DELETE"]),
                 Route("/imitation/counts", self._counts),
             ]
@@ -414,6 +415,13 @@ def _whole(body: dict[str, Any], answer: list[str]) -> dict[str, Any]:
 
 def _single_bytes(event: bytes) -> Iterator[bytes]:
     return (event[at : at + 1] for at in range(len(event)))
+
+
+async def _tokenize(request: Request) -> Response:
+    """As vLLM's, of a text: a token is a word here."""
+    body = orjson.loads(await request.body())
+    tokens = list(range(len(str(body["prompt"]).split())))
+    return JSONResponse({"count": len(tokens), "max_model_len": MAX_MODEL_LEN, "tokens": tokens, "token_strs": None})
 
 
 @contextmanager

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any
 
 from langgraph.runtime import Runtime
 
+from app.fitting import PromptBudget
 from app.pipe import Event
 from app.ports import Caller
 from app.state import Turn
@@ -47,6 +49,21 @@ def a_passage(chunk_id: str = "c1", text: str = "Lentils contain protein.", scor
 
 def a_route(name: str, *examples: str, **fields: Any) -> Route:
     return Route(name=name, examples=examples, **fields)
+
+
+class WordCounter:
+    """A token is a word. Remembers what it was asked."""
+
+    def __init__(self) -> None:
+        self.asked: list[str] = []
+
+    async def count(self, context: TenantContext, texts: Sequence[str]) -> list[int]:
+        self.asked += texts
+        return [len(text.split()) for text in texts]
+
+
+def a_budget(context_tokens: int = 4_096, answer_tokens: int = 512) -> PromptBudget:
+    return PromptBudget(WordCounter(), context_tokens, answer_tokens)
 
 
 class KeptEvents:

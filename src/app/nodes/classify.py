@@ -10,6 +10,7 @@ from itertools import chain
 import numpy as np
 from langgraph.runtime import Runtime
 
+from app.domain.follow_up import searched
 from app.domain.routing import Choice, choose_route, contrasted, examples_of, guessed_route, refuse_route, route_score
 from app.nodes.example_vectors import ExampleVectors
 from app.nodes.time_share import bounded
@@ -66,7 +67,7 @@ class Classify:
         try:
             (found,) = await self.classify(
                 bounded(turn.caller, self.within_s),
-                [request.query],
+                [searched(request.query, request.conversation)],
                 routes=request.routes,
                 allowed_routes=allowed,
                 blocked_tools=request.blocked_tools,

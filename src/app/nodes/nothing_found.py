@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from langgraph.runtime import Runtime
 
-from app.nodes.cite import end
+from app.nodes.cite import tell_cited
 from app.nodes.meta import meta_of
 from app.ports import Delta
 from app.state import Turn, TurnState
@@ -16,5 +16,5 @@ async def say_nothing_found(state: TurnState, runtime: Runtime[Turn]) -> TurnSta
     template = template_for(state["route"].name, turn.request.locale)
     await turn.sink.put(meta_of(state, turn))
     await turn.sink.put(Delta(template.nothing_found, turn.progress.tokens))
-    await end(turn, citations=[], sources=[], finish_reason="stop")
-    return {}
+    await tell_cited(turn, citations=[], sources=[])
+    return {"finish_reason": "stop"}

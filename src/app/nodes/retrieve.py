@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 from langgraph.runtime import Runtime
 
+from app.domain.follow_up import searched
 from app.domain.passages import select_passages
 from app.domain.untrusted import treat
 from app.nodes.time_share import bounded
@@ -54,7 +55,7 @@ class Retrieve:
             try:
                 return await self.retriever.search(
                     bounded(turn.caller, self.within_s),
-                    request.query,
+                    searched(request.query, request.conversation),
                     state["vector"],
                     self.passages,
                     ranking=request.ranking,

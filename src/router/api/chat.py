@@ -17,6 +17,7 @@ from contracts.chat import (
     ErrorEvent,
     MetaEvent,
     RefusalEvent,
+    SummaryEvent,
     TokenEvent,
     TurnEvent,
     UsageEvent,
@@ -119,6 +120,8 @@ class _Answering:
             return sse("token", {"text": event.text})
         if isinstance(event, Queued):
             return b": queued, position %d\n\n" % event.position
+        if isinstance(event, SummaryEvent):
+            return b""  # the router's own, which comes no further than `Telling`
         return sse(event.event, self._data(turn, event))
 
     def _data(self, turn: Turn, event: _Said) -> object:

@@ -30,6 +30,7 @@ from router.service.identity import Credentials, Identity, is_disguised, is_priv
 from router.service.keys import KeyService
 from router.service.limits import LimitService
 from router.service.prices import Prices
+from router.service.sessions import SessionService
 from router.service.tenant_turns import TenantTurns
 from router.service.tenants import TenantService
 from router.service.usage import UsageService
@@ -59,6 +60,7 @@ class Services:
     export: TenantExport
     documents: DocumentService
     usage: UsageService
+    sessions: SessionService
     prices: Prices
     trusted_proxies: tuple[Network, ...] = ()
     slow_reader_s: float = SLOW_READER_S
@@ -89,7 +91,7 @@ async def gate(request: Request) -> AsyncIterator[Passage]:
 
 
 async def _let_through(request: Request, held: AsyncExitStack) -> Passage:
-    operation = request.scope["route"].path
+    operation = request.scope["route"].path_format
     permission = ROUTES.get((request.method, operation))
     if permission is None:
         raise ForbiddenError("this operation is open to nobody")
@@ -128,7 +130,7 @@ async def admit(
 async def admit_again(request: Request, found: Services, earlier: Caller) -> Caller:
     """For a request that lasts: its credential may have been revoked meanwhile, its tenant suspended, or deleted and
     made again. Raises what the gate raises."""
-    permission = ROUTES[request.method, request.scope["route"].path]
+    permission = ROUTES[request.method, request.scope["route"].path_format]
     who = await _identify(request, found)
     caller = await admit(request, found, who, earlier.tenant_id, permission)
     if caller.born != earlier.born:

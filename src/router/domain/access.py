@@ -24,22 +24,31 @@ class Permission(StrEnum):
     AUDIT_READ = "audit:read"
     EXPORT = "export"
     USAGE_READ = "usage:read"
+    SESSIONS_READ = "sessions:read"
+    SESSIONS_DELETE = "sessions:delete"
     TENANTS = "tenants"
     PLATFORM_KEYS = "platform:keys"
     PLATFORM_AUDIT = "platform:audit"
     PRICES = "platform:prices"
 
 
-_USER = frozenset({Permission.CHAT, Permission.SEARCH, Permission.DOCUMENTS_READ, Permission.LIMITS_READ})
-_SERVICE = _USER | {Permission.DOCUMENTS_WRITE}
-_ADMIN = _SERVICE | {
-    Permission.CONFIG_READ,
-    Permission.CONFIG_WRITE,
-    Permission.KEYS,
-    Permission.AUDIT_READ,
-    Permission.EXPORT,
-    Permission.USAGE_READ,
-}
+_MEMBER = frozenset({Permission.CHAT, Permission.SEARCH, Permission.DOCUMENTS_READ, Permission.LIMITS_READ})
+_SESSIONS = frozenset({Permission.SESSIONS_READ, Permission.SESSIONS_DELETE})
+_USER = _MEMBER | _SESSIONS
+"""Its own sessions alone: those of the user that its credential proves (`service.sessions`)."""
+_SERVICE = _MEMBER | {Permission.DOCUMENTS_WRITE}
+_ADMIN = (
+    _SERVICE
+    | _SESSIONS
+    | {
+        Permission.CONFIG_READ,
+        Permission.CONFIG_WRITE,
+        Permission.KEYS,
+        Permission.AUDIT_READ,
+        Permission.EXPORT,
+        Permission.USAGE_READ,
+    }
+)
 
 GRANTS: Mapping[Role, frozenset[Permission]] = {
     Role.TENANT_USER: _USER,
@@ -59,6 +68,7 @@ WHILE_SUSPENDED = frozenset(
         Permission.AUDIT_READ,
         Permission.EXPORT,
         Permission.USAGE_READ,
+        Permission.SESSIONS_READ,
     }
 )
 """A suspended tenant may look at what it has and take it away. It may use and change nothing."""
@@ -92,6 +102,10 @@ ROUTES: Mapping[tuple[str, str], Permission] = {
     ("GET", "/tenant/{tenant_id}/export"): Permission.EXPORT,
     ("GET", "/tenant/{tenant_id}/usage"): Permission.USAGE_READ,
     ("GET", "/tenant/{tenant_id}/invoice"): Permission.USAGE_READ,
+    ("GET", "/tenant/{tenant_id}/sessions"): Permission.SESSIONS_READ,
+    ("DELETE", "/tenant/{tenant_id}/sessions"): Permission.SESSIONS_DELETE,
+    ("GET", "/tenant/{tenant_id}/sessions/{session_id}"): Permission.SESSIONS_READ,
+    ("DELETE", "/tenant/{tenant_id}/sessions/{session_id}"): Permission.SESSIONS_DELETE,
     ("GET", "/tenants"): Permission.TENANTS,
     ("POST", "/tenants"): Permission.TENANTS,
     ("DELETE", "/tenants/{tenant_id}"): Permission.TENANTS,

@@ -24,6 +24,13 @@ class Asked(BaseModel):
     locale: Locale | None = None
     conversation: Conversation = Conversation()
     options: Options = Options()
+    keeps_conversation: bool = False
+    """The client keeps its conversation itself: nothing is recalled for it, and nothing is kept."""
+
+    @property
+    def remembered(self) -> bool:
+        """Whether the session is ours to remember: not where what was said comes with the question."""
+        return not (self.keeps_conversation or self.conversation.before or self.conversation.after)
 
     @classmethod
     def of(cls, request: ChatRequest) -> Self:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
 import uuid
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
@@ -16,6 +15,7 @@ from observability.tracing import span
 from router.domain.asked import Asked
 from router.domain.caller import Caller
 from router.domain.first_answer import FirstAnswer
+from router.domain.memory import Memory
 from router.domain.recent_request import RecentRequest
 from router.domain.transcript import Transcript
 from router.domain.worst_case import Bounds, WorstCase
@@ -24,11 +24,11 @@ from router.service.accounts import Account, Accounts
 from router.service.contexts import Asker, ContextFactory
 from router.service.engine_places import EnginePlaces, Place
 from router.service.first_answers import FirstAnswers, Once
-from router.service.judging import Judge
-from router.service.moderating import Moderating
 from router.service.pools import Pools
 from router.service.recent import RecentNotes
+from router.service.remembering import Keep, Remembering
 from router.service.telling import Telling
+from router.service.vetting import Vetting
 from servicekit.tokens import utc_now
 
 SETTLE_S = 5.0
@@ -86,6 +86,8 @@ class _Work:
     began: float
     once: Once
     transcript: Transcript
+    memory: Memory
+    keep: Keep
 
     @property
     def caller(self) -> Caller:
@@ -100,7 +102,7 @@ class _Work:
             caller,
             self.transcript,
             events,
-            account.admission.headers(),
+            {**account.admission.headers(), "x-conversation-memory": self.memory.mode.value},
             usage=lambda: account.used.usage,
             cost=lambda: account.cost_usd,
             place=place,
@@ -116,8 +118,8 @@ class ChatService:
         orchestrator: Orchestrator,
         contexts: ContextFactory,
         notes: RecentNotes,
-        judge: Judge,
-        moderating: Moderating,
+        vetting: Vetting,
+        remembering: Remembering,
         telling: Telling,
         worst_case: WorstCase,
         first_answers: FirstAnswers,
@@ -130,8 +132,8 @@ class ChatService:
         self._orchestrator = orchestrator
         self._contexts = contexts
         self._notes = notes
-        self._judge = judge
-        self._moderating = moderating
+        self._vetting = vetting
+        self._remembering = remembering
         self._telling = telling
         self._worst_case = worst_case
         self._first_answers = first_answers
@@ -144,7 +146,8 @@ class ChatService:
         """Admit a request and begin its turn; leaving the context early stops the work behind it, and settles what was
         used. A request that repeats an earlier one of the same `key` is answered as that was, and is not admitted.
 
-        `tell_queue`: where there is no place for it at once, the turn begins with its positions in line. Else it begins
+        `tell_queue`, for an answer that is streamed: where there is no place for it at once, the turn begins with its
+        positions in line, and what was told of an answer that breaks off is remembered. Else it begins
         when the orchestrator has begun, and what went wrong before is raised: RateLimitedError, OverloadedError,
         UpstreamTimeoutError, ModerationUnavailableError, RequestInProgressError, IdempotencyMismatchError, or what the
         orchestrator raised.
@@ -161,8 +164,8 @@ class ChatService:
     async def _again(self, caller: Caller, asked: Asked, first: FirstAnswer) -> AsyncIterator[Turn]:
         """What today's rules refuse, they refuse a repetition too, and so in its answer."""
         changed = first.config_version != caller.policy.version
-        sent = await self._redacted(caller, asked) if changed else asked  # for the moderation service alone
-        refusal = await self._refusal(caller, asked, sent, moderated=changed)
+        sent = await self._vetting.redacted(caller, asked) if changed else asked  # for the moderation service alone
+        refusal = await self._vetting.refusal(caller, asked, sent, moderated=changed)
         told = (first.meta, RefusalEvent(refusal=refusal)) if refusal else tuple(first.events())
         transcript = Transcript()
         async with self._telling.again(caller, transcript, _just(*told), first=first, moderated=changed) as events:
@@ -181,57 +184,43 @@ class ChatService:
 
     @asynccontextmanager
     async def _admitted(self, caller: Caller, asked: Asked, once: Once, *, tell_queue: bool) -> AsyncIterator[Turn]:
-        bounds = self._worst_case.of(caller.policy, asked)
+        session_id = asked.session_id or uuid.uuid4().hex
+        memory = await self._remembering.recall(caller, asked, session_id)
+        bounds = self._worst_case.of(caller.policy, memory.joined(asked))
         async with self._accounts.open(
             caller,
             lease_id=uuid.uuid4().hex,
             user_id=asked.user_id,
-            session_id=asked.session_id or uuid.uuid4().hex,
+            session_id=session_id,
             bounds=bounds,
             deadline_s=self._timeout.total_seconds() + SETTLE_S,
         ) as account:
-            sent = await self._redacted(caller, asked)
+            began = time.monotonic()
+            sent = await self._vetting.redacted(caller, asked)
             self._note(caller, sent)
-            work = _Work(account, sent, bounds, time.monotonic(), once, Transcript())
-            refusal = await self._refusal(caller, asked, sent)
-            if refusal is not None:
-                async with self._told(work, _just(*_refused(refusal))) as told:
-                    yield work.turn(told)
-                return
-            async with self._place(work) as place:
-                if tell_queue and not place.is_ready:
-                    async with aclosing(self._queued(work, place)) as told:
-                        yield work.turn(told, place)
-                    return
-                with span("queue wait"):
-                    await place.ready()
-                async with self._events(work, place) as events, self._told(work, events, place) as told:
+            with self._remembering.keeping(account, memory, sent, streamed=tell_queue) as keep:
+                refusal = await self._vetting.refusal(caller, asked, sent)
+                if refusal is None:
+                    memory = await self._vetting.memory(caller, memory, sent)
+                work = _Work(account, sent, bounds, began, once, Transcript(), memory, keep)
+                async with self._answered(work, refusal, tell_queue=tell_queue) as turn:
+                    yield turn
+
+    @asynccontextmanager
+    async def _answered(self, work: _Work, refusal: Refusal | None, *, tell_queue: bool) -> AsyncIterator[Turn]:
+        if refusal is not None:
+            async with self._told(work, _just(*_refused(refusal))) as told:
+                yield work.turn(told)
+            return
+        async with self._place(work) as place:
+            if tell_queue and not place.is_ready:
+                async with aclosing(self._queued(work, place)) as told:
                     yield work.turn(told, place)
-
-    async def _refusal(self, caller: Caller, asked: Asked, sent: Asked, *, moderated: bool = True) -> Refusal | None:
-        """By the rules, of what was asked; by the moderation service, which is told no more than the engine."""
-        policy = caller.policy
-        try:
-            async with asyncio.timeout(self._timeout.total_seconds()):
-                said = filter(None, (*asked.texts(), *asked.schemas()))
-                if refusal := await self._judge.refusal(policy.tenant_id, policy.rules, *said):
-                    return refusal
-                whole = "\n\n".join(filter(None, (*sent.texts(), *sent.schemas())))
-                return await self._moderating.input(policy, whole) if moderated else None
-        except TimeoutError as error:
-            raise UpstreamTimeoutError("the prompt was not judged in time") from error
-
-    async def _redacted(self, caller: Caller, asked: Asked) -> Asked:
-        """The request as it is kept and sent on. The rules still judge what was asked."""
-        if not caller.policy.redacts_input:
-            return asked
-        try:
-            async with asyncio.timeout(self._timeout.total_seconds()):
-                found = await self._judge.redacted(caller.policy, *asked.texts())
-        except TimeoutError as error:
-            raise UpstreamTimeoutError("the prompt was not redacted in time") from error
-        self._telling.note_redacted(caller, found.rules, "input")
-        return asked.with_texts(found.texts)
+                return
+            with span("queue wait"):
+                await place.ready()
+            async with self._events(work, place) as events, self._told(work, events, place) as told:
+                yield work.turn(told, place)
 
     def _place(self, work: _Work) -> AbstractAsyncContextManager[Place]:
         """In the queue of all tenants' requests. Raises OverloadedError where its turn would come too late."""
@@ -257,15 +246,16 @@ class ChatService:
     def _told(
         self, work: _Work, events: AsyncIterator[TurnEvent], place: Place | None = None
     ) -> AbstractAsyncContextManager[AsyncIterator[TurnEvent]]:
-        return self._telling.told(work.account, work.transcript, events, once=work.once, place=place)
+        return self._telling.told(work.account, work.transcript, events, once=work.once, keep=work.keep, place=place)
 
     @asynccontextmanager
     async def _events(self, work: _Work, place: Place) -> AsyncIterator[AsyncIterator[TurnEvent]]:
         policy, asked = work.caller.policy, work.asked
         turn = TurnRequest(
             query=asked.query,
-            conversation=asked.conversation,
+            conversation=work.memory.joined(asked).conversation,
             options=asked.options,
+            summarise=work.memory.to_summarise(work.bounds.prompt),
             locale=asked.locale or policy.config.locale,
             routes=policy.routes,
             blocked_tools=policy.config.blocked_tools,

@@ -11,6 +11,7 @@ from contracts.tenant import TenantId
 from router.ports import Documents
 from router.service.contexts import ContextFactory
 from tenancy.audit import Actor
+from tenancy.conversations import Conversations
 from tenancy.ports import AuditLog, KeyStore, TenantStore
 from tenancy.usage_ports import Ledger
 
@@ -108,13 +109,20 @@ class UsageRows:
             after = page[-1].event.event_id
 
 
-class NoRows:
-    """What is stored nowhere in this version: an empty file says so."""
+class ConversationRows:
+    """Every turn that is kept, in order of user, session and number; with the first of a session that is read, its
+    summary."""
 
-    def __init__(self, name: str) -> None:
-        self.name = name
+    name = "conversations"
 
-    async def rows(self, _tenant_id: TenantId, _born: datetime) -> AsyncIterator[Mapping[str, Any]]:
-        nothing: tuple[Mapping[str, Any], ...] = ()
-        for row in nothing:
-            yield row
+    def __init__(self, store: Conversations) -> None:
+        self._store = store
+
+    async def rows(self, tenant_id: TenantId, born: datetime) -> AsyncIterator[Mapping[str, Any]]:
+        after = ("", "", 0)
+        while page := await self._store.rows(tenant_id, after=after, limit=_PAGE, born=born):
+            for session, turn in page:
+                whose = {"user_id": session.user_id, "session_id": session.session_id}
+                first = after[:2] != (session.user_id, session.session_id)
+                yield {**whose, **asdict(turn), **({"summary": session.summary} if first and session.summary else {})}
+                after = (session.user_id, session.session_id, turn.number)

@@ -54,6 +54,14 @@ class Guarding:
             if redacted is not None and guard.redacted:
                 redacted([guard.redacted[rank] for rank in sorted(guard.redacted)])
 
+    async def text(self, policy: Policy, text: str) -> str | None:
+        """What may be told of a text that is whole; None where a rule refuses it."""
+        rules, redactor = policy.rules.guards.output, policy.output_redactor or None
+        work = len(text) * weight(rules, text, redactor)
+        told = partial(guarded, rules, text, redactor)
+        left, verdict = await self._pool.run(policy.tenant_id, told) if work > LONG_WORK else told()
+        return left if verdict is None else None
+
     async def _guarded(
         self, policy: Policy, guard: StreamGuard, events: AsyncIterator[TurnEvent]
     ) -> AsyncGenerator[TurnEvent, None]:

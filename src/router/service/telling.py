@@ -12,7 +12,7 @@ from contextlib import aclosing, asynccontextmanager, nullcontext
 from functools import partial
 from typing import Literal
 
-from contracts.chat import DoneEvent, ErrorEvent, RefusalEvent, TurnEvent, UsageEvent
+from contracts.chat import DoneEvent, ErrorEvent, RefusalEvent, SummaryEvent, TurnEvent, UsageEvent
 from contracts.errors import UpstreamError
 from guard.rules import Rule
 from router.domain.caller import Caller
@@ -24,6 +24,7 @@ from router.service.engine_places import Place
 from router.service.first_answers import Once
 from router.service.guarding import Guarding
 from router.service.moderating import Moderating
+from router.service.remembering import Keep
 from router.service.rule_hits import RuleHits
 from tenancy.usage import Outcome
 
@@ -45,9 +46,10 @@ class Telling:
         events: AsyncIterator[TurnEvent],
         *,
         once: Once,
+        keep: Keep,
         place: Place | None = None,
     ) -> AsyncIterator[AsyncIterator[TurnEvent]]:
-        """What the client may see of `events`, noted in `transcript`; `events` stays its owner's to close.
+        """What the client may see of `events`, noted in `transcript` and kept; `events` stays its owner's to close.
 
         Reading raises UpstreamError where they end too early, ModerationUnavailableError, and what they raise.
         """
@@ -57,8 +59,9 @@ class Telling:
                 account.caller.policy, counted, partial(self.note_redacted, account.caller, stage="output")
             ) as guarded,
             self._moderating.output(account.caller.policy, guarded) as judged,
-            aclosing(self._told(account, transcript, judged, once)) as told,
+            aclosing(self._told(account, transcript, judged, once, keep)) as told,
         ):
+            keep.follow(transcript)
             yield told
 
     def note_redacted(self, caller: Caller, rules: Sequence[Rule], stage: Literal["input", "output"]) -> None:
@@ -98,7 +101,7 @@ class Telling:
             yield event
 
     async def _told(
-        self, account: Account, transcript: Transcript, events: AsyncIterator[TurnEvent], once: Once
+        self, account: Account, transcript: Transcript, events: AsyncIterator[TurnEvent], once: Once, keep: Keep
     ) -> AsyncGenerator[TurnEvent, None]:
         with account.failing():
             async for event in events:
@@ -106,12 +109,15 @@ class Telling:
                     # Of an answer that is cut short here, more may have been used than its judge had seen.
                     yield UsageEvent(usage=account.used.usage)
                     continue
+                if isinstance(event, SummaryEvent):
+                    await keep.summarised(event)
+                    continue
                 transcript.add(event)
                 if isinstance(event, _LAST):
-                    await self._ended(account, transcript, event, once)
+                    await self._ended(account, transcript, event, once, keep)
                 yield event
 
-    async def _ended(self, account: Account, transcript: Transcript, last: _LAST, once: Once) -> None:
+    async def _ended(self, account: Account, transcript: Transcript, last: _LAST, once: Once, keep: Keep) -> None:
         if isinstance(last, RefusalEvent) and last.refusal.stage != "route":
             self._hits.note(account.caller, RuleHit.of(last.refusal))
         settled = self._accounts.settled(account, _outcome(last))
@@ -121,7 +127,7 @@ class Telling:
             first = FirstAnswer.of(
                 account.caller, account.session_id, transcript, account.used.usage, last, account.cost_usd
             )
-            await asyncio.gather(settled, once.keep(first))
+            await asyncio.gather(settled, once.keep(first), keep.told(transcript))
 
 
 async def _counted(

@@ -37,6 +37,8 @@ KINDS: Mapping[Permission, Kind] = {
     Permission.KEYS: ADMINISTRATIVE,
     Permission.AUDIT_READ: ADMINISTRATIVE,
     Permission.EXPORT: ADMINISTRATIVE,
+    Permission.SESSIONS_READ: ADMINISTRATIVE,
+    Permission.SESSIONS_DELETE: ADMINISTRATIVE,
     Permission.SEARCH: READING,
     Permission.DOCUMENTS_READ: READING,
     Permission.DOCUMENTS_WRITE: WRITING,

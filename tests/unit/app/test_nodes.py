@@ -7,11 +7,13 @@ import pytest
 
 from app.adapters.memory import MemoryEmbedder, MemoryEngine, MemoryRetriever, word_vector
 from app.domain.routing import Choice
+from app.engines import Engines
 from app.nodes.cite import cite_passages
 from app.nodes.classify import Classified, Classify
 from app.nodes.example_vectors import ExampleVectors
 from app.nodes.generate import Generate
 from app.nodes.nothing_found import say_nothing_found
+from app.nodes.record import Record
 from app.nodes.refuse import refuse
 from app.nodes.retrieve import Retrieve
 from app.ports import Delta, QueryVector, TokenCount
@@ -22,7 +24,7 @@ from contracts.errors import DependencyDownError, NotFoundError, OverloadedError
 from contracts.retrieval import Passage
 from contracts.routes import BUILT_IN_ROUTES
 from observability.prometheus import PrometheusMetrics
-from support.turns import T1, T2, a_context, a_passage, a_request, a_route, a_runtime, kept
+from support.turns import T1, T2, a_budget, a_context, a_passage, a_request, a_route, a_runtime, kept
 
 TRAVEL = a_route("TRAVEL", "book a flight", "find a hotel")
 ROUTES = (*BUILT_IN_ROUTES, TRAVEL)
@@ -175,7 +177,7 @@ async def test_generate_says_meta_before_the_first_token_and_keeps_the_answer() 
     engine = MemoryEngine(["A", " b", " c"])
     runtime = a_runtime()
     runtime.context.progress.chunk_ids = ["c1"]
-    state = await Generate(engine)(answered(), runtime)
+    state = await Generate(Engines(engine), a_budget())(answered(), runtime)
     prompt = runtime.context.progress.tokens.prompt
     assert kept(runtime) == [
         MetaEvent(
@@ -199,15 +201,15 @@ async def test_generate_says_meta_before_the_first_token_and_keeps_the_answer() 
 
 async def test_generate_hands_the_bounds_of_the_turn_on() -> None:
     engine = MemoryEngine()
-    await Generate(engine)(answered(), a_runtime())
-    await Generate(engine)(answered(), a_runtime(request=a_request(max_tokens=5, priority=-1)))
+    await Generate(Engines(engine), a_budget())(answered(), a_runtime())
+    await Generate(Engines(engine), a_budget())(answered(), a_runtime(request=a_request(max_tokens=5, priority=-1)))
     assert engine.bounds == [(None, 0), (5, -1)]
 
 
 async def test_generate_says_nothing_when_the_engine_refuses() -> None:
     runtime = a_runtime()
     with pytest.raises(OverloadedError):
-        await Generate(MemoryEngine(refuses_with=OverloadedError("full")))(answered(), runtime)
+        await Generate(Engines(MemoryEngine(refuses_with=OverloadedError("full"))), a_budget())(answered(), runtime)
     assert kept(runtime) == []
 
 
@@ -217,6 +219,7 @@ async def test_cite_ends_the_turn_with_what_it_rests_on_and_what_it_used() -> No
     state: TurnState = {"passages": (a_passage("c1"), a_passage("c2")), "answer": "So [2].", "marked": (2,)}
     state["finish_reason"] = "length"
     await cite_passages(state, runtime)
+    await Record(Engines(MemoryEngine()), 512, within_s=1.0)(state, runtime)
     citations, usage, done = kept(runtime)
     assert isinstance(citations, CitationsEvent)
     assert [citation.chunk_id for citation in citations.citations] == ["c2"]
@@ -257,7 +260,9 @@ async def test_refuse_names_the_route_to_the_router_and_only_the_reason_to_the_u
 
 async def test_generate_takes_out_marks_that_cite_nothing_while_it_streams_and_keeps_the_count() -> None:
     runtime = a_runtime()
-    state = await Generate(MemoryEngine(["Rice", " [", "7", "]", " and", " [1", "]."]))(answered(), runtime)
+    state = await Generate(Engines(MemoryEngine(["Rice", " [", "7", "]", " and", " [1", "]."])), a_budget())(
+        answered(), runtime
+    )
     said = [event for event in kept(runtime) if isinstance(event, Delta)]
     assert "".join(delta.text for delta in said) == "Rice and [1]." == state["answer"]
     assert state["marked"] == (1,)
@@ -266,13 +271,15 @@ async def test_generate_takes_out_marks_that_cite_nothing_while_it_streams_and_k
 
 async def test_without_retrieval_a_number_in_brackets_is_text() -> None:
     runtime = a_runtime()
-    state = await Generate(MemoryEngine(["x", "[7]"]))({"route": TRAVEL, "choice": Choice(TRAVEL, 0.5)}, runtime)
+    state = await Generate(Engines(MemoryEngine(["x", "[7]"])), a_budget())(
+        {"route": TRAVEL, "choice": Choice(TRAVEL, 0.5)}, runtime
+    )
     assert (state["answer"], state["marked"]) == ("x[7]", ())
 
 
 async def test_what_was_held_back_at_the_end_is_said() -> None:
     runtime = a_runtime()
-    state = await Generate(MemoryEngine(["so", " [1"]))(answered(), runtime)
+    state = await Generate(Engines(MemoryEngine(["so", " [1"])), a_budget())(answered(), runtime)
     assert state["answer"] == "so [1"
     assert kept(runtime)[-1] == Delta(" [1", runtime.context.progress.tokens)
 
@@ -282,7 +289,9 @@ async def test_what_was_held_back_at_the_end_is_said() -> None:
 
 async def test_nothing_found_is_said_in_the_locales_language_and_uses_nothing() -> None:
     runtime = a_runtime(request=a_request("q", locale="de-DE"))
-    await say_nothing_found({"route": TRAVEL, "choice": Choice(TRAVEL, 0.5)}, runtime)
+    state: TurnState = {"route": TRAVEL, "choice": Choice(TRAVEL, 0.5)}
+    ending = await say_nothing_found(state, runtime)
+    await Record(Engines(MemoryEngine()), 512, within_s=1.0)(ending, runtime)
     meta, said, citations, usage, done = kept(runtime)
     assert isinstance(meta, MetaEvent)
     assert meta.model == ""

@@ -9,9 +9,12 @@ from typing import Any
 import pytest
 
 from app.adapters.memory import MemoryEmbedder, MemoryEngine, MemoryRetriever
+from app.engines import Engines
 from app.graph import build_graph
 from app.nodes.classify import Classify
 from app.nodes.generate import Generate
+from app.nodes.memory import Memory
+from app.nodes.record import Record
 from app.nodes.retrieve import Retrieve
 from app.pipe import Event
 from app.ports import Caller, Delta
@@ -19,7 +22,7 @@ from app.service import TurnService
 from contracts.errors import OverloadedError, UpstreamError, UpstreamTimeoutError
 from observability.metrics import NullMetrics
 from servicekit.tokens import utc_now
-from support.turns import T1, a_context, a_passage, a_request, a_route
+from support.turns import T1, a_budget, a_context, a_passage, a_request, a_route
 
 PASSAGES = {T1: [a_passage("c1", "lentils protein")]}
 
@@ -28,7 +31,9 @@ def service(engine: MemoryEngine, retriever: MemoryRetriever | None = None) -> T
     graph = build_graph(
         classify=Classify(MemoryEmbedder(), 0.28),
         retrieve=Retrieve(retriever or MemoryRetriever(PASSAGES), 4, 0.25, max_bytes=1000),
-        generate=Generate(engine),
+        generate=Generate(Engines(engine), a_budget()),
+        memory=Memory(a_budget()),
+        record=Record(Engines(engine), 512, within_s=1.0),
     )
     return TurnService(graph, metrics=NullMetrics())
 

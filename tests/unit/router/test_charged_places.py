@@ -12,12 +12,15 @@ from typing import Any
 import pytest
 
 from contracts.errors import AtriumError, OverloadedError, PromptTooLongError, UpstreamError, UpstreamTimeoutError
+from contracts.tenant import TenantId
 from router.domain.asked import Asked
+from router.domain.memory import Memory, Mode
 from router.domain.worst_case import WorstCase
 from router.service.chat import ChatService
 from router.service.contexts import ContextFactory
 from servicekit.tokens import utc_now
 from support.policies import a_caller, a_policy
+from tenancy.conversations import SessionKey
 
 POLICY = a_policy()
 WORST_CASE = WorstCase(context_tokens=4_096, answer_tokens=512, passages_bytes=6_000)
@@ -59,7 +62,7 @@ async def after(failure: AtriumError, *, having_begun: bool) -> tuple[Place, Acc
     accounts: Any = Accounts()
     orchestrator: Any = SimpleNamespace(turn=turn)
     contexts = ContextFactory(salt_secret=b"salt", now=utc_now)
-    rest = [unused] * 4
+    rest: tuple[Any, Any, Any, Any] = (unused,) * 4
     chat = ChatService(
         accounts, unused, unused, orchestrator, contexts, *rest, WORST_CASE, unused, timeout=timedelta(seconds=9)
     )
@@ -69,6 +72,7 @@ async def after(failure: AtriumError, *, having_begun: bool) -> tuple[Place, Acc
         asked=Asked(query="hello"),
         bounds=WORST_CASE.of(POLICY, Asked(query="hello")),
         began=time.monotonic(),
+        memory=Memory(SessionKey(TenantId("t1"), "u", "s"), 0.0, Mode.OFF),
     )
     with pytest.raises(type(failure)):
         async with chat._events(work, place):
