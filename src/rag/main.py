@@ -27,6 +27,7 @@ from rag.adapters.postgres_reembedding import PostgresReembeddingStore
 from rag.adapters.snapshot_disk import SnapshotDisk
 from rag.api import documents, embeddings, retrieval
 from rag.compactor import Compactor, Thresholds
+from rag.housekeeper import Housekeeper
 from rag.ingestion.pipeline import Pipeline
 from rag.ingestion.worker import WorkerPool
 from rag.job_runner import JobRunner
@@ -95,18 +96,30 @@ async def _open(app: FastAPI, settings: Settings, metrics: Metrics, stack: Async
     objects = _objects(settings, stack)
     snapshot_store = _snapshots(settings, objects, metrics, stack)
     marks = PostgresMarks(database)
-    snapshots = Snapshots(marks, snapshot_store, builder, metrics, model=model, dimension=dimension)
+    snapshots = Snapshots(
+        marks,
+        snapshot_store,
+        builder,
+        metrics,
+        model=model,
+        dimension=dimension,
+        stored_from=settings.snapshot_chunks,
+    )
     loader = ViewLoader(store, builder, snapshots, metrics, model=model, dimension=dimension)
     retriever = TenantRetriever(loader, ViewCache(settings.index_cache_bytes, metrics), metrics)
     stack.push_async_callback(retriever.close)
     age = timedelta(seconds=settings.snapshot_age_s)
     thresholds = Thresholds(settings.snapshot_writes, age, settings.snapshot_interval_s)
-    compactor = Compactor(loader, retriever, metrics, thresholds, model=model)
-    await stack.enter_async_context(compactor.running())
-    reembedder = Reembedder(PostgresReembeddingStore(database), embedder, metrics, owner=secrets.token_hex(8))
-    stack.push_async_callback(_ended, asyncio.create_task(reembedder.run(), name="re-embedding"))
     jobs = PostgresJobStore(database)
     uploads = Uploads(jobs, objects)
+    compactor = Compactor(loader, retriever, metrics, thresholds, model=model, uploads=uploads)
+    await stack.enter_async_context(compactor.running())
+    housekeeper = Housekeeper(
+        retriever, uploads, metrics, interval_s=settings.snapshot_interval_s, forget=embedder.forget
+    )
+    await stack.enter_async_context(housekeeper.running())
+    reembedder = Reembedder(PostgresReembeddingStore(database), embedder, metrics, owner=secrets.token_hex(8))
+    stack.push_async_callback(_ended, asyncio.create_task(reembedder.run(), name="re-embedding"))
     workers = await stack.enter_async_context(WorkerPool.running(metrics))
     pipeline = Pipeline(embedder, workers)
     runner = JobRunner(jobs, uploads, store, pipeline, metrics)

@@ -13,7 +13,7 @@ from rag.domain.corpus import Chunk, ChunkTail, Corpus, CorpusVersion, Document,
 from rag.domain.extracted import Extracted
 from rag.domain.jobs import Claim, Job, Part
 from rag.domain.query import ChunkRows, IndexQuery, Scored
-from rag.domain.snapshot import Mark, SnapshotFiles
+from rag.domain.snapshot import Copy, Mark, SnapshotFiles, Stale
 from rag.domain.vectors import HalfMatrix, Matrix
 
 
@@ -74,8 +74,8 @@ class JobStore(Protocol):
         ...
 
     async def claim(self, owner: str, lease: timedelta, served: Sequence[TenantId]) -> Claim | None:
-        """The job whose turn it is, of whichever tenant: first those not in `served`, then the one served longest ago
-        (`served` ends with the latest). It is then PROCESSING."""
+        """The job whose turn it is, of whichever tenant that is not suspended: first those not in `served`, then the
+        one served longest ago (`served` ends with the latest). It is then PROCESSING."""
         ...
 
     async def take(self, claim: Claim) -> tuple[Document, bytes | None] | None:
@@ -83,7 +83,7 @@ class JobStore(Protocol):
         ...
 
     async def renew(self, claim: Claim, lease: timedelta, done: int, total: int | None) -> bool:
-        """Hold it longer, and tell how far it is. False: it is not ours any more."""
+        """Hold it longer, and tell how far it is. False: it is not ours any more, or its tenant is suspended."""
         ...
 
     async def keep_part(self, claim: Claim, part: Part) -> None: ...
@@ -91,7 +91,7 @@ class JobStore(Protocol):
     async def parts(self, claim: Claim) -> Sequence[Part]: ...
 
     async def begin_commit(self, claim: Claim, lease: timedelta) -> bool:
-        """From here on nobody withdraws it while the lease holds. False: it is not ours any more."""
+        """From here on nobody withdraws it while the lease holds. False: as from `renew`."""
         ...
 
     async def finish(self, claim: Claim) -> None:
@@ -109,6 +109,10 @@ class JobStore(Protocol):
         ...
 
     async def job(self, tenant_id: TenantId, document_id: str, *, born: datetime | None = None) -> Job | None: ...
+
+    async def open_jobs(self, tenant_id: TenantId) -> frozenset[str]:
+        """The ids of the tenant's jobs that may still need their file."""
+        ...
 
     async def jobs(
         self, tenant_id: TenantId, *, after: str, limit: int, state: DocumentState | None, born: datetime | None = None
@@ -216,9 +220,16 @@ class Marks(Protocol):
 
     async def release(self, tenant_id: TenantId, born: datetime) -> None: ...
 
-    async def due(self, model: str, *, writes: int, age: timedelta, stored: bool, limit: int) -> Sequence[TenantId]:
+    async def due(
+        self, model: str, *, writes: int, age: timedelta, stored_from: int | None, limit: int
+    ) -> Sequence[TenantId]:
         """Tenants that nobody compacts now with more than `writes` writes behind their mark, or with fewer behind one
-        older than `age` (both grow with the tenant); `stored`: or with a mark without a snapshot."""
+        older than `age` (both grow with the tenant); or of `stored_from` chunks with a mark without a snapshot, or one
+        that was discredited. None: there are no snapshots."""
+        ...
+
+    async def stale(self, model: str, copies: Sequence[Copy]) -> Sequence[Stale]:
+        """Those of a replica's copies that are not current, of whichever tenants; a tenant may come twice."""
         ...
 
 

@@ -55,6 +55,7 @@ class Settings(ServiceSettings, EmbeddingSettings):
     rag_cache_dir: Path | None = Field(default=None, description="where copies of snapshots stay; else a new folder")
     rag_cache_bytes: int = Field(default=10 * GIB, ge=0)
     snapshot_writes: int = Field(default=100, ge=1, description="writes of a tenant after which a snapshot is due")
+    snapshot_chunks: int = Field(default=64, ge=0, description="a tenant of fewer chunks has no snapshot")
     snapshot_age_s: float = Field(default=300.0, gt=0, description="the same after this time, for any change")
     snapshot_interval_s: float = Field(default=10.0, gt=0, description="how often is looked at what is due")
 

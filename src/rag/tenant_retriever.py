@@ -78,6 +78,16 @@ class TenantRetriever:
         await self._loader.snapshots.forget(tenant_id)
         return held
 
+    async def drop_stale(self) -> set[TenantId]:
+        """Drop what this replica holds of tenants that are gone, and its disk's copies of what is not current.
+        Returns those tenants."""
+        views = {tenant_id: view for tenant_id in self._cache if (view := self._cache.get(tenant_id))}
+        born = {tenant_id: view.version.born for tenant_id, view in views.items()}
+        gone = await self._loader.snapshots.drop_stale(born)
+        for tenant_id in gone:
+            self._drop(tenant_id, born.get(tenant_id))
+        return gone
+
     async def close(self) -> None:
         """Ends what is under way."""
         await _end([*self._loads.values(), *self._compactions.values()])

@@ -78,11 +78,12 @@ def replica(
     builder: IndexBuilder | None = None,
     model: str = EMBEDDER.model,
     dimension: int = EMBEDDER.dimension,
+    stored_from: int = 0,
 ) -> Replica:
     """`disk` is needed with `objects`."""
     builder, metrics = builder or PlainIndexBuilder(), CountingMetrics()
     kept = _snapshots(objects, disk, disk_bytes, metrics)
-    snapshots = Snapshots(marks, kept, builder, metrics, model=model, dimension=dimension)
+    snapshots = Snapshots(marks, kept, builder, metrics, model=model, dimension=dimension, stored_from=stored_from)
     loader = ViewLoader(store, builder, snapshots, metrics, model=model, dimension=dimension)
     cache = ViewCache(cache_bytes, metrics)
     retriever = TenantRetriever(loader, cache, metrics)

@@ -35,6 +35,24 @@ class Mark:
 
 
 @dataclass(frozen=True, slots=True)
+class Copy:
+    """What a replica holds of a tenant: the files of the snapshot with this manifest, or an index in memory of the
+    tenant that was made at `born`."""
+
+    tenant_id: TenantId
+    digest: bytes | None = None
+    born: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Stale:
+    """A copy that is not of the newest snapshot. `gone`: nor of a tenant that there is."""
+
+    tenant_id: TenantId
+    gone: bool
+
+
+@dataclass(frozen=True, slots=True)
 class SnapshotFiles:
     """Where a snapshot's verified files lie, and where they came from: `disk` or `object_store`."""
 

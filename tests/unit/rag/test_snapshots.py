@@ -74,11 +74,18 @@ class World:
         self.store.add_tenant(T1)
         self.writer = self.replica()
 
-    def replica(self, *, disk: Path | None = None, cache_bytes: int = 100 * MIB) -> Replica:
+    def replica(self, *, disk: Path | None = None, cache_bytes: int = 100 * MIB, stored_from: int = 0) -> Replica:
         """With an empty disk, unless one is named."""
         self._number += 1
         disk = disk or self._disks / str(self._number)
-        return replica(self.store, self.marks, objects=self.objects, disk=disk, cache_bytes=cache_bytes)
+        return replica(
+            self.store,
+            self.marks,
+            objects=self.objects,
+            disk=disk,
+            cache_bytes=cache_bytes,
+            stored_from=stored_from,
+        )
 
     async def filled(self) -> None:
         for number, text in enumerate(TEXTS):
@@ -295,7 +302,7 @@ async def test_a_new_snapshot_leaves_nothing_of_the_old_one_anywhere(world: Worl
     assert b"replaced" in world.stored_text()
     assert b"one euro" not in world.stored_text()
     assert b"one euro" in texts_below(tmp_path / "reader")
-    await reader.compactor.turn()
+    assert await reader.retriever.drop_stale() == set()
     assert b"one euro" not in texts_below(tmp_path / "reader")
 
 
@@ -330,6 +337,43 @@ async def test_a_tenant_made_again_never_reads_the_earlier_ones_snapshot(world: 
     assert await world.writer.texts(T1) == ["mine"]
     assert await world.writer.compactor.compact(T1)
     assert b"euro" not in world.stored_text()
+
+
+async def test_a_deleted_tenants_index_and_copy_go_from_every_replica_that_looks_and_a_later_ones_stay(
+    world: World, tmp_path: Path
+) -> None:
+    await world.filled()
+    other = world.replica(disk=tmp_path / "other")
+    await other.texts(T1)
+    assert await other.retriever.drop_stale() == set()
+    assert other.retriever.loaded == (T1,)
+    del world.store.tenants[T1]
+    assert await other.retriever.drop_stale() == {T1}
+    assert other.retriever.loaded == ()
+    assert files_below(tmp_path / "other") == []
+    world.store.add_tenant(T1)
+    await put_texts(world.store, T1, "d", ["mine"])
+    assert await other.texts(T1) == ["mine"]
+    assert await other.retriever.drop_stale() == set()
+    assert other.retriever.loaded == (T1,)
+
+
+async def test_a_tenant_of_a_few_chunks_has_no_snapshot_and_loses_the_one_it_had_when_it_was_larger(
+    world: World,
+) -> None:
+    await world.filled()
+    frugal = world.replica(stored_from=3)
+    await frugal.texts(T1)
+    assert len(world.stored()) == 2
+    await world.store.delete(T1, "d0")
+    assert await frugal.compactor.compact(T1)
+    assert world.stored() == []
+    assert not await frugal.compactor.compact(T1)
+    assert await frugal.compactor.turn() == 0
+    assert sorted(await world.replica(stored_from=3).texts(T1)) == sorted(TEXTS[1:])
+    await put_texts(world.store, T1, "e", ["one", "two"])
+    assert await frugal.compactor.turn() == 1
+    assert len(world.stored()) == 2
 
 
 async def test_unloading_forgets_the_copy_on_the_disk(world: World, tmp_path: Path) -> None:
