@@ -17,13 +17,15 @@ from contracts.retrieval import MAX_DOCUMENT_BYTES
 from observability.logging import configure_logging
 from observability.metrics import Metrics
 from observability.telemetry import Telemetry
-from rag.adapters.embedder import open_embedder
+from rag.adapters.embedder import be_nice, open_embedder
+from rag.adapters.hybrid_index import SNAPSHOT_FORMAT
 from rag.adapters.index_builder import HybridIndexBuilder, Sizes
 from rag.adapters.object_snapshots import ObjectSnapshots
 from rag.adapters.postgres_chunks import PostgresChunkStore
 from rag.adapters.postgres_jobs import PostgresJobStore
 from rag.adapters.postgres_marks import PostgresMarks
 from rag.adapters.postgres_reembedding import PostgresReembeddingStore
+from rag.adapters.rerankers import open_reranking
 from rag.adapters.snapshot_disk import SnapshotDisk
 from rag.api import documents, embeddings, retrieval
 from rag.compactor import Compactor, Thresholds
@@ -31,6 +33,7 @@ from rag.housekeeper import Housekeeper
 from rag.ingestion.pipeline import Pipeline
 from rag.ingestion.worker import WorkerPool
 from rag.job_runner import JobRunner
+from rag.recall import RecallSampler
 from rag.reembedding import Reembedder
 from rag.service import RagService
 from rag.settings import Settings
@@ -106,7 +109,9 @@ async def _open(app: FastAPI, settings: Settings, metrics: Metrics, stack: Async
         stored_from=settings.snapshot_chunks,
     )
     loader = ViewLoader(store, builder, snapshots, metrics, model=model, dimension=dimension)
-    retriever = TenantRetriever(loader, ViewCache(settings.index_cache_bytes, metrics), metrics)
+    sampler = RecallSampler.running(metrics, share=settings.index_recall_share, initializer=be_nice)
+    recall = await stack.enter_async_context(sampler)
+    retriever = TenantRetriever(loader, ViewCache(settings.index_cache_bytes, metrics), metrics, recall=recall)
     stack.push_async_callback(retriever.close)
     age = timedelta(seconds=settings.snapshot_age_s)
     thresholds = Thresholds(settings.snapshot_writes, age, settings.snapshot_interval_s)
@@ -126,7 +131,15 @@ async def _open(app: FastAPI, settings: Settings, metrics: Metrics, stack: Async
     await stack.enter_async_context(runner.running())
     app.state.database = database
     app.state.service = RagService(
-        embedder, store, retriever, metrics, pipeline=pipeline, jobs=jobs, uploads=uploads, wake=runner.wake
+        embedder,
+        store,
+        retriever,
+        metrics,
+        reranking=await stack.enter_async_context(open_reranking(settings, metrics)),
+        pipeline=pipeline,
+        jobs=jobs,
+        uploads=uploads,
+        wake=runner.wake,
     )
 
 
@@ -148,10 +161,10 @@ def _snapshots(
     if objects is None:
         return None
     folder = settings.rag_cache_dir or Path(stack.enter_context(TemporaryDirectory(prefix="atrium-rag-")))
-    disk = SnapshotDisk(folder, settings.rag_cache_bytes)
+    disk = SnapshotDisk(folder, settings.rag_cache_bytes, layout=SNAPSHOT_FORMAT)
     survey = asyncio.create_task(asyncio.to_thread(disk.survey), name="survey of the disk")
     stack.callback(survey.cancel)
-    return ObjectSnapshots(objects, disk, metrics, now=utc_now)
+    return ObjectSnapshots(objects, disk, metrics, now=utc_now, layout=SNAPSHOT_FORMAT)
 
 
 async def _ended(task: asyncio.Task[None]) -> None:

@@ -304,6 +304,16 @@ class TenantIndex(Protocol):
         """The best min(k, n) chunks of the n that the filter allows, best first. Blocking: CPU, and reads of files."""
         ...
 
+    @property
+    def approximation(self) -> str | None:
+        """How vectors are searched where a search may miss some of the nearest; None where it finds them all."""
+        ...
+
+    def recall(self, query: IndexQuery) -> float:
+        """The share (0…1) of the query's k nearest chunks that a search by vector finds. Blocking, and slow: it reads
+        every vector. Raises ValueError for a query without one."""
+        ...
+
     def with_changes(self, added: ChunkRows, removed: frozenset[str]) -> TenantIndex:
         """Another index, which shares most of its memory with this one. Costs in proportion to all changes since it was
         built: a few thousand at most, then it is to be compacted.

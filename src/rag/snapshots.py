@@ -9,16 +9,19 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable, Mapping
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 
 from contracts.errors import DependencyDownError, NotFoundError
 from contracts.tenant import TenantId
 from observability import names
 from observability.logging import log
 from observability.metrics import Metrics
-from rag.domain.snapshot import Copy, Mark, SnapshotFiles
+from rag.domain.snapshot import Copy, Mark, OtherFormatError, SnapshotFiles
 from rag.ports import IndexBuilder, Marks, SnapshotStore, TenantIndex
 from rag.views import View
+
+FORMATS_SIDE_BY_SIDE = timedelta(hours=1)
+"""A rollout is over by then."""
 
 COPIES_AT_ONCE = 5_000
 """In one question to PostgreSQL: some 30 ms of it."""
@@ -45,6 +48,7 @@ class Snapshots:
         dimension: int,
         stored_from: int = 0,
         clock: Callable[[], float] = time.monotonic,
+        now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         self.marks = marks
         self.store = store
@@ -54,6 +58,7 @@ class Snapshots:
         self._dimension = dimension
         self._stored_from = stored_from
         self._clock = clock
+        self._now = now
         self._rests_until = float("-inf")
 
     @property
@@ -78,6 +83,8 @@ class Snapshots:
             await self._give_up(tenant_id, mark, "missing")
         except ValueError:  # DamagedSnapshotError, and a builder's word that it cannot read the files
             await self._give_up(tenant_id, mark, "damaged")
+        except OtherFormatError as error:
+            await self._pass_over(tenant_id, mark, error)
         except DependencyDownError:
             self._rests_until = self._clock() + REST_S
             self._report(tenant_id, "object_store", "unreachable")
@@ -161,6 +168,13 @@ class Snapshots:
             await self.store.forget(tenant_id)
         except DependencyDownError:
             self._report(tenant_id, "object_store", "unreachable")
+
+    async def _pass_over(self, tenant_id: TenantId, mark: Mark, error: OtherFormatError) -> None:
+        """While replicas of two releases run, each leaves the other's snapshots alone; later they are written anew."""
+        if error.written_at < self._now() - FORMATS_SIDE_BY_SIDE:
+            await self._give_up(tenant_id, mark, "format")
+        else:
+            self._report(tenant_id, "object_store", "format")
 
     def _report(self, tenant_id: TenantId, place: str, reason: str) -> None:
         self._metrics.count(names.SNAPSHOT_FAULT, place=place, reason=reason)

@@ -5,8 +5,9 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +20,7 @@ from rag.adapters.faiss_quantized import Effort
 from rag.adapters.hybrid_index import HybridIndex
 from rag.adapters.index_builder import HybridIndexBuilder, Sizes
 from rag.adapters.plain_index import PlainIndex, PlainIndexBuilder
+from rag.domain.corpus import ChunkRecord
 from rag.domain.filters import Filter
 from rag.domain.query import ChunkRows, IndexQuery, Scored, Weights
 from rag.domain.vectors import Vector, to_half
@@ -30,8 +32,10 @@ EXACT = Sizes()
 FLAT = Sizes(exact=0)
 LISTS = Sizes(exact=0, flat=0)
 KINDS = {"exact": EXACT, "flat": FLAT, "lists": LISTS}
-ALL = Effort(rescored=1_000, probes=1_000)
-"""Looks at every row, so that an approximate kind has to find what the exact one finds."""
+ALL = Effort(rescored=1_000, probes=1_000, scanned=0)
+"""Looks at every row by way of its codes, so that an approximate kind has to find what the exact one finds."""
+LITTLE = Effort(rescored=4, probes=1, scanned=0)
+"""Looks at as little as can be: what is promised whatever an approximate kind misses has to hold then."""
 
 _builder = HybridIndexBuilder(sizes=EXACT, effort=ALL)
 BUILDERS: dict[str, IndexBuilder] = {
@@ -318,14 +322,66 @@ def test_an_approximate_kind_finds_nearly_all_of_the_nearest(sizes: Sizes, floor
     rows = ChunkRows([a_record(f"c{n}") for n in range(4_000)], to_half(vectors.astype(np.float32)))
     kinds: list[Callable[[], HybridIndex]] = [
         lambda: HybridIndexBuilder(EXACT).build(rows),
-        lambda: HybridIndexBuilder(sizes, Effort(rescored=200, probes=64)).build(rows),
+        lambda: HybridIndexBuilder(sizes, Effort(rescored=200, probes=64, scanned=0)).build(rows),
     ]
     exact, approximate = (kind() for kind in kinds)
-    hits = 0
+    hits, measured = 0, 0.0
     for row in range(0, 4_000, 100):
         query = IndexQuery(vectors[row].astype(np.float32), "", 10, mode="vector")
         hits += len(set(ids(exact.search(query))) & set(ids(approximate.search(query))))
+        measured += approximate.recall(query)
     assert hits / 400 >= floor
+    assert measured / 40 == pytest.approx(hits / 400)
+
+
+@pytest.mark.parametrize("kind", ["flat", "lists"])
+def test_what_an_approximate_kind_misses_is_measured_and_an_exact_one_misses_nothing(kind: str) -> None:
+    rows = rows_of(["milk"] * 600)
+    index = HybridIndexBuilder(KINDS[kind], LITTLE, _builder.analyzer).build(rows)
+    assert index.approximation == kind
+    asked = [IndexQuery(vector(seed), "", 20, mode="vector") for seed in range(20)]
+    assert 0.0 < sum(index.recall(query) for query in asked) / len(asked) < 0.9
+    assert index.recall(replace(asked[0], filter=Filter(document_ids=frozenset(["none"])))) == 1.0
+    for name in ("plain", "exact"):
+        precise = BUILDERS[name].build(rows)
+        assert (precise.approximation, precise.recall(asked[0])) == (None, 1.0)
+    for name in (*BUILDERS, kind):
+        with pytest.raises(ValueError, match="by vector"):
+            BUILDERS[name].build(rows).recall(IndexQuery(None, "milk", 1))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@settings(deadline=None)
+@given(query=QUERIES, seed=st.integers(0, 5), gone=st.frozensets(st.integers(0, 299), max_size=200))
+def test_a_filter_leaves_min_k_and_matches_however_little_an_approximate_kind_looks_at(
+    kind: str, query: IndexQuery, seed: int, gone: frozenset[int]
+) -> None:
+    index, records = few_of_everything(kind, seed)
+    index = index.with_changes(rows_of([]), frozenset(f"c{n}" for n in gone))
+    matches = {
+        record.chunk_id
+        for n, record in enumerate(records)
+        if n not in gone and (query.filter is None or query.filter.allows(record.document_id, record.metadata))
+    }
+    found = ids(index.search(query))
+    assert len(found) == len(set(found)) == min(query.k, len(matches))
+    assert set(found) <= matches
+
+
+@cache
+def few_of_everything(kind: str, seed: int) -> tuple[TenantIndex, list[ChunkRecord]]:
+    sources, tags, dates = ["wiki", "mail", 7], [["a"], ["a", "b"], [], "b"], ["2024-01-01", "2025-01-01", "soon"]
+    records = [
+        a_record(
+            f"c{n}",
+            WORDS[n % len(WORDS)],
+            f"d{n % 40}",
+            {"source": sources[n % 3], "tags": tags[n % 4], "date": dates[n % 5 % 3]},  # type: ignore[dict-item]
+        )
+        for n in range(300)
+    ]
+    rows = ChunkRows(records, to_half(unit_rows(300, seed, DIMENSION)))
+    return HybridIndexBuilder(KINDS[kind], LITTLE, _builder.analyzer).build(rows), records
 
 
 def test_the_kind_follows_from_the_number_of_chunks_and_only_approximate_ones_keep_codes() -> None:

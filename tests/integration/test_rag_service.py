@@ -22,10 +22,12 @@ import pytest
 from contracts.context import Audience, Role, TenantContext
 from contracts.retrieval import MAX_DOCUMENT_BYTES
 from contracts.tenant import TenantId
+from rag.adapters.rerankers import CrossEncoderReranker
 from rag.main import create_app
 from rag.settings import Settings
 from servicekit.tokens import TokenSigner, generate_signing_key, load_signing_key, public_text
 from support.server import served
+from support.tiny_model import make_tiny_cross_encoder
 
 SIGNING_KEY = generate_signing_key()
 MILK = "# Prices\n\nA litre of milk costs 1.19 euro at the corner shop.\n\n# Hours\n\nThe shop opens at eight."
@@ -420,3 +422,22 @@ def test_chunks_of_another_model_are_embedded_anew_and_found_again(
             time.sleep(0.05)
     assert {passage["document_id"] for passage in found} == {receipt["document_id"]}
     assert len(found) == receipt["chunks"]
+
+
+def test_a_cross_encoder_orders_the_passages_of_a_search_that_asks_for_it(
+    database_url: str, connect: Connect, tmp_path: Path
+) -> None:
+    """One of the usual architecture, with random weights: no package here carries a trained one."""
+    folder = make_tiny_cross_encoder(tmp_path / "reranker")
+    alone = CrossEncoderReranker(str(folder))
+    texts = [f"{word} is sold in the shop of the town" for word in ("milk", "bread", "tea", "rice", "salt", "soap")]
+    by_model = [texts[at] for at in np.argsort(alone.scores("what is sold", texts))[::-1]]
+    with running_service(database_url, reranker_model=str(folder), reranker_timeout_s=30) as base_url:
+        caller = connect(base_url, new_tenant(database_url))
+        for text in texts:
+            caller.upload(text).raise_for_status()
+        asked = caller.search("what is sold", k=4, ranking={"rerank": True})
+        assert [passage["text"] for passage in asked] == by_model[:4]
+        unasked = [passage["text"] for passage in caller.search("what is sold", k=4)]
+        assert unasked != by_model[:4]
+        assert 'atrium_reranked_total{outcome="done"} 1' in caller.http.get("/metrics").text

@@ -41,6 +41,13 @@ class ExactVectors:
                 return best_of(rows, scores, k)
             wanted = min(2 * wanted, size)
 
+    def exactly(self, query: Vector, k: int, allowed: Mask | None) -> Nearest:
+        return self.nearest(query, k, allowed)
+
+    @property
+    def approximation(self) -> None:
+        return None
+
     def gather(self, rows: Rows) -> HalfMatrix:
         return self.all()[rows]
 

@@ -20,9 +20,6 @@ from rag.adapters.vector_rows import VectorRows
 from rag.domain.postings import Mask, Rows
 from rag.domain.vectors import HalfMatrix, Matrix, Vector
 
-SCAN_ROWS = 10_000
-"""Where a filter leaves no more rows than these each is scored: as quick as the codes, and exact."""
-
 MAX_CANDIDATES = 50_000
 """More are not asked of the codes; where a filter would need it, scoring what it allows costs no more."""
 
@@ -35,10 +32,14 @@ _SEED = 1
 
 @dataclass(frozen=True, slots=True)
 class Effort:
-    """How much of an approximate index a search looks at, recall against time; and how many cores making one takes."""
+    """How much of an approximate index a search looks at, recall against time; and how many cores making one takes.
+
+    Where a filter leaves no more rows than `scanned` each is scored: as quick as the codes, and exact.
+    """
 
     rescored: int = 400
     probes: int = 128
+    scanned: int = 10_000
     build_threads: int = 1
 
     def candidates(self, k: int) -> int:
@@ -55,6 +56,7 @@ class QuantizedVectors:
         self._effort = effort
         self._codes_size: int = int(index.ntotal) * (index.d // 8 + _BYTES_BESIDE_THE_BITS)
         inner = faiss.downcast_index(index.index)
+        self._kind = "lists" if isinstance(inner, faiss.IndexIVF) else "flat"
         if isinstance(inner, faiss.IndexIVF):
             inner.nprobe = effort.probes
             self._codes_size += int(index.ntotal) * _BYTES_IN_A_LIST + int(inner.nlist * index.d) * 4
@@ -71,11 +73,18 @@ class QuantizedVectors:
         if size == 0:
             return NOTHING
         candidates = ceil(self._effort.candidates(k) * len(self) / size)
-        if size > SCAN_ROWS and candidates <= MAX_CANDIDATES:
+        if size > self._effort.scanned and candidates <= MAX_CANDIDATES:
             found = self._approximate(query, min(candidates, len(self)), allowed)
             if len(found) >= min(k, size):
                 return self._scored(found, query, k)
+        return self.exactly(query, k, allowed)
+
+    def exactly(self, query: Vector, k: int, allowed: Mask | None) -> Nearest:
         return self._scanned(np.arange(len(self)) if allowed is None else np.flatnonzero(allowed), query, k)
+
+    @property
+    def approximation(self) -> str:
+        return self._kind
 
     def gather(self, rows: Rows) -> HalfMatrix:
         return self._rows.gather(rows)

@@ -23,10 +23,15 @@ from rag.domain.fusion import DEPTH, fused
 from rag.domain.lexical import Lexicon
 from rag.domain.postings import Analyzer, Mask, Postings, Rows, joined
 from rag.domain.query import ChunkRows, IndexQuery, Scored
+from rag.domain.snapshot import FORMAT
 from rag.domain.vectors import HalfMatrix, Vector
 
 LEXICAL_KIND = f"lexical-1 of {VERSION}"
 RECORDS_KIND = "records-1"
+VECTORS_KIND = "vectors-1"
+"""Half precision row after row, and FAISS's codes of them."""
+SNAPSHOT_FORMAT = f"{FORMAT}/{VECTORS_KIND}/{LEXICAL_KIND}/{RECORDS_KIND}"
+"""What the files of `HybridIndex.files` are, for the manifest: who changes the layout changes a kind, and so the format."""
 
 Ranking = list[tuple[int, float]]
 """Rows and what they were ranked by, best first."""
@@ -89,6 +94,23 @@ class HybridIndex:
         ranking = ranking[: query.k]
         scores = self._cosines(query.vector, nearest, [row for row, _ in ranking])
         return [Scored(self._record(row), scores[row], value) for row, value in ranking]
+
+    @property
+    def approximation(self) -> str | None:
+        return self.base.vectors.approximation
+
+    def recall(self, query: IndexQuery) -> float:
+        """Of the base: the head is exact always."""
+        if query.vector is None:
+            raise ValueError("recall is of a search by vector")
+        allowed = self._allowed(query)
+        here = None if allowed is None else allowed[: len(self.base)]
+        exact = self.base.vectors.exactly(query.vector, query.k, here)
+        if not len(exact.rows):
+            return 1.0
+        found = self.base.vectors.nearest(query.vector, query.k, here)
+        # By their scores: of rows that are equally near, any will do.
+        return float(np.count_nonzero(found.scores >= exact.scores[-1])) / len(exact.rows)
 
     def with_changes(self, added: ChunkRows, removed: frozenset[str]) -> HybridIndex:
         newest = {record.chunk_id: row for row, record in enumerate(added.records)}

@@ -42,6 +42,15 @@ class PlainIndex:
             ranking = diverse(pool, self._half[[row for row, _ in pool]], query.k, query.diversity)
         return [self._scored(query, row, value) for row, value in ranking[: query.k]]
 
+    @property
+    def approximation(self) -> None:
+        return None
+
+    def recall(self, query: IndexQuery) -> float:
+        if query.vector is None:
+            raise ValueError("recall is of a search by vector")
+        return 1.0
+
     def with_changes(self, added: ChunkRows, removed: frozenset[str]) -> PlainIndex:
         newest = {record.chunk_id: row for row, record in enumerate(added.records)}
         gone = removed | newest.keys()

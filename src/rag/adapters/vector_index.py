@@ -33,6 +33,15 @@ class Vectors(Protocol):
         """The min(k, n) nearest of the n rows allowed; `allowed` has one value a row, None allows all."""
         ...
 
+    def exactly(self, query: Vector, k: int, allowed: Mask | None) -> Nearest:
+        """The same, with every row allowed looked at."""
+        ...
+
+    @property
+    def approximation(self) -> str | None:
+        """`flat` or `lists`, where `nearest` may miss some; None where it does not."""
+        ...
+
     def gather(self, rows: Rows) -> HalfMatrix:
         """These rows, given in ascending order."""
         ...

@@ -17,10 +17,12 @@ import pytest
 from contracts.errors import DependencyDownError, NotFoundError
 from contracts.tenant import TenantId
 from rag.adapters import object_snapshots
+from rag.adapters.hybrid_index import SNAPSHOT_FORMAT
 from rag.adapters.memory_chunks import MemoryChunkStore
 from rag.adapters.memory_marks import MemoryMarks
 from rag.adapters.object_snapshots import cut
 from rag.adapters.snapshot_disk import SnapshotDisk
+from rag.adapters.stemming import VERSION
 from rag.domain.snapshot import Mark, snapshot_folder
 from stores.objects_memory import MemoryObjects
 from support.retrieval import EMBEDDER, MIB, Replica, put_texts, replica
@@ -472,3 +474,39 @@ async def test_what_a_killed_process_left_on_the_disk_is_found_again_and_halves_
     assert not (folder / ".new-abc").exists()
     SnapshotDisk(folder, 0).survey()  # too large for a smaller bound, but it is the last
     assert files_below(folder) != []
+
+
+async def test_a_snapshot_of_another_release_is_left_alone_for_an_hour_and_then_written_anew(world: World) -> None:
+    await world.filled()
+    later = replica(
+        world.store, world.marks, objects=world.objects, disk=world._disks / "later", layout="another/format"
+    )
+    before = world.stored()
+    assert sorted(await later.texts(T1)) == sorted(TEXTS)
+    assert later.metrics.sources() == ["log"]
+    assert later.metrics.faults() == {("object_store", "format"): 1}
+    assert world.stored() == before
+    own = world.replica()
+    assert sorted(await own.texts(T1)) == sorted(TEXTS)
+    assert own.metrics.sources() == ["object_store"]
+    later.loader.snapshots._now = lambda: datetime.now(UTC) + timedelta(hours=1, seconds=1)
+    later.cache.drop(T1)
+    assert sorted(await later.texts(T1)) == sorted(TEXTS)
+    assert world.stored() == []
+    assert await later.compactor.turn() == 1
+    later.cache.drop(T1)
+    assert sorted(await later.texts(T1)) == sorted(TEXTS)
+    assert later.metrics.sources()[-1] == "disk"
+
+
+async def test_a_copy_on_the_disk_of_another_release_is_no_damage(world: World, tmp_path: Path) -> None:
+    await world.filled()
+    await world.replica(disk=tmp_path / "shared").texts(T1)
+    later = replica(world.store, world.marks, objects=world.objects, disk=tmp_path / "shared", layout="another/format")
+    assert sorted(await later.texts(T1)) == sorted(TEXTS)
+    assert later.metrics.faults() == {("object_store", "format"): 1}
+
+
+def test_who_changes_a_file_of_a_snapshot_gives_it_another_format() -> None:
+    """Change this together with the layout: what is written by one release is read by another."""
+    assert f"1/vectors-1/lexical-1 of {VERSION}/records-1" == SNAPSHOT_FORMAT
