@@ -31,7 +31,7 @@ RECORDS_KIND = "records-1"
 VECTORS_KIND = "vectors-1"
 """Half precision row after row, and FAISS's codes of them."""
 SNAPSHOT_FORMAT = f"{FORMAT}/{VECTORS_KIND}/{LEXICAL_KIND}/{RECORDS_KIND}"
-"""What the files of `HybridIndex.files` are, for the manifest: who changes the layout changes a kind, and so the format."""
+"""What the files of `HybridIndex.files` are, for the manifest: another layout is another kind and so another format."""
 
 Ranking = list[tuple[int, float]]
 """Rows and what they were ranked by, best first."""
