@@ -95,9 +95,12 @@ async def _open(app: FastAPI, settings: Settings, metrics: Metrics, stack: Async
     embedder = await stack.enter_async_context(open_embedder(settings))
     store = PostgresChunkStore(database)
     model, dimension = embedder.model, embedder.dimension
-    builder = HybridIndexBuilder(Sizes(settings.index_exact_chunks, settings.index_flat_chunks))
     objects = _objects(settings, stack)
-    snapshot_store = _snapshots(settings, objects, metrics, stack)
+    folder = settings.rag_cache_dir or Path(stack.enter_context(TemporaryDirectory(prefix="atrium-rag-")))
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    sizes = Sizes(settings.index_exact_chunks, settings.index_flat_chunks)
+    builder = HybridIndexBuilder(sizes, scratch=folder)
+    snapshot_store = _snapshots(folder, settings.rag_cache_bytes, objects, metrics, stack)
     marks = PostgresMarks(database)
     snapshots = Snapshots(
         marks,
@@ -154,14 +157,13 @@ def _objects(settings: Settings, stack: AsyncExitStack) -> Objects | None:
 
 
 def _snapshots(
-    settings: Settings, objects: Objects | None, metrics: Metrics, stack: AsyncExitStack
+    folder: Path, limit_bytes: int, objects: Objects | None, metrics: Metrics, stack: AsyncExitStack
 ) -> ObjectSnapshots | None:
     """None where no object store is named. Neither the store nor what lies on the disk is looked at here: a service is
     ready before."""
     if objects is None:
         return None
-    folder = settings.rag_cache_dir or Path(stack.enter_context(TemporaryDirectory(prefix="atrium-rag-")))
-    disk = SnapshotDisk(folder, settings.rag_cache_bytes, layout=SNAPSHOT_FORMAT)
+    disk = SnapshotDisk(folder, limit_bytes, layout=SNAPSHOT_FORMAT)
     survey = asyncio.create_task(asyncio.to_thread(disk.survey), name="survey of the disk")
     stack.callback(survey.cancel)
     return ObjectSnapshots(objects, disk, metrics, now=utc_now, layout=SNAPSHOT_FORMAT)

@@ -13,7 +13,7 @@ from rag.domain.corpus import Chunk, ChunkTail, Corpus, CorpusVersion, Document,
 from rag.domain.extracted import Extracted
 from rag.domain.jobs import Claim, Job, Part
 from rag.domain.query import ChunkRows, IndexQuery, Scored
-from rag.domain.snapshot import Copy, Mark, SnapshotFiles, Stale
+from rag.domain.snapshot import Content, Copy, Mark, SnapshotFiles, Stale
 from rag.domain.vectors import HalfMatrix, Matrix
 
 
@@ -253,7 +253,7 @@ class SnapshotStore(Protocol):
         model: str,
         version: CorpusVersion,
         shape: tuple[int, int],
-        files: Mapping[str, bytes],
+        files: Mapping[str, Content],
     ) -> Mark | None:
         """Keep the files of an index of shape (chunks, dimension). None where another writer has this version.
 
@@ -327,7 +327,7 @@ class TenantIndex(Protocol):
         """The same chunks built anew: as small, quick and exact as their number allows. Blocking, seconds for 1M."""
         ...
 
-    def files(self) -> Mapping[str, bytes]:
+    def files(self) -> Mapping[str, Content]:
         """What `IndexBuilder.load` makes it of again. Raises ValueError where changes are not compacted."""
         ...
 

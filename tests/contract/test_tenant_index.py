@@ -16,6 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from contracts.retrieval import Metadata
+from rag.adapters import scratch
 from rag.adapters.faiss_quantized import Effort
 from rag.adapters.hybrid_index import HybridIndex
 from rag.adapters.index_builder import HybridIndexBuilder, Sizes
@@ -41,6 +42,7 @@ _builder = HybridIndexBuilder(sizes=EXACT, effort=ALL)
 BUILDERS: dict[str, IndexBuilder] = {
     "plain": PlainIndexBuilder(_builder.analyzer),
     **{name: HybridIndexBuilder(sizes, ALL, _builder.analyzer) for name, sizes in KINDS.items()},
+    "flat on disk": HybridIndexBuilder(FLAT, ALL, _builder.analyzer, Path(tempfile.gettempdir())),
 }
 
 
@@ -68,7 +70,7 @@ def reloaded(builder: IndexBuilder, index: TenantIndex) -> TenantIndex:
     with tempfile.TemporaryDirectory() as folder:
         paths = {name: Path(folder, name) for name in index.files()}
         for name, content in index.files().items():
-            paths[name].write_bytes(content)
+            assert content.size == paths[name].write_bytes(content.to_bytes())
         return builder.load(paths, DIMENSION)
 
 
@@ -133,7 +135,7 @@ QUERIES = st.builds(
 )
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", [*KINDS, "flat on disk"])
 @settings(deadline=None)  # a search is quick, but several indexes are made and written out on a busy machine
 @given(first=chunk_rows(unique=True), changes=CHANGES, queries=st.lists(QUERIES, min_size=1, max_size=3))
 def test_after_any_changes_it_finds_what_the_plain_computation_finds(
@@ -399,6 +401,25 @@ def test_an_index_with_changes_has_no_files_until_it_is_compacted(hybrid_builder
     assert ids(reloaded(hybrid_builder, changed.compacted()).search(IndexQuery(None, "tea", 1))) == ["x0"]
 
 
+def test_a_large_index_is_compacted_and_written_out_of_a_folder_and_leaves_nothing_in_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(scratch, "SMALL_BYTES", 0)
+    rows, changes = rows_of(["milk " * 100] * 300), rows_of(["tea"] * 5, prefix="x")
+    found = []
+    for folder in (None, tmp_path):
+        builder = HybridIndexBuilder(FLAT, ALL, _builder.analyzer, folder)
+        index = builder.build(rows).with_changes(changes, frozenset(["c3", "c200"])).compacted()
+        found.append((index, ids(index.search(IndexQuery(vector(), "milk tea", 400)))))
+    in_memory, on_disk = found
+    assert on_disk[1] == in_memory[1]
+    assert on_disk[0].nbytes < in_memory[0].nbytes / 3
+    assert list(tmp_path.iterdir()) == []
+    for name, content in in_memory[0].files().items():
+        assert content.to_bytes() == on_disk[0].files()[name].to_bytes()
+        assert sum(map(len, content.blocks())) == content.size
+
+
 def test_what_is_loaded_from_files_keeps_less_in_memory(hybrid_builder: IndexBuilder) -> None:
     index = hybrid_builder.build(rows_of(["milk " * 100] * 300))
     assert reloaded(hybrid_builder, index).nbytes < index.nbytes
@@ -411,8 +432,10 @@ def test_files_that_are_none_of_ours_are_refused_and_nothing_in_them_is_run(
     name: str, harm: str, tmp_path: Path
 ) -> None:
     builder = HybridIndexBuilder(FLAT, ALL, _builder.analyzer)
-    files = dict(builder.build(rows_of(["milk"] * 40)).files())
-    other = dict(builder.build(rows_of(["milk"] * 41)).files())
+    files, other = (
+        {name: content.to_bytes() for name, content in builder.build(rows_of(["milk"] * size)).files().items()}
+        for size in (40, 41)
+    )
     planted = b"cos\nsystem\n(S'touch " + str(tmp_path / "run").encode() + b"'\ntR."
     files[name] = {"cut": files[name][:-100], "empty": b"", "pickle": planted, "other": other[name]}[harm]
     paths = {each: tmp_path / each for each in files}
@@ -429,7 +452,7 @@ def test_files_of_another_dimension_or_none_are_refused(tmp_path: Path) -> None:
         builder.load({}, DIMENSION)
     paths = {name: tmp_path / name for name in builder.build(rows_of(["x"] * 3)).files()}
     for name, content in builder.build(rows_of(["x"] * 3)).files().items():
-        paths[name].write_bytes(content)
+        paths[name].write_bytes(content.to_bytes())
     with pytest.raises(ValueError, match="number of chunks"):
         builder.load(paths, DIMENSION * 3)
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import faiss
 import numpy as np
 
@@ -23,6 +25,10 @@ class ExactVectors:
     @property
     def nbytes(self) -> int:
         return int(self._index.codes.size())
+
+    @property
+    def dimension(self) -> int:
+        return int(self._index.d)
 
     def __len__(self) -> int:
         return int(self._size)
@@ -58,6 +64,9 @@ class ExactVectors:
         codes = faiss.rev_swig_ptr(self._index.codes.data(), self._index.codes.size())
         vectors: HalfMatrix = codes.view("<f2").reshape(self._size, self._index.d)
         return vectors
+
+    def portions(self) -> Iterator[HalfMatrix]:
+        yield self.all()
 
     def codes(self) -> None:
         return None

@@ -24,7 +24,6 @@ MAX_CANDIDATES = 50_000
 """More are not asked of the codes; where a filter would need it, scoring what it allows costs no more."""
 
 _SCANNED_AT_ONCE = 8_192
-_ROWS_AT_ONCE = 50_000
 _TRAINED_ON = 50_000
 _ROWS_A_CENTROID = 40
 _SEED = 1
@@ -65,6 +64,10 @@ class QuantizedVectors:
     def nbytes(self) -> int:
         return int(self._codes_size + self._rows.nbytes)
 
+    @property
+    def dimension(self) -> int:
+        return self._rows.dimension
+
     def __len__(self) -> int:
         return len(self._rows)
 
@@ -91,6 +94,9 @@ class QuantizedVectors:
 
     def all(self) -> HalfMatrix:
         return self._rows.all()
+
+    def portions(self) -> Iterator[HalfMatrix]:
+        return self._rows.portions()
 
     def codes(self) -> bytes:
         serialised: bytes = faiss.serialize_index(self._index).tobytes()
@@ -124,13 +130,12 @@ _BYTES_IN_A_LIST = 16
 
 
 def flat(rows: VectorRows, effort: Effort) -> QuantizedVectors:
-    vectors = rows.all()
-    return _filled(faiss.IndexRaBitQFastScan(vectors.shape[1], faiss.METRIC_INNER_PRODUCT), rows, _TRAINED_ON, effort)
+    return _filled(faiss.IndexRaBitQFastScan(rows.dimension, faiss.METRIC_INNER_PRODUCT), rows, _TRAINED_ON, effort)
 
 
 def lists(rows: VectorRows, effort: Effort) -> QuantizedVectors:
     """2 √n lists, of which a search looks at `effort.probes`."""
-    dimension = rows.all().shape[1]
+    dimension = rows.dimension
     count = max(1, min(ceil(2 * sqrt(len(rows))), len(rows) // _ROWS_A_CENTROID))
     coarse = faiss.IndexFlatIP(dimension)
     index = faiss.IndexIVFRaBitQFastScan(coarse, dimension, count, faiss.METRIC_INNER_PRODUCT)
@@ -154,23 +159,17 @@ def loaded(codes: bytes, rows: VectorRows, dimension: int, effort: Effort) -> Qu
 
 
 def _filled(inner: Any, rows: VectorRows, trained_on: int, effort: Effort) -> QuantizedVectors:
-    vectors = rows.all()
     faiss.omp_set_num_threads(effort.build_threads)  # of this thread's own calls
     rotation = faiss.RandomRotationMatrix(inner.d, inner.d)
     rotation.init(_SEED)
     index = faiss.IndexPreTransform(rotation, inner)
-    index.train(_sample(vectors, trained_on))
-    for portion in _portions(vectors):
-        index.add(portion)
+    index.train(_sample(rows, trained_on))
+    for portion in rows.portions():
+        index.add(portion.astype(np.float32))
     return QuantizedVectors(index, rows, effort)
 
 
-def _sample(vectors: HalfMatrix, size: int) -> Matrix:
-    if len(vectors) > size:
-        vectors = vectors[np.sort(np.random.default_rng(_SEED).choice(len(vectors), size, replace=False))]
-    return vectors.astype(np.float32)
-
-
-def _portions(vectors: HalfMatrix) -> Iterator[Matrix]:
-    for start in range(0, len(vectors), _ROWS_AT_ONCE):
-        yield vectors[start : start + _ROWS_AT_ONCE].astype(np.float32)
+def _sample(rows: VectorRows, size: int) -> Matrix:
+    if len(rows) <= size:
+        return rows.all().astype(np.float32)
+    return rows.gather(np.sort(np.random.default_rng(_SEED).choice(len(rows), size, replace=False))).astype(np.float32)

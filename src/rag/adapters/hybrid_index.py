@@ -3,27 +3,28 @@ and the set of rows that are gone."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Protocol
 
 import numpy as np
 
-from rag.adapters.array_file import pack
+from rag.adapters.array_file import pack, raw
 from rag.adapters.faiss_exact import ExactVectors
 from rag.adapters.records import RecordTable, joined_records
+from rag.adapters.scratch import Scratch
 from rag.adapters.stemming import VERSION
 from rag.adapters.vector_index import NOTHING, Nearest, Vectors, best_of
-from rag.adapters.vector_rows import cosines
+from rag.adapters.vector_rows import ROWS_AT_ONCE, cosines
 from rag.domain import bm25
 from rag.domain.corpus import ChunkRecord
 from rag.domain.diversity import diverse, pool_size
 from rag.domain.fusion import DEPTH, fused
 from rag.domain.lexical import Lexicon
-from rag.domain.postings import Analyzer, Mask, Postings, Rows, joined
+from rag.domain.postings import Analyzer, Mask, Postings, Rows, joined, merged
 from rag.domain.query import ChunkRows, IndexQuery, Scored
-from rag.domain.snapshot import FORMAT
+from rag.domain.snapshot import FORMAT, Content
 from rag.domain.vectors import HalfMatrix, Vector
 
 LEXICAL_KIND = f"lexical-1 of {VERSION}"
@@ -60,9 +61,10 @@ class Segment:
 
 
 class Make(Protocol):
-    """Makes a segment's vectors, of the kind that suits their number."""
+    """Makes a segment's vectors, `size` in all, of the kind that suits their number. Raises OSError where the disk is
+    full."""
 
-    def __call__(self, vectors: HalfMatrix) -> Vectors: ...
+    def __call__(self, portions: Iterable[HalfMatrix], size: int, dimension: int) -> Vectors: ...
 
 
 @dataclass(frozen=True, eq=False)
@@ -76,6 +78,7 @@ class HybridIndex:
     gone: Postings
     analyzer: Analyzer
     make: Make
+    scratch: Scratch
 
     @property
     def nbytes(self) -> int:
@@ -128,21 +131,26 @@ class HybridIndex:
         if self.alive is None and not len(self.head):
             return self
         parts = [(segment, self._rows_alive(segment, before)) for segment, before in self._segments]
-        vectors = np.concatenate([segment.vectors.all()[rows] for segment, rows in parts])
-        words = joined([segment.words.kept(rows) for segment, rows in parts])
-        records = joined_records([segment.records.kept(rows) for segment, rows in parts])
-        return fresh_index(Segment.of(self.make(vectors), words, records), self.analyzer, self.make)
+        vectors = self.make(_gathered(parts), len(self), self.base.vectors.dimension)
+        room = self.scratch.empty
+        words = merged([(segment.words, rows) for segment, rows in parts], room)
+        records = joined_records([segment.records.kept(rows, room) for segment, rows in parts], room)
+        arrays = [*words.arrays().values(), *records.arrays().values()]
+        on_heap = sum(array.nbytes for array in arrays if not self.scratch.holds(array))
+        base = Segment(vectors, words, records, vectors.nbytes + on_heap)
+        return fresh_index(base, self.analyzer, self.make, self.scratch)
 
-    def files(self) -> Mapping[str, bytes]:
+    def files(self) -> Mapping[str, Content]:
         if self.alive is not None or len(self.head):
             raise ValueError("an index with changes has no files: it is to be compacted first")
+        vectors = self.base.vectors
         files = {
-            "vectors.f16": self.base.vectors.all().tobytes(),
+            "vectors.f16": Content(2 * len(vectors) * vectors.dimension, lambda: map(raw, vectors.portions())),
             "lexical.bin": pack(LEXICAL_KIND, self.base.words.arrays()),
             "records.bin": pack(RECORDS_KIND, self.base.records.arrays()),
         }
-        codes = self.base.vectors.codes()
-        return files if codes is None else {**files, "codes.faiss": codes}
+        codes = vectors.codes()
+        return files if codes is None else {**files, "codes.faiss": Content.of(codes)}
 
     @property
     def _segments(self) -> tuple[tuple[Segment, int], ...]:
@@ -247,10 +255,16 @@ _BYTES_OF_OBJECTS = 16_384
 """What a tenant costs beside its arrays: the objects that hold them, and the allocator's rounding."""
 
 
-def fresh_index(base: Segment, analyzer: Analyzer, make: Make) -> HybridIndex:
+def fresh_index(base: Segment, analyzer: Analyzer, make: Make, scratch: Scratch) -> HybridIndex:
     """Nothing changed yet."""
-    none = ChunkRows((), np.empty((0, base.vectors.all().shape[1]), np.float16))
-    return HybridIndex(base, Segment.head(none, analyzer), None, Postings.of((), analyzer), analyzer, make)
+    none = ChunkRows((), np.empty((0, base.vectors.dimension), np.float16))
+    return HybridIndex(base, Segment.head(none, analyzer), None, Postings.of((), analyzer), analyzer, make, scratch)
+
+
+def _gathered(parts: Sequence[tuple[Segment, Rows]]) -> Iterator[HalfMatrix]:
+    for segment, rows in parts:
+        for start in range(0, len(rows), ROWS_AT_ONCE):
+            yield segment.vectors.gather(rows[start : start + ROWS_AT_ONCE])
 
 
 def _joined(first: Segment, second: Segment) -> Segment:

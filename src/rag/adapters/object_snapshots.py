@@ -8,6 +8,7 @@ and only the one whose SHA-256 PostgreSQL keeps is ever read.
 from __future__ import annotations
 
 import asyncio
+import itertools
 import logging
 import secrets
 import zlib
@@ -25,6 +26,7 @@ from rag.domain.corpus import CorpusVersion
 from rag.domain.snapshot import (
     FORMAT,
     PART_BYTES,
+    Content,
     DamagedSnapshotError,
     Entry,
     Manifest,
@@ -98,15 +100,18 @@ class ObjectSnapshots:
         model: str,
         version: CorpusVersion,
         shape: tuple[int, int],
-        files: Mapping[str, bytes],
+        files: Mapping[str, Content],
     ) -> Mark | None:
         folder = snapshot_folder(model, version)
         chunks, dimension = shape
         parts: list[Entry] = []
         writer = secrets.token_hex(8)
-        entries = await asyncio.to_thread(lambda: [Entry.of(name, data) for name, data in files.items()])
-        for number, piece in enumerate(cut(files.values(), PART_BYTES)):
-            part = await asyncio.to_thread(zlib.compress, piece, QUICKLY)
+        entries = await asyncio.to_thread(lambda: [Entry.of_content(name, content) for name, content in files.items()])
+        pieces = cut(_blocks(files), PART_BYTES)
+        for number in itertools.count():
+            part = await asyncio.to_thread(_compressed, pieces)
+            if part is None:
+                break
             parts.append(await asyncio.to_thread(Entry.of, f"{writer}.{number:05d}", part))
             await self._objects.put(tenant_id, f"{folder}/{parts[-1].name}", part)
         manifest = Manifest(
@@ -208,10 +213,10 @@ class ObjectSnapshots:
             self._disk.forget(tenant_id)
             return None
 
-    def _keep_quietly(self, tenant_id: TenantId, manifest: bytes, files: Mapping[str, bytes]) -> None:
+    def _keep_quietly(self, tenant_id: TenantId, manifest: bytes, files: Mapping[str, Content]) -> None:
         """So that this replica need not fetch what it has written. A full disk is no reason to fail."""
         try:
-            self._disk.keep(tenant_id, manifest, files.values())
+            self._disk.keep(tenant_id, manifest, _blocks(files))
         except OSError:
             self._metrics.count(names.SNAPSHOT_FAULT, place="disk", reason="full")
             self._disk.forget(tenant_id)
@@ -224,11 +229,22 @@ def _written_at(manifest: bytes, layout: str) -> datetime:
         return error.written_at
 
 
-def cut(files: Iterable[bytes], size: int) -> Iterator[bytes]:
-    """The files end to end, in parts of `size` bytes, the last one smaller."""
+def _blocks(files: Mapping[str, Content]) -> Iterator[bytes | memoryview]:
+    for content in files.values():
+        yield from content.blocks()
+
+
+def _compressed(pieces: Iterator[bytes]) -> bytes | None:
+    """The next piece. None behind the last."""
+    piece = next(pieces, None)
+    return None if piece is None else zlib.compress(piece, QUICKLY)
+
+
+def cut(blocks: Iterable[bytes | memoryview], size: int) -> Iterator[bytes]:
+    """The blocks end to end, in parts of `size` bytes, the last one smaller."""
     held = bytearray()
-    for file in files:
-        view = memoryview(file)
+    for block in blocks:
+        view = memoryview(block)
         while view:
             room = size - len(held)
             held += view[:room]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import NamedTuple, Protocol
 
 import numpy as np
@@ -27,6 +28,9 @@ class Vectors(Protocol):
     @property
     def nbytes(self) -> int: ...
 
+    @property
+    def dimension(self) -> int: ...
+
     def __len__(self) -> int: ...
 
     def nearest(self, query: Vector, k: int, allowed: Mask | None) -> Nearest:
@@ -47,6 +51,10 @@ class Vectors(Protocol):
         ...
 
     def all(self) -> HalfMatrix: ...
+
+    def portions(self) -> Iterator[HalfMatrix]:
+        """All of them, in order, some at a time."""
+        ...
 
     def codes(self) -> bytes | None:
         """FAISS's own serialisation, for kinds whose making costs more than reading it."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -70,6 +70,21 @@ class SnapshotFiles:
 
 
 @dataclass(frozen=True, slots=True)
+class Content:
+    """A file's bytes, piece after piece: a large one is never in memory as a whole. `blocks` begins anew each time."""
+
+    size: int
+    blocks: Callable[[], Iterable[bytes | memoryview]]
+
+    @classmethod
+    def of(cls, *blocks: bytes | memoryview) -> Content:
+        return cls(sum(map(len, blocks)), lambda: blocks)
+
+    def to_bytes(self) -> bytes:
+        return b"".join(self.blocks())
+
+
+@dataclass(frozen=True, slots=True)
 class Entry:
     """A file or an object: what its bytes must be."""
 
@@ -80,6 +95,13 @@ class Entry:
     @classmethod
     def of(cls, name: str, data: bytes | memoryview) -> Entry:
         return cls(name, len(data), hashlib.sha256(data).hexdigest())
+
+    @classmethod
+    def of_content(cls, name: str, content: Content) -> Entry:
+        digest = hashlib.sha256()
+        for block in content.blocks():
+            digest.update(block)
+        return cls(name, content.size, digest.hexdigest())
 
     def check(self, data: bytes | memoryview) -> None:
         """Raises DamagedSnapshotError."""
