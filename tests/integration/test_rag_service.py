@@ -253,13 +253,37 @@ def test_metadata_comes_back_as_it_was_sent(caller: Caller) -> None:
         {"vector": [1.0]},
         {"vector": [0.0] * 384},
         {"min_seq": -1},
+        {"query": ""},
+        {"query": "milk\x00"},
+        {"query": "m" * 32_769},
+        {"query": ["milk"]},
+        {"k": 10**6},
+        {"k": 2.5},
+        {"min_seq": "soon"},
+        {"mode": "sparse"},
+        {"ranking": {"diversity": 2}},
         {"filter": {"tenant_id": "t2"}},
+        {"filter": {"tags": []}},
+        {"filter": {"tags": "a"}},
+        {"filter": {"after": "soon"}},
+        {"filter": {"document_ids": ["../t2"]}},
+        {"filter": {"source": ["s"] * 1_001}},
+        {"filter": "source = 's'"},
     ],
-    ids=lambda fields: str(fields)[:20],
+    ids=lambda fields: str(fields)[:28],
 )
-def test_a_bad_search_is_refused(caller: Caller, fields: dict[str, Any]) -> None:
+def test_a_bad_search_is_refused_with_what_is_wrong(caller: Caller, fields: dict[str, Any]) -> None:
     answer = caller.http.post("/v1/search", json={"query": "milk"} | fields)
-    assert (answer.status_code, answer.json()["error"]["code"]) == (422, "invalid_request")
+    error = answer.json()["error"]
+    assert (answer.status_code, error["code"]) == (422, "invalid_request")
+    assert next(iter(fields)) in str(error["message"]) + str(error["details"])
+    assert len(answer.content) < 2_000
+
+
+def test_the_longest_question_and_the_largest_filter_are_answered(caller: Caller) -> None:
+    caller.upload("milk", document_id="d1").raise_for_status()
+    [found] = caller.search("milk " * 6_553, filter={"document_ids": [f"d{n}" for n in range(1_000)]}, k=100)
+    assert found["document_id"] == "d1"
 
 
 def test_a_sequence_ahead_of_the_log_is_refused_with_where_it_is(caller: Caller) -> None:
