@@ -372,7 +372,12 @@ def test_a_replica_with_an_empty_disk_begins_with_the_snapshot_that_another_wrot
     database_url: str, connect: Connect, tmp_path: Path
 ) -> None:
     tenant = new_tenant(database_url)
-    shared = {"object_store_url": (tmp_path / "objects").as_uri(), "snapshot_interval_s": 0.05, "snapshot_writes": 1}
+    shared = {
+        "object_store_url": (tmp_path / "objects").as_uri(),
+        "snapshot_interval_s": 0.05,
+        "snapshot_writes": 1,
+        "snapshot_chunks": 0,
+    }
     with running_service(database_url, **shared, rag_cache_dir=tmp_path / "first") as base_url:
         writer = connect(base_url, tenant)
         writer.upload(MILK, document_id="milk")
