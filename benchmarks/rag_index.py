@@ -92,7 +92,7 @@ def kept(index: HybridIndex) -> Iterator[dict[str, Path]]:
         paths: dict[str, Path] = {}
         for name, content in index.files().items():
             paths[name] = Path(folder, name)
-            paths[name].write_bytes(content)
+            paths[name].write_bytes(content.to_bytes())
         yield paths
 
 
@@ -215,7 +215,7 @@ def tenants() -> None:
             paths = {}
             for name, content in builder.build(world.chunks(CHUNKS, 100)).files().items():
                 paths[name] = Path(folder, f"{number}-{name}")
-                paths[name].write_bytes(content)
+                paths[name].write_bytes(content.to_bytes())
             all_paths.append(paths)
         before = process.memory_full_info()
         began = time.perf_counter()

@@ -241,7 +241,7 @@ async def cold_start(server: Postgres, folder: Path, tenants: int) -> str:
         assert await replica.search(TenantId(f"b{tenants // 2}")) == 5
         first = time.perf_counter() - began
         due = await timed(lambda: PostgresMarks(database).due(
-            MODEL, writes=100, age=timedelta(0), stored=True, limit=50))  # fmt: skip
+            MODEL, writes=100, age=timedelta(0), stored_from=64, limit=50))  # fmt: skip
         await objects.close()
     return (
         f"{tenants:,} tenants of {CHUNKS} chunks (made in {filled:.0f} s): stores opened and checked after"

@@ -226,7 +226,8 @@ SNAPSHOT_FAULT = Metric(
     "counter",
     "count",
     ("place", "reason"),
-    "Snapshots that could not be used (damaged, missing, unreachable, unreadable, full): another source was taken.",
+    "Snapshots that could not be used (damaged, missing, unreachable, unreadable, full, or of another format): another"
+    " source was taken.",
 )
 RECENT_DROPPED = Metric(
     "RecentDropped", "counter", "count", ("reason",), "Requests not kept for dry runs: full, unreachable or closed."
@@ -329,6 +330,23 @@ PASSAGE_FLAGGED = Metric(
     "count",
     ("action",),
     "Retrieved passages that read like orders to the model, by what became of them (mark, drop).",
+)
+RERANKED = Metric(
+    "Reranked",
+    "counter",
+    "count",
+    ("outcome",),
+    "Searches whose tenant wants them reranked: done, or in the index's order since the reranker was late or failed.",
+)
+INDEX_RECALL = Metric(
+    "IndexRecall",
+    "histogram",
+    "ratio",
+    ("kind",),
+    "Of the nearest chunks that an exact search finds, the share that the approximate one had found; of a sample of"
+    " searches, by the kind of index (flat, lists).",
+    (0.5, 0.8, 0.9, 0.95, 0.97, 0.98, 0.99, 0.995, 0.999, 1.0),
+    cloudwatch=CloudWatch((("kind",), ()), ("rag",)),
 )
 CHUNKS_INGESTED = Metric("ChunksIngested", "counter", "count", ("tenant",), "Chunks committed.")
 CHUNKS_REEMBEDDED = Metric(

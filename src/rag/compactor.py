@@ -19,6 +19,7 @@ from observability import names
 from observability.logging import log
 from observability.metrics import Metrics
 from rag.tenant_retriever import TenantRetriever
+from rag.uploads import Uploads
 from rag.view_loader import ViewLoader
 from rag.views import View
 
@@ -26,8 +27,6 @@ LEASE = timedelta(minutes=2)
 """So long one replica has a tenant for itself; after a failure nobody tries again for so long."""
 TENANTS_AT_ONCE = 50
 """Of one look at what is due: the next look may know better."""
-COPIES_AT_ONCE = 100
-"""Of the copies on the disk that one turn looks after: 10,000 in a quarter of an hour."""
 KEPT_WITHOUT_SNAPSHOT = 10_000
 """Tombstones that stay while no snapshot can be written: a tenth of a kilobyte each. Beyond them the old snapshot is
 given up, and indexes are loaded of the whole log."""
@@ -47,7 +46,14 @@ class Thresholds:
 
 class Compactor:
     def __init__(
-        self, loader: ViewLoader, retriever: TenantRetriever, metrics: Metrics, thresholds: Thresholds, *, model: str
+        self,
+        loader: ViewLoader,
+        retriever: TenantRetriever,
+        metrics: Metrics,
+        thresholds: Thresholds,
+        *,
+        model: str,
+        uploads: Uploads | None = None,
     ) -> None:
         self._loader = loader
         self._snapshots = loader.snapshots
@@ -55,6 +61,7 @@ class Compactor:
         self._metrics = metrics
         self._thresholds = thresholds
         self._model = model
+        self._uploads = uploads
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
@@ -71,7 +78,7 @@ class Compactor:
             self._model,
             writes=self._thresholds.writes,
             age=self._thresholds.age,
-            stored=self._snapshots.store is not None,
+            stored_from=self._snapshots.stored_from,
             limit=TENANTS_AT_ONCE,
         )
         for tenant_id in due:
@@ -82,7 +89,6 @@ class Compactor:
             except DependencyDownError as error:
                 self._report(str(error.details.get("dependency")), tenant_id)
                 break  # the others would wait for the same store
-        await self._snapshots.review_copies(COPIES_AT_ONCE)
         return len(due)
 
     async def compact(self, tenant_id: TenantId) -> bool:
@@ -112,6 +118,8 @@ class Compactor:
             raise
         self._retriever.adopt(tenant_id, view)
         await self._snapshots.marks.release(tenant_id, view.version.born)
+        if self._uploads is not None:
+            await self._uploads.sweep(tenant_id)
         return mark is not None
 
     async def _view(self, tenant_id: TenantId) -> View:

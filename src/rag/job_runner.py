@@ -10,7 +10,7 @@ import asyncio
 import logging
 import secrets
 from collections import OrderedDict
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from datetime import timedelta
@@ -49,6 +49,8 @@ PAUSE_S = 5.0
 """After a store was out of reach."""
 PART_CHUNKS = 128
 """What a crash may cost: some seconds of embedding."""
+PARTS_AT_ONCE = 2
+"""One is embedded while the one before it is being kept."""
 MAX_ATTEMPTS = 5
 """A file whose work ends with the process each time is not tried for ever."""
 SERVED_REMEMBERED = 1_000
@@ -57,7 +59,7 @@ _logger = logging.getLogger("atrium.ingestion")
 
 
 class LostError(Exception):
-    """The job is another's by now, or was withdrawn."""
+    """The job is another's by now, or was withdrawn, or its tenant is suspended."""
 
 
 @dataclass(slots=True)
@@ -149,21 +151,39 @@ class JobRunner:
         await self._commit(claim, document, found, vectors)
 
     async def _embedded(self, claim: Claim, found: Sequence[ToEmbed], progress: _Progress) -> HalfMatrix:
-        parts = {(part.first, part.texts_hash): part.vectors for part in await self._jobs.parts(claim)}
-        rows: list[HalfMatrix] = []
-        for first in range(0, len(found), PART_CHUNKS):
-            wanted = found[first : first + PART_CHUNKS]
-            texts_hash = self._pipeline.texts_hash(wanted)
-            kept = parts.get((first, texts_hash))
-            if kept is None:
-                half = to_half(await self._embed(claim.tenant_id, wanted))
-                await self._jobs.keep_part(claim, Part(first, texts_hash, half.astype("<f2").tobytes()))
-            else:
-                half = np.frombuffer(kept, dtype="<f2").reshape(len(wanted), -1).astype(np.float16)
-            rows.append(half)
-            progress.done += len(wanted)
-            await self._tell(claim, progress)
-        return np.concatenate(rows)
+        """Part after part, and the next one while the last is being kept: the model does not wait for the store. Where
+        one fails, those under way are still kept."""
+        kept = {(part.first, part.texts_hash): part.vectors for part in await self._jobs.parts(claim)}
+        rows: dict[int, HalfMatrix] = {}
+        left = list(range(0, len(found), PART_CHUNKS))[::-1]
+
+        async def worker() -> None:
+            try:
+                while left:
+                    first = left.pop()
+                    wanted = found[first : first + PART_CHUNKS]
+                    rows[first] = await self._part(claim, first, wanted, kept)
+                    progress.done += len(wanted)
+                    await self._tell(claim, progress)
+            except Exception:
+                left.clear()
+                raise
+
+        outcomes = await asyncio.gather(*(worker() for _ in range(PARTS_AT_ONCE)), return_exceptions=True)
+        for failed in filter(None, outcomes):
+            raise failed
+        return np.concatenate([rows[first] for first in sorted(rows)])
+
+    async def _part(
+        self, claim: Claim, first: int, wanted: Sequence[ToEmbed], kept: Mapping[tuple[int, bytes], bytes]
+    ) -> HalfMatrix:
+        texts_hash = self._pipeline.texts_hash(wanted)
+        vectors = kept.get((first, texts_hash))
+        if vectors is not None:
+            return np.frombuffer(vectors, dtype="<f2").reshape(len(wanted), -1).astype(np.float16)
+        half = to_half(await self._embed(claim.tenant_id, wanted))
+        await self._jobs.keep_part(claim, Part(first, texts_hash, half.astype("<f2").tobytes()))
+        return half
 
     async def _embed(self, tenant_id: TenantId, wanted: Sequence[ToEmbed]) -> Matrix:
         """Waits where too many texts wait already: nobody is held up by a job's patience."""
@@ -189,6 +209,7 @@ class JobRunner:
         error = None if work.cancelled() else work.exception()
         if work.cancelled() or isinstance(error, LostError | NotFoundError):
             outcome = "cancelled"
+            await self._release(claim)  # of a suspended tenant it waits; what is not ours any more stays as it is
         elif error is None:
             outcome = "ready"
         elif isinstance(error, InvalidRequestError | BodyTooLargeError):

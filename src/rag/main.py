@@ -17,19 +17,23 @@ from contracts.retrieval import MAX_DOCUMENT_BYTES
 from observability.logging import configure_logging
 from observability.metrics import Metrics
 from observability.telemetry import Telemetry
-from rag.adapters.embedder import open_embedder
+from rag.adapters.embedder import be_nice, open_embedder
+from rag.adapters.hybrid_index import SNAPSHOT_FORMAT
 from rag.adapters.index_builder import HybridIndexBuilder, Sizes
 from rag.adapters.object_snapshots import ObjectSnapshots
 from rag.adapters.postgres_chunks import PostgresChunkStore
 from rag.adapters.postgres_jobs import PostgresJobStore
 from rag.adapters.postgres_marks import PostgresMarks
 from rag.adapters.postgres_reembedding import PostgresReembeddingStore
+from rag.adapters.rerankers import open_reranking
 from rag.adapters.snapshot_disk import SnapshotDisk
 from rag.api import documents, embeddings, retrieval
 from rag.compactor import Compactor, Thresholds
+from rag.housekeeper import Housekeeper
 from rag.ingestion.pipeline import Pipeline
 from rag.ingestion.worker import WorkerPool
 from rag.job_runner import JobRunner
+from rag.recall import RecallSampler
 from rag.reembedding import Reembedder
 from rag.service import RagService
 from rag.settings import Settings
@@ -91,29 +95,54 @@ async def _open(app: FastAPI, settings: Settings, metrics: Metrics, stack: Async
     embedder = await stack.enter_async_context(open_embedder(settings))
     store = PostgresChunkStore(database)
     model, dimension = embedder.model, embedder.dimension
-    builder = HybridIndexBuilder(Sizes(settings.index_exact_chunks, settings.index_flat_chunks))
     objects = _objects(settings, stack)
-    snapshot_store = _snapshots(settings, objects, metrics, stack)
+    folder = settings.rag_cache_dir or Path(stack.enter_context(TemporaryDirectory(prefix="atrium-rag-")))
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    sizes = Sizes(settings.index_exact_chunks, settings.index_flat_chunks)
+    builder = HybridIndexBuilder(sizes, scratch=folder)
+    snapshot_store = _snapshots(folder, settings.rag_cache_bytes, objects, metrics, stack)
     marks = PostgresMarks(database)
-    snapshots = Snapshots(marks, snapshot_store, builder, metrics, model=model, dimension=dimension)
+    snapshots = Snapshots(
+        marks,
+        snapshot_store,
+        builder,
+        metrics,
+        model=model,
+        dimension=dimension,
+        stored_from=settings.snapshot_chunks,
+    )
     loader = ViewLoader(store, builder, snapshots, metrics, model=model, dimension=dimension)
-    retriever = TenantRetriever(loader, ViewCache(settings.index_cache_bytes, metrics), metrics)
+    sampler = RecallSampler.running(metrics, share=settings.index_recall_share, initializer=be_nice)
+    recall = await stack.enter_async_context(sampler)
+    retriever = TenantRetriever(loader, ViewCache(settings.index_cache_bytes, metrics), metrics, recall=recall)
     stack.push_async_callback(retriever.close)
     age = timedelta(seconds=settings.snapshot_age_s)
     thresholds = Thresholds(settings.snapshot_writes, age, settings.snapshot_interval_s)
-    compactor = Compactor(loader, retriever, metrics, thresholds, model=model)
-    await stack.enter_async_context(compactor.running())
-    reembedder = Reembedder(PostgresReembeddingStore(database), embedder, metrics, owner=secrets.token_hex(8))
-    stack.push_async_callback(_ended, asyncio.create_task(reembedder.run(), name="re-embedding"))
     jobs = PostgresJobStore(database)
     uploads = Uploads(jobs, objects)
+    compactor = Compactor(loader, retriever, metrics, thresholds, model=model, uploads=uploads)
+    await stack.enter_async_context(compactor.running())
+    housekeeper = Housekeeper(
+        retriever, uploads, metrics, interval_s=settings.snapshot_interval_s, forget=embedder.forget
+    )
+    await stack.enter_async_context(housekeeper.running())
+    reembedder = Reembedder(PostgresReembeddingStore(database), embedder, metrics, owner=secrets.token_hex(8))
+    stack.push_async_callback(_ended, asyncio.create_task(reembedder.run(), name="re-embedding"))
     workers = await stack.enter_async_context(WorkerPool.running(metrics))
     pipeline = Pipeline(embedder, workers)
     runner = JobRunner(jobs, uploads, store, pipeline, metrics)
     await stack.enter_async_context(runner.running())
     app.state.database = database
     app.state.service = RagService(
-        embedder, store, retriever, metrics, pipeline=pipeline, jobs=jobs, uploads=uploads, wake=runner.wake
+        embedder,
+        store,
+        retriever,
+        metrics,
+        reranking=await stack.enter_async_context(open_reranking(settings, metrics)),
+        pipeline=pipeline,
+        jobs=jobs,
+        uploads=uploads,
+        wake=runner.wake,
     )
 
 
@@ -128,17 +157,16 @@ def _objects(settings: Settings, stack: AsyncExitStack) -> Objects | None:
 
 
 def _snapshots(
-    settings: Settings, objects: Objects | None, metrics: Metrics, stack: AsyncExitStack
+    folder: Path, limit_bytes: int, objects: Objects | None, metrics: Metrics, stack: AsyncExitStack
 ) -> ObjectSnapshots | None:
     """None where no object store is named. Neither the store nor what lies on the disk is looked at here: a service is
     ready before."""
     if objects is None:
         return None
-    folder = settings.rag_cache_dir or Path(stack.enter_context(TemporaryDirectory(prefix="atrium-rag-")))
-    disk = SnapshotDisk(folder, settings.rag_cache_bytes)
+    disk = SnapshotDisk(folder, limit_bytes, layout=SNAPSHOT_FORMAT)
     survey = asyncio.create_task(asyncio.to_thread(disk.survey), name="survey of the disk")
     stack.callback(survey.cancel)
-    return ObjectSnapshots(objects, disk, metrics, now=utc_now)
+    return ObjectSnapshots(objects, disk, metrics, now=utc_now, layout=SNAPSHOT_FORMAT)
 
 
 async def _ended(task: asyncio.Task[None]) -> None:

@@ -13,7 +13,7 @@ from rag.domain.corpus import Chunk, ChunkTail, Corpus, CorpusVersion, Document,
 from rag.domain.extracted import Extracted
 from rag.domain.jobs import Claim, Job, Part
 from rag.domain.query import ChunkRows, IndexQuery, Scored
-from rag.domain.snapshot import Mark, SnapshotFiles
+from rag.domain.snapshot import Content, Copy, Mark, SnapshotFiles, Stale
 from rag.domain.vectors import HalfMatrix, Matrix
 
 
@@ -74,8 +74,8 @@ class JobStore(Protocol):
         ...
 
     async def claim(self, owner: str, lease: timedelta, served: Sequence[TenantId]) -> Claim | None:
-        """The job whose turn it is, of whichever tenant: first those not in `served`, then the one served longest ago
-        (`served` ends with the latest). It is then PROCESSING."""
+        """The job whose turn it is, of whichever tenant that is not suspended: first those not in `served`, then the
+        one served longest ago (`served` ends with the latest). It is then PROCESSING."""
         ...
 
     async def take(self, claim: Claim) -> tuple[Document, bytes | None] | None:
@@ -83,7 +83,7 @@ class JobStore(Protocol):
         ...
 
     async def renew(self, claim: Claim, lease: timedelta, done: int, total: int | None) -> bool:
-        """Hold it longer, and tell how far it is. False: it is not ours any more."""
+        """Hold it longer, and tell how far it is. False: it is not ours any more, or its tenant is suspended."""
         ...
 
     async def keep_part(self, claim: Claim, part: Part) -> None: ...
@@ -91,7 +91,7 @@ class JobStore(Protocol):
     async def parts(self, claim: Claim) -> Sequence[Part]: ...
 
     async def begin_commit(self, claim: Claim, lease: timedelta) -> bool:
-        """From here on nobody withdraws it while the lease holds. False: it is not ours any more."""
+        """From here on nobody withdraws it while the lease holds. False: as from `renew`."""
         ...
 
     async def finish(self, claim: Claim) -> None:
@@ -109,6 +109,10 @@ class JobStore(Protocol):
         ...
 
     async def job(self, tenant_id: TenantId, document_id: str, *, born: datetime | None = None) -> Job | None: ...
+
+    async def open_jobs(self, tenant_id: TenantId) -> frozenset[str]:
+        """The ids of the tenant's jobs that may still need their file."""
+        ...
 
     async def jobs(
         self, tenant_id: TenantId, *, after: str, limit: int, state: DocumentState | None, born: datetime | None = None
@@ -216,9 +220,16 @@ class Marks(Protocol):
 
     async def release(self, tenant_id: TenantId, born: datetime) -> None: ...
 
-    async def due(self, model: str, *, writes: int, age: timedelta, stored: bool, limit: int) -> Sequence[TenantId]:
+    async def due(
+        self, model: str, *, writes: int, age: timedelta, stored_from: int | None, limit: int
+    ) -> Sequence[TenantId]:
         """Tenants that nobody compacts now with more than `writes` writes behind their mark, or with fewer behind one
-        older than `age` (both grow with the tenant); `stored`: or with a mark without a snapshot."""
+        older than `age` (both grow with the tenant); or of `stored_from` chunks with a mark without a snapshot, or one
+        that was discredited. None: there are no snapshots."""
+        ...
+
+    async def stale(self, model: str, copies: Sequence[Copy]) -> Sequence[Stale]:
+        """Those of a replica's copies that are not current, of whichever tenants; a tenant may come twice."""
         ...
 
 
@@ -242,7 +253,7 @@ class SnapshotStore(Protocol):
         model: str,
         version: CorpusVersion,
         shape: tuple[int, int],
-        files: Mapping[str, bytes],
+        files: Mapping[str, Content],
     ) -> Mark | None:
         """Keep the files of an index of shape (chunks, dimension). None where another writer has this version.
 
@@ -293,6 +304,16 @@ class TenantIndex(Protocol):
         """The best min(k, n) chunks of the n that the filter allows, best first. Blocking: CPU, and reads of files."""
         ...
 
+    @property
+    def approximation(self) -> str | None:
+        """How vectors are searched where a search may miss some of the nearest; None where it finds them all."""
+        ...
+
+    def recall(self, query: IndexQuery) -> float:
+        """The share (0…1) of the query's k nearest chunks that a search by vector finds. Blocking, and slow: it reads
+        every vector. Raises ValueError for a query without one."""
+        ...
+
     def with_changes(self, added: ChunkRows, removed: frozenset[str]) -> TenantIndex:
         """Another index, which shares most of its memory with this one. Costs in proportion to all changes since it was
         built: a few thousand at most, then it is to be compacted.
@@ -306,7 +327,7 @@ class TenantIndex(Protocol):
         """The same chunks built anew: as small, quick and exact as their number allows. Blocking, seconds for 1M."""
         ...
 
-    def files(self) -> Mapping[str, bytes]:
+    def files(self) -> Mapping[str, Content]:
         """What `IndexBuilder.load` makes it of again. Raises ValueError where changes are not compacted."""
         ...
 

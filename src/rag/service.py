@@ -36,6 +36,7 @@ from rag.ingestion.formats.kinds import check_content, format_of
 from rag.ingestion.parsing import check_size
 from rag.ingestion.pipeline import Pipeline
 from rag.ports import ChunkStore, Embedder, JobStore
+from rag.reranking import Reranking
 from rag.tenant_retriever import TenantRetriever
 from rag.uploads import Uploads
 
@@ -86,6 +87,7 @@ class RagService:
         retriever: TenantRetriever,
         metrics: Metrics,
         *,
+        reranking: Reranking,
         pipeline: Pipeline,
         jobs: JobStore,
         uploads: Uploads,
@@ -96,6 +98,7 @@ class RagService:
         self._store = store
         self._retriever = retriever
         self._metrics = metrics
+        self._reranking = reranking
         self._pipeline = pipeline
         self._jobs = jobs
         self._uploads = uploads
@@ -121,16 +124,21 @@ class RagService:
         Raises InvalidRequestError for an unusable vector, NotFoundError for an unknown tenant,
         PreconditionFailedError when `min_seq` lies ahead of the log.
         """
+        ranking = request.ranking
+        # Where the passages are to be unlike each other, that chooses them, and the reranker orders what was chosen.
+        pool = self._reranking.depth if ranking.rerank and ranking.diversity is None else 0
         query = IndexQuery(
             vector=await self._query_vector(tenant_id, request),
             text=request.query,
-            k=request.k,
+            k=max(request.k, pool),
             filter=Filter.of(request.filter),
             mode=request.mode,
-            weights=Weights(request.ranking.vectors, request.ranking.words),
-            diversity=request.ranking.diversity,
+            weights=Weights(ranking.vectors, ranking.words),
+            diversity=ranking.diversity,
         )
-        found = await self._retriever.search(tenant_id, query, min_seq=request.min_seq, born=born)
+        found: Sequence[Scored] = await self._retriever.search(tenant_id, query, min_seq=request.min_seq, born=born)
+        if ranking.rerank and self._reranking.depth:
+            found = await self._reranking.best(tenant_id, request.query, found, request.k)
         return [_passage(item) for item in found]
 
     async def prepare(

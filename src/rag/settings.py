@@ -42,7 +42,22 @@ class EmbeddingSettings(BaseSettings):
     embedding_threads: int = Field(default_factory=bulk_threads, ge=1, description="threads that embed documents")
 
 
-class Settings(ServiceSettings, EmbeddingSettings):
+class RerankingSettings(BaseSettings):
+    """Each field is the environment variable of the same name in capitals."""
+
+    model_config = SettingsConfigDict(frozen=True)
+
+    reranker_model: str | None = Field(default=None, description="a folder, or a hub's name; else there is none")
+    reranker_depth: int = Field(default=20, ge=2, le=200, description="how many passages are read with each question")
+    reranker_timeout_s: float = Field(default=1.0, gt=0, description="then the index's order stands")
+
+    @field_validator("reranker_model")
+    @classmethod
+    def _is_named(cls, source: str | None) -> str | None:
+        return source or None
+
+
+class Settings(ServiceSettings, EmbeddingSettings, RerankingSettings):
     """Each field is the environment variable of the same name in capitals."""
 
     rag_host: str = "127.0.0.1"
@@ -50,11 +65,13 @@ class Settings(ServiceSettings, EmbeddingSettings):
     database_url: SecretStr
     index_exact_chunks: int = Field(default=20_000, ge=1, description="a tenant of at most so many is searched exactly")
     index_flat_chunks: int = Field(default=1_000_000, ge=1, description="and of so many without lists of its vectors")
+    index_recall_share: float = Field(default=0.01, ge=0, le=1, description="of searches, asked again exactly")
     index_cache_bytes: int = Field(default=GIB, ge=1, description="memory for the indexes that were asked for last")
     object_store_url: str | None = None
     rag_cache_dir: Path | None = Field(default=None, description="where copies of snapshots stay; else a new folder")
     rag_cache_bytes: int = Field(default=10 * GIB, ge=0)
     snapshot_writes: int = Field(default=100, ge=1, description="writes of a tenant after which a snapshot is due")
+    snapshot_chunks: int = Field(default=64, ge=0, description="a tenant of fewer chunks has no snapshot")
     snapshot_age_s: float = Field(default=300.0, gt=0, description="the same after this time, for any change")
     snapshot_interval_s: float = Field(default=10.0, gt=0, description="how often is looked at what is due")
 

@@ -21,6 +21,7 @@ from rag.domain.corpus import CorpusVersion
 from rag.domain.query import IndexQuery, Scored
 from rag.domain.ranking import Separated, separated
 from rag.ports import TenantIndex
+from rag.recall import RecallSampler
 from rag.view_loader import ViewLoader
 from rag.views import View, ViewCache
 
@@ -36,10 +37,13 @@ _logger = logging.getLogger("atrium.retriever")
 class TenantRetriever:
     """Keeps the views that were asked for last, as many as the cache holds; any other is loaded when it is asked."""
 
-    def __init__(self, loader: ViewLoader, cache: ViewCache, metrics: Metrics) -> None:
+    def __init__(
+        self, loader: ViewLoader, cache: ViewCache, metrics: Metrics, *, recall: RecallSampler | None = None
+    ) -> None:
         self._loader = loader
         self._cache = cache
         self._metrics = metrics
+        self._recall = recall or RecallSampler(metrics, share=0.0)
         self._loads: dict[TenantId, asyncio.Task[View]] = {}
         self._load_slots = asyncio.Semaphore(LOADS_AT_ONCE)
         self._compactions: dict[TenantId, asyncio.Task[None]] = {}
@@ -59,6 +63,7 @@ class TenantRetriever:
         """
         view = await self._current_view(tenant_id, min_seq, born)
         found = await self._own(tenant_id, view, query)
+        self._recall.offer(tenant_id, view.index, query)
         if found.foreign:
             self._report_foreign(tenant_id, found)
         return found.own[: query.k]
@@ -77,6 +82,16 @@ class TenantRetriever:
         self._cache.drop(tenant_id)
         await self._loader.snapshots.forget(tenant_id)
         return held
+
+    async def drop_stale(self) -> set[TenantId]:
+        """Drop what this replica holds of tenants that are gone, and its disk's copies of what is not current.
+        Returns those tenants."""
+        views = {tenant_id: view for tenant_id in self._cache if (view := self._cache.get(tenant_id))}
+        born = {tenant_id: view.version.born for tenant_id, view in views.items()}
+        gone = await self._loader.snapshots.drop_stale(born)
+        for tenant_id in gone:
+            self._drop(tenant_id, born.get(tenant_id))
+        return gone
 
     async def close(self) -> None:
         """Ends what is under way."""

@@ -14,6 +14,8 @@ from rag.domain.jobs import Job, JobState
 from rag.ports import JobStore
 from stores.objects import Objects
 
+_FOLDER = "uploads"
+
 _logger = logging.getLogger("atrium.ingestion")
 
 
@@ -24,6 +26,7 @@ class Uploads:
     def __init__(self, jobs: JobStore, objects: Objects | None) -> None:
         self._jobs = jobs
         self._objects = objects
+        self._left: set[TenantId] = set()
 
     async def enqueue(
         self, tenant_id: TenantId, document: Document, content: bytes, *, born: datetime | None = None
@@ -54,14 +57,33 @@ class Uploads:
         return await self._objects.get(tenant_id, _key(job_id))
 
     async def discard(self, tenant_id: TenantId, job_id: str) -> None:
-        """Of a job that is over. What cannot be reached now stays until the tenant is deleted."""
+        """Of a job that is over. What cannot be reached now goes with a sweep."""
         if self._objects is None:
             return
         try:
             await self._objects.delete(tenant_id, _key(job_id))
         except DependencyDownError:
-            log(_logger, logging.WARNING, "the file of a finished job was left behind", tenant_id=str(tenant_id))
+            self._left.add(tenant_id)
+            log(_logger, logging.WARNING, "the file of a finished job is swept later", tenant_id=str(tenant_id))
+
+    async def sweep_left(self) -> None:
+        """Sweep the tenants of whom something could not be discarded. Raises DependencyDownError: then again later."""
+        for tenant_id in tuple(self._left):
+            await self.sweep(tenant_id)
+            self._left.discard(tenant_id)
+
+    async def sweep(self, tenant_id: TenantId) -> None:
+        """Remove the files that no job needs: what a process that was killed, or an object store that was away, has
+        left. Raises DependencyDownError."""
+        if self._objects is None:
+            return
+        # The files first: each of them had its row before it came, so one without a row is nobody's.
+        found = await self._objects.list(tenant_id, f"{_FOLDER}/")
+        needed = {_key(job_id) for job_id in await self._jobs.open_jobs(tenant_id)} if found else set()
+        for key in found:
+            if key not in needed:
+                await self._objects.delete(tenant_id, key)
 
 
 def _key(job_id: str) -> str:
-    return f"uploads/{job_id}"
+    return f"{_FOLDER}/{job_id}"

@@ -29,7 +29,7 @@ from rag.domain.corpus import Document
 from rag.domain.jobs import Claim, Job, JobBusyError, JobState, Part
 from rag.domain.vectors import Matrix
 from rag.ingestion.pipeline import Pipeline
-from rag.job_runner import MAX_ATTEMPTS, PART_CHUNKS, JobRunner
+from rag.job_runner import MAX_ATTEMPTS, PART_CHUNKS, PARTS_AT_ONCE, JobRunner
 from rag.ports import ChunkStore, JobStore
 from rag.service import INLINE_BYTES, RagService
 from rag.uploads import Uploads
@@ -399,3 +399,86 @@ async def test_an_upload_that_broke_off_before_its_file_came_fails_with_that_rea
     await end_leases(world)
     await world.runner().run_one()
     assert "broke off" in ((await world.document(tenant)).error or "")
+
+
+async def suspend(world: World, tenant: TenantId, *, resumed: bool = False) -> None:
+    if isinstance(world.jobs, MemoryJobStore):
+        (world.jobs.suspended.discard if resumed else world.jobs.suspended.add)(tenant)
+        return
+    assert world._database is not None
+    async with world._database.tenant(tenant) as connection:
+        said = {"tenant": str(tenant), "state": "active" if resumed else "suspended"}
+        await connection.execute(text("UPDATE tenants SET state = :state WHERE tenant_id = :tenant"), said)
+
+
+async def test_jobs_of_a_suspended_tenant_wait_until_it_is_resumed(world: World) -> None:
+    tenant = await world.tenant()
+    await world.upload(tenant, book())
+    await suspend(world, tenant)
+    assert not await world.runner().run_one()
+    await suspend(world, tenant, resumed=True)
+    assert await world.runner().run_one()
+    assert (await world.document(tenant)).state == "ready"
+
+
+async def test_a_job_under_way_when_its_tenant_is_suspended_stops_and_counts_as_no_attempt(world: World) -> None:
+    tenant = await world.tenant()
+    await world.upload(tenant, book())
+
+    class Suspending(HashEmbedder):
+        async def embed(self, texts: Sequence[str], *, tenant_id: TenantId | None = None) -> Matrix:
+            await suspend(world, tenant)
+            return await super().embed(texts, tenant_id=tenant_id)
+
+    embedder = Suspending()
+    assert await world.runner(embedder).run_one()
+    assert len(embedder.embedded) <= PART_CHUNKS * PARTS_AT_ONCE
+    info = await world.document(tenant)
+    assert (info.state, info.chunks) == ("queued", 0)
+    await suspend(world, tenant, resumed=True)
+    assert (await world.claim("b", tenant)).attempts == 1
+
+
+class Forgetful(MemoryObjects):
+    """Out of reach for deletions, while it is told so."""
+
+    away = True
+
+    async def delete(self, tenant_id: TenantId, key: str) -> bool:
+        if self.away:
+            raise DependencyDownError("gone")
+        return await super().delete(tenant_id, key)
+
+
+async def test_files_of_jobs_that_ended_while_the_object_store_was_away_are_swept_and_no_others(world: World) -> None:
+    tenant, objects = await world.tenant(), Forgetful()
+    world.objects = objects
+    uploads = Uploads(world.jobs, objects)
+    runner = JobRunner(world.jobs, uploads, world.chunks, Pipeline(world.embedder, InlineExtractor()), NullMetrics())
+    await world.upload(tenant, book("done"), "done")
+    await world.upload(tenant, b"\x00" * (INLINE_BYTES + 1) + b"x", "refused")
+    assert await runner.run_one()
+    assert await runner.run_one()
+    await world.upload(tenant, book("waits"), "waits")
+    assert len(await objects.list(tenant, "uploads/")) == 3
+    with pytest.raises(DependencyDownError):
+        await uploads.sweep_left()
+    objects.away = False
+    await uploads.sweep_left()
+    assert len(await objects.list(tenant, "uploads/")) == 1
+    assert await runner.run_one()
+    assert await objects.list(tenant, "uploads/") == []
+    assert {info.state for info in (await world.service().documents(tenant, after="", limit=9)).items} == {
+        "ready",
+        "failed",
+    }
+
+
+async def test_a_file_that_a_killed_process_has_left_goes_with_the_tenants_next_sweep(world: World) -> None:
+    tenant, objects = await world.tenant(), MemoryObjects()
+    world.objects = objects
+    await objects.put(tenant, "uploads/job-dead", b"text")
+    await world.upload(tenant, book())
+    await Uploads(world.jobs, objects).sweep(tenant)
+    [kept] = await objects.list(tenant, "uploads/")
+    assert kept != "uploads/job-dead"

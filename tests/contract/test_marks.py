@@ -19,7 +19,7 @@ from rag.adapters.memory_marks import MemoryMarks
 from rag.adapters.postgres_chunks import PostgresChunkStore
 from rag.adapters.postgres_marks import PostgresMarks
 from rag.domain.corpus import Chunk, Document
-from rag.domain.snapshot import Mark
+from rag.domain.snapshot import Copy, Mark
 from rag.ports import ChunkStore, Marks
 from stores.postgres import Database
 
@@ -63,8 +63,8 @@ class World:
     async def mark_now(self, tenant_id: TenantId, *, digest: bytes | None = b"d" * 32, chunks: int = 0) -> Mark:
         return Mark(await self.store.version(tenant_id), digest, chunks)
 
-    async def due(self, *, writes: int = 10, age: timedelta = NEVER, stored: bool = True) -> set[TenantId]:
-        found = await self.marks.due(MODEL, writes=writes, age=age, stored=stored, limit=1_000)
+    async def due(self, *, writes: int = 10, age: timedelta = NEVER, stored_from: int | None = 0) -> set[TenantId]:
+        found = await self.marks.due(MODEL, writes=writes, age=age, stored_from=stored_from, limit=1_000)
         return set(found)
 
     async def _execute(self, tenant_id: TenantId, *, drop: bool) -> None:
@@ -106,7 +106,7 @@ async def test_a_mark_without_a_snapshot_gives_way_to_one_with_it(world: World) 
     bare, full = await world.mark_now(tenant, digest=None), await world.mark_now(tenant)
     assert await world.marks.advance(tenant, MODEL, bare)
     assert tenant in await world.due()
-    assert tenant not in await world.due(stored=False)
+    assert tenant not in await world.due(stored_from=None)
     assert await world.marks.advance(tenant, MODEL, full)
     assert tenant not in await world.due()
 
@@ -196,3 +196,40 @@ async def test_a_model_of_which_no_chunk_is_left_is_abandoned(world: World) -> N
     await world.marks.drop(tenant, "old")
     assert list(await world.marks.abandoned(tenant, MODEL)) == []
     assert await world.marks.mark(tenant, MODEL) is not None
+
+
+async def test_a_small_tenant_needs_no_snapshot_unless_it_had_one_that_was_bad(
+    world: World,
+) -> None:
+    tenant = await world.add()
+    await world.put(tenant)
+    await world.marks.advance(tenant, MODEL, await world.mark_now(tenant, digest=None, chunks=7))
+    assert tenant not in await world.due(stored_from=8)
+    assert tenant in await world.due(stored_from=7)
+    await world.put(tenant)
+    await world.marks.advance(tenant, MODEL, await world.mark_now(tenant, chunks=7))
+    assert tenant not in await world.due(stored_from=7)
+    await world.marks.discredit(tenant, MODEL, b"d" * 32)
+    assert tenant in await world.due(stored_from=8)
+
+
+async def test_of_copies_those_are_stale_that_are_of_no_mark_and_those_are_gone_that_are_of_no_tenant(
+    world: World,
+) -> None:
+    kept, other, again, nobody = await world.add(), await world.add(), await world.add(), TenantId("m-nobody")
+    born = {tenant: (await world.store.version(tenant)).born for tenant in (kept, other, again)}
+    await world.put(kept)
+    await world.marks.advance(kept, MODEL, await world.mark_now(kept))
+    await world.add_again(again)
+    current, old = Copy(kept, digest=b"d" * 32), Copy(kept, digest=b"o" * 32)
+    found = await world.marks.stale(
+        MODEL,
+        [
+            *(current, old, Copy(kept, born=born[kept]), Copy(other, digest=b"d" * 32), Copy(other, born=born[other])),
+            *(Copy(nobody, digest=b"d" * 32), Copy(nobody, born=born[kept]), Copy(again, born=born[again])),
+        ],
+    )
+    assert sorted((str(one.tenant_id), one.gone) for one in found) == sorted(
+        [(str(kept), False), (str(other), False), (str(nobody), True), (str(nobody), True), (str(again), True)]
+    )
+    assert await world.marks.stale(MODEL, []) == []

@@ -18,7 +18,7 @@ from rag.adapters import object_snapshots
 from rag.adapters.object_snapshots import ObjectSnapshots
 from rag.adapters.snapshot_disk import SnapshotDisk
 from rag.domain.corpus import CorpusVersion
-from rag.domain.snapshot import Mark
+from rag.domain.snapshot import Content, Mark
 from stores.objects import Objects, open_objects
 from stores.objects_memory import MemoryObjects
 
@@ -26,6 +26,7 @@ T, OTHER = TenantId("t1"), TenantId("t10")
 MODEL = "model"
 BORN = datetime(2026, 1, 1, tzinfo=UTC)
 FILES = {"vectors.f16": secrets.token_bytes(3_000), "empty.bin": b"", "records.bin": b"text " * 1_000}
+CONTENTS = {name: Content.of(data[:7], data[7:]) for name, data in FILES.items()}
 
 
 def at(seq: int, born: datetime = BORN) -> CorpusVersion:
@@ -67,7 +68,7 @@ def machines(objects: Objects, tmp_path: Path) -> Machines:
 
 
 async def write(store: ObjectSnapshots, version: CorpusVersion, tenant: TenantId = T) -> Mark:
-    mark = await store.write(tenant, MODEL, version, (3, 4), FILES)
+    mark = await store.write(tenant, MODEL, version, (3, 4), CONTENTS)
     assert mark is not None
     return mark
 
@@ -91,7 +92,7 @@ async def test_of_many_writers_of_one_version_one_wins_and_the_others_leave_noth
     machines: Machines, objects: Objects
 ) -> None:
     writers = [machines.another() for _ in range(4)]
-    won = await asyncio.gather(*(one.write(T, MODEL, at(7), (3, 4), FILES) for one in writers))
+    won = await asyncio.gather(*(one.write(T, MODEL, at(7), (3, 4), CONTENTS) for one in writers))
     [mark] = [one for one in won if one is not None]
     assert len(await objects.list(T)) == 2
     assert await machines.another().fetch(T, MODEL, mark) is not None
@@ -136,5 +137,5 @@ async def test_an_object_store_that_is_away_is_an_outage(tmp_path: Path, aws: No
     with pytest.raises(DependencyDownError):
         await store.fetch(T, MODEL, Mark(at(7), b"d" * 32, 3))
     with pytest.raises(DependencyDownError):
-        await store.write(T, MODEL, at(7), (3, 4), FILES)
+        await store.write(T, MODEL, at(7), (3, 4), CONTENTS)
     await objects.close()

@@ -5,8 +5,9 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -15,10 +16,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from contracts.retrieval import Metadata
+from rag.adapters import scratch
 from rag.adapters.faiss_quantized import Effort
 from rag.adapters.hybrid_index import HybridIndex
 from rag.adapters.index_builder import HybridIndexBuilder, Sizes
 from rag.adapters.plain_index import PlainIndex, PlainIndexBuilder
+from rag.domain.corpus import ChunkRecord
 from rag.domain.filters import Filter
 from rag.domain.query import ChunkRows, IndexQuery, Scored, Weights
 from rag.domain.vectors import Vector, to_half
@@ -30,13 +33,16 @@ EXACT = Sizes()
 FLAT = Sizes(exact=0)
 LISTS = Sizes(exact=0, flat=0)
 KINDS = {"exact": EXACT, "flat": FLAT, "lists": LISTS}
-ALL = Effort(rescored=1_000, probes=1_000)
-"""Looks at every row, so that an approximate kind has to find what the exact one finds."""
+ALL = Effort(rescored=1_000, probes=1_000, scanned=0)
+"""Looks at every row by way of its codes, so that an approximate kind has to find what the exact one finds."""
+LITTLE = Effort(rescored=4, probes=1, scanned=0)
+"""Looks at as little as can be: what is promised whatever an approximate kind misses has to hold then."""
 
 _builder = HybridIndexBuilder(sizes=EXACT, effort=ALL)
 BUILDERS: dict[str, IndexBuilder] = {
     "plain": PlainIndexBuilder(_builder.analyzer),
     **{name: HybridIndexBuilder(sizes, ALL, _builder.analyzer) for name, sizes in KINDS.items()},
+    "flat on disk": HybridIndexBuilder(FLAT, ALL, _builder.analyzer, Path(tempfile.gettempdir())),
 }
 
 
@@ -64,7 +70,7 @@ def reloaded(builder: IndexBuilder, index: TenantIndex) -> TenantIndex:
     with tempfile.TemporaryDirectory() as folder:
         paths = {name: Path(folder, name) for name in index.files()}
         for name, content in index.files().items():
-            paths[name].write_bytes(content)
+            assert content.size == paths[name].write_bytes(content.to_bytes())
         return builder.load(paths, DIMENSION)
 
 
@@ -129,7 +135,7 @@ QUERIES = st.builds(
 )
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", [*KINDS, "flat on disk"])
 @settings(deadline=None)  # a search is quick, but several indexes are made and written out on a busy machine
 @given(first=chunk_rows(unique=True), changes=CHANGES, queries=st.lists(QUERIES, min_size=1, max_size=3))
 def test_after_any_changes_it_finds_what_the_plain_computation_finds(
@@ -318,14 +324,66 @@ def test_an_approximate_kind_finds_nearly_all_of_the_nearest(sizes: Sizes, floor
     rows = ChunkRows([a_record(f"c{n}") for n in range(4_000)], to_half(vectors.astype(np.float32)))
     kinds: list[Callable[[], HybridIndex]] = [
         lambda: HybridIndexBuilder(EXACT).build(rows),
-        lambda: HybridIndexBuilder(sizes, Effort(rescored=200, probes=64)).build(rows),
+        lambda: HybridIndexBuilder(sizes, Effort(rescored=200, probes=64, scanned=0)).build(rows),
     ]
     exact, approximate = (kind() for kind in kinds)
-    hits = 0
+    hits, measured = 0, 0.0
     for row in range(0, 4_000, 100):
         query = IndexQuery(vectors[row].astype(np.float32), "", 10, mode="vector")
         hits += len(set(ids(exact.search(query))) & set(ids(approximate.search(query))))
+        measured += approximate.recall(query)
     assert hits / 400 >= floor
+    assert measured / 40 == pytest.approx(hits / 400)
+
+
+@pytest.mark.parametrize("kind", ["flat", "lists"])
+def test_what_an_approximate_kind_misses_is_measured_and_an_exact_one_misses_nothing(kind: str) -> None:
+    rows = rows_of(["milk"] * 600)
+    index = HybridIndexBuilder(KINDS[kind], LITTLE, _builder.analyzer).build(rows)
+    assert index.approximation == kind
+    asked = [IndexQuery(vector(seed), "", 20, mode="vector") for seed in range(20)]
+    assert 0.0 < sum(index.recall(query) for query in asked) / len(asked) < 0.9
+    assert index.recall(replace(asked[0], filter=Filter(document_ids=frozenset(["none"])))) == 1.0
+    for name in ("plain", "exact"):
+        precise = BUILDERS[name].build(rows)
+        assert (precise.approximation, precise.recall(asked[0])) == (None, 1.0)
+    for name in (*BUILDERS, kind):
+        with pytest.raises(ValueError, match="by vector"):
+            BUILDERS[name].build(rows).recall(IndexQuery(None, "milk", 1))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@settings(deadline=None)
+@given(query=QUERIES, seed=st.integers(0, 5), gone=st.frozensets(st.integers(0, 299), max_size=200))
+def test_a_filter_leaves_min_k_and_matches_however_little_an_approximate_kind_looks_at(
+    kind: str, query: IndexQuery, seed: int, gone: frozenset[int]
+) -> None:
+    index, records = few_of_everything(kind, seed)
+    index = index.with_changes(rows_of([]), frozenset(f"c{n}" for n in gone))
+    matches = {
+        record.chunk_id
+        for n, record in enumerate(records)
+        if n not in gone and (query.filter is None or query.filter.allows(record.document_id, record.metadata))
+    }
+    found = ids(index.search(query))
+    assert len(found) == len(set(found)) == min(query.k, len(matches))
+    assert set(found) <= matches
+
+
+@cache
+def few_of_everything(kind: str, seed: int) -> tuple[TenantIndex, list[ChunkRecord]]:
+    sources, tags, dates = ["wiki", "mail", 7], [["a"], ["a", "b"], [], "b"], ["2024-01-01", "2025-01-01", "soon"]
+    records = [
+        a_record(
+            f"c{n}",
+            WORDS[n % len(WORDS)],
+            f"d{n % 40}",
+            {"source": sources[n % 3], "tags": tags[n % 4], "date": dates[n % 5 % 3]},  # type: ignore[dict-item]
+        )
+        for n in range(300)
+    ]
+    rows = ChunkRows(records, to_half(unit_rows(300, seed, DIMENSION)))
+    return HybridIndexBuilder(KINDS[kind], LITTLE, _builder.analyzer).build(rows), records
 
 
 def test_the_kind_follows_from_the_number_of_chunks_and_only_approximate_ones_keep_codes() -> None:
@@ -343,6 +401,25 @@ def test_an_index_with_changes_has_no_files_until_it_is_compacted(hybrid_builder
     assert ids(reloaded(hybrid_builder, changed.compacted()).search(IndexQuery(None, "tea", 1))) == ["x0"]
 
 
+def test_a_large_index_is_compacted_and_written_out_of_a_folder_and_leaves_nothing_in_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(scratch, "SMALL_BYTES", 0)
+    rows, changes = rows_of(["milk " * 100] * 300), rows_of(["tea"] * 5, prefix="x")
+    found = []
+    for folder in (None, tmp_path):
+        builder = HybridIndexBuilder(FLAT, ALL, _builder.analyzer, folder)
+        index = builder.build(rows).with_changes(changes, frozenset(["c3", "c200"])).compacted()
+        found.append((index, ids(index.search(IndexQuery(vector(), "milk tea", 400)))))
+    in_memory, on_disk = found
+    assert on_disk[1] == in_memory[1]
+    assert on_disk[0].nbytes < in_memory[0].nbytes / 3
+    assert list(tmp_path.iterdir()) == []
+    for name, content in in_memory[0].files().items():
+        assert content.to_bytes() == on_disk[0].files()[name].to_bytes()
+        assert sum(map(len, content.blocks())) == content.size
+
+
 def test_what_is_loaded_from_files_keeps_less_in_memory(hybrid_builder: IndexBuilder) -> None:
     index = hybrid_builder.build(rows_of(["milk " * 100] * 300))
     assert reloaded(hybrid_builder, index).nbytes < index.nbytes
@@ -355,8 +432,10 @@ def test_files_that_are_none_of_ours_are_refused_and_nothing_in_them_is_run(
     name: str, harm: str, tmp_path: Path
 ) -> None:
     builder = HybridIndexBuilder(FLAT, ALL, _builder.analyzer)
-    files = dict(builder.build(rows_of(["milk"] * 40)).files())
-    other = dict(builder.build(rows_of(["milk"] * 41)).files())
+    files, other = (
+        {name: content.to_bytes() for name, content in builder.build(rows_of(["milk"] * size)).files().items()}
+        for size in (40, 41)
+    )
     planted = b"cos\nsystem\n(S'touch " + str(tmp_path / "run").encode() + b"'\ntR."
     files[name] = {"cut": files[name][:-100], "empty": b"", "pickle": planted, "other": other[name]}[harm]
     paths = {each: tmp_path / each for each in files}
@@ -373,7 +452,7 @@ def test_files_of_another_dimension_or_none_are_refused(tmp_path: Path) -> None:
         builder.load({}, DIMENSION)
     paths = {name: tmp_path / name for name in builder.build(rows_of(["x"] * 3)).files()}
     for name, content in builder.build(rows_of(["x"] * 3)).files().items():
-        paths[name].write_bytes(content)
+        paths[name].write_bytes(content.to_bytes())
     with pytest.raises(ValueError, match="number of chunks"):
         builder.load(paths, DIMENSION * 3)
 

@@ -2,16 +2,11 @@
 
 from __future__ import annotations
 
-import os
-import secrets
-import subprocess
-import sys
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from datetime import timedelta
 from pathlib import Path
 
-import psycopg
 import pytest
 
 from contracts.tenant import TenantId
@@ -21,50 +16,14 @@ from rag.adapters.postgres_chunks import PostgresChunkStore
 from rag.adapters.postgres_marks import PostgresMarks
 from stores.objects_folder import FolderObjects
 from stores.postgres import Database
+from support.killed_process import new_tenant, writer
 from support.killed_writer import SCENARIO
 from support.retrieval import EMBEDDER, Replica, put_texts, replica
 
 pytestmark = pytest.mark.slow
 
-PROGRAM = Path(__file__).parents[1] / "support" / "killed_writer.py"
 AT_ONCE = 10
 """Steps that one test tries: each on what the one before has left."""
-
-
-class Writer:
-    """The process that dies again and again."""
-
-    def __init__(self, process: subprocess.Popen[str]) -> None:
-        assert process.stdin is not None
-        assert process.stdout is not None
-        self._input, self._output = process.stdin, process.stdout
-
-    def run(self, fatal: int) -> tuple[int, bool]:
-        """How many of the scenario's deeds were acknowledged, and whether it was killed."""
-        self._input.write(f"{fatal}\n")
-        self._input.flush()
-        done = 0
-        while not (line := self._output.readline()).startswith("ended"):
-            assert line, "the writer's parent has ended"
-            done += 1
-        return done, line.split()[1] == "9"
-
-
-@contextmanager
-def writer(database_url: str, tenant: TenantId, folder: Path) -> Iterator[Writer]:
-    command = [sys.executable, str(PROGRAM), database_url, str(tenant), str(folder)]
-    path = os.pathsep.join(str(PROGRAM.parents[level] / name) for level, name in ((1, ""), (2, "src")))
-    process = subprocess.Popen(
-        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=os.environ | {"PYTHONPATH": path}
-    )
-    try:
-        yield Writer(process)
-    finally:
-        assert process.stdin is not None
-        assert process.stdout is not None
-        process.stdin.close()
-        process.wait(20)
-        process.stdout.close()
 
 
 class World:
@@ -83,15 +42,6 @@ async def opened(database_url: str, folder: Path) -> AsyncIterator[World]:
     yield world
     await world.objects.close()
     await database.close()
-
-
-def new_tenant(database_url: str) -> TenantId:
-    tenant = TenantId(f"k-{secrets.token_hex(6)}")
-    with psycopg.connect(database_url) as connection:
-        connection.execute("SELECT set_config('app.tenant_id', %s, true)", (str(tenant),))
-        statement = "INSERT INTO tenants (tenant_id, tier, config_version) VALUES (%s, 'basic', 1)"
-        connection.execute(statement, (str(tenant),))
-    return tenant
 
 
 def kept_of(deeds: tuple[str, ...], before: dict[str, str]) -> dict[str, str]:
@@ -120,7 +70,7 @@ async def test_whoever_comes_after_finds_all_that_was_acknowledged(
     tenant = new_tenant(database_url)
     documents: dict[str, str] = {}
     async with opened(database_url, tmp_path) as world:
-        with writer(database_url, tenant, tmp_path) as process:
+        with writer(database_url, tenant, tmp_path, program="killed_writer.py") as process:
             for fatal in range(first, first + AT_ONCE):
                 done, killed = process.run(fatal)
                 assert killed or done == len(SCENARIO), fatal

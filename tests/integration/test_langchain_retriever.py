@@ -3,6 +3,12 @@
 from __future__ import annotations
 
 import pytest
+from langchain_core.documents import Document
+from langchain_core.language_models import FakeListChatModel
+from langchain_core.output_parsers import StrOutputParser
+from langchain_core.prompt_values import PromptValue
+from langchain_core.prompts import ChatPromptTemplate
+from langchain_core.runnables import RunnableLambda, RunnablePassthrough
 
 from contracts.errors import AtriumError, NotFoundError, UpstreamError
 from rag.adapters.langchain_retriever import AtriumRetriever
@@ -39,3 +45,35 @@ async def test_it_says_what_the_search_says_of_a_stranger_or_a_bad_query(stack: 
         await retriever_of(stack, tenant).ainvoke("")
     with pytest.raises(UpstreamError):
         await retriever_of(stack, tenant, url="http://127.0.0.1:1").ainvoke("milk")
+
+
+def test_a_chain_answers_from_the_passages_that_its_filter_allows(stack: Stack) -> None:
+    """A chain as people write them: retriever, prompt, model, parser; the model is LangChain's own imitation."""
+    tenant = stack.new_tenant("chain")
+    with stack.client(tenant) as client:
+        for year, price in ((2024, "one euro"), (2025, "two euro")):
+            body = {"title": f"Prices {year}", "text": f"Milk costs {price}.", "metadata": {"source": str(year)}}
+            client.post(f"/tenant/{tenant}/documents", json=body).raise_for_status()
+    retriever = retriever_of(stack, tenant, filter={"source": "2025"}, mode="vector")
+    prompts: list[str] = []
+
+    def noted(prompt: PromptValue) -> PromptValue:
+        prompts.append(prompt.to_string())
+        return prompt
+
+    chain = (
+        {"context": retriever | as_text, "question": RunnablePassthrough()}
+        | ChatPromptTemplate.from_template("Answer from this alone: {context}\nQuestion: {question}")
+        | RunnableLambda(noted)
+        | FakeListChatModel(responses=["Two euro."])
+        | StrOutputParser()
+    )
+    assert chain.invoke("What does milk cost?") == "Two euro."
+    assert prompts == [
+        "Human: Answer from this alone: Prices 2025: Milk costs two euro.\nQuestion: What does milk cost?"
+    ]
+    assert list(chain.stream("What does milk cost?")) == list("Two euro.")
+
+
+def as_text(documents: list[Document]) -> str:
+    return "\n".join(f"{document.metadata['title']}: {document.page_content}" for document in documents)

@@ -22,10 +22,12 @@ import pytest
 from contracts.context import Audience, Role, TenantContext
 from contracts.retrieval import MAX_DOCUMENT_BYTES
 from contracts.tenant import TenantId
+from rag.adapters.rerankers import CrossEncoderReranker
 from rag.main import create_app
 from rag.settings import Settings
 from servicekit.tokens import TokenSigner, generate_signing_key, load_signing_key, public_text
 from support.server import served
+from support.tiny_model import make_tiny_cross_encoder
 
 SIGNING_KEY = generate_signing_key()
 MILK = "# Prices\n\nA litre of milk costs 1.19 euro at the corner shop.\n\n# Hours\n\nThe shop opens at eight."
@@ -251,13 +253,37 @@ def test_metadata_comes_back_as_it_was_sent(caller: Caller) -> None:
         {"vector": [1.0]},
         {"vector": [0.0] * 384},
         {"min_seq": -1},
+        {"query": ""},
+        {"query": "milk\x00"},
+        {"query": "m" * 32_769},
+        {"query": ["milk"]},
+        {"k": 10**6},
+        {"k": 2.5},
+        {"min_seq": "soon"},
+        {"mode": "sparse"},
+        {"ranking": {"diversity": 2}},
         {"filter": {"tenant_id": "t2"}},
+        {"filter": {"tags": []}},
+        {"filter": {"tags": "a"}},
+        {"filter": {"after": "soon"}},
+        {"filter": {"document_ids": ["../t2"]}},
+        {"filter": {"source": ["s"] * 1_001}},
+        {"filter": "source = 's'"},
     ],
-    ids=lambda fields: str(fields)[:20],
+    ids=lambda fields: str(fields)[:28],
 )
-def test_a_bad_search_is_refused(caller: Caller, fields: dict[str, Any]) -> None:
+def test_a_bad_search_is_refused_with_what_is_wrong(caller: Caller, fields: dict[str, Any]) -> None:
     answer = caller.http.post("/v1/search", json={"query": "milk"} | fields)
-    assert (answer.status_code, answer.json()["error"]["code"]) == (422, "invalid_request")
+    error = answer.json()["error"]
+    assert (answer.status_code, error["code"]) == (422, "invalid_request")
+    assert next(iter(fields)) in str(error["message"]) + str(error["details"])
+    assert len(answer.content) < 2_000
+
+
+def test_the_longest_question_and_the_largest_filter_are_answered(caller: Caller) -> None:
+    caller.upload("milk", document_id="d1").raise_for_status()
+    [found] = caller.search("milk " * 6_553, filter={"document_ids": [f"d{n}" for n in range(1_000)]}, k=100)
+    assert found["document_id"] == "d1"
 
 
 def test_a_sequence_ahead_of_the_log_is_refused_with_where_it_is(caller: Caller) -> None:
@@ -346,7 +372,12 @@ def test_a_replica_with_an_empty_disk_begins_with_the_snapshot_that_another_wrot
     database_url: str, connect: Connect, tmp_path: Path
 ) -> None:
     tenant = new_tenant(database_url)
-    shared = {"object_store_url": (tmp_path / "objects").as_uri(), "snapshot_interval_s": 0.05, "snapshot_writes": 1}
+    shared = {
+        "object_store_url": (tmp_path / "objects").as_uri(),
+        "snapshot_interval_s": 0.05,
+        "snapshot_writes": 1,
+        "snapshot_chunks": 0,
+    }
     with running_service(database_url, **shared, rag_cache_dir=tmp_path / "first") as base_url:
         writer = connect(base_url, tenant)
         writer.upload(MILK, document_id="milk")
@@ -420,3 +451,22 @@ def test_chunks_of_another_model_are_embedded_anew_and_found_again(
             time.sleep(0.05)
     assert {passage["document_id"] for passage in found} == {receipt["document_id"]}
     assert len(found) == receipt["chunks"]
+
+
+def test_a_cross_encoder_orders_the_passages_of_a_search_that_asks_for_it(
+    database_url: str, connect: Connect, tmp_path: Path
+) -> None:
+    """One of the usual architecture, with random weights: no package here carries a trained one."""
+    folder = make_tiny_cross_encoder(tmp_path / "reranker")
+    alone = CrossEncoderReranker(str(folder))
+    texts = [f"{word} is sold in the shop of the town" for word in ("milk", "bread", "tea", "rice", "salt", "soap")]
+    by_model = [texts[at] for at in np.argsort(alone.scores("what is sold", texts))[::-1]]
+    with running_service(database_url, reranker_model=str(folder), reranker_timeout_s=30) as base_url:
+        caller = connect(base_url, new_tenant(database_url))
+        for text in texts:
+            caller.upload(text).raise_for_status()
+        asked = caller.search("what is sold", k=4, ranking={"rerank": True})
+        assert [passage["text"] for passage in asked] == by_model[:4]
+        unasked = [passage["text"] for passage in caller.search("what is sold", k=4)]
+        assert unasked != by_model[:4]
+        assert 'atrium_reranked_total{outcome="done"} 1' in caller.http.get("/metrics").text

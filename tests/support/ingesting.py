@@ -7,12 +7,14 @@ from tempfile import TemporaryDirectory
 
 from observability.metrics import NullMetrics
 from rag.adapters.memory_jobs import MemoryJobStore
+from rag.adapters.rerankers import NullReranker
 from rag.domain.extracted import Extracted
 from rag.ingestion.cutting import cut
 from rag.ingestion.parsing import parse
 from rag.ingestion.pipeline import Pipeline
 from rag.job_runner import JobRunner
-from rag.ports import ChunkStore, Embedder, JobStore
+from rag.ports import ChunkStore, Embedder, JobStore, Reranker
+from rag.reranking import Reranking
 from rag.service import RagService
 from rag.tenant_retriever import TenantRetriever
 from rag.uploads import Uploads
@@ -39,6 +41,8 @@ def ingesting_service(
     *,
     jobs: JobStore | None = None,
     objects: Objects | None = None,
+    reranker: Reranker | None = None,
+    rerank_within_s: float = 5.0,
 ) -> RagService:
     jobs = jobs or MemoryJobStore(store)
     return RagService(
@@ -46,6 +50,7 @@ def ingesting_service(
         store,
         retriever,
         NullMetrics(),
+        reranking=Reranking(reranker or NullReranker(), None, NullMetrics(), within_s=rerank_within_s),
         pipeline=Pipeline(embedder, InlineExtractor()),
         jobs=jobs,
         uploads=Uploads(jobs, objects),

@@ -17,6 +17,7 @@ from rag.adapters.snapshot_disk import SnapshotDisk
 from rag.compactor import Compactor, Thresholds
 from rag.domain.corpus import Chunk, Document
 from rag.domain.query import IndexQuery
+from rag.domain.snapshot import FORMAT
 from rag.domain.vectors import to_half
 from rag.ports import ChunkStore, IndexBuilder, Marks
 from rag.snapshots import Snapshots
@@ -78,22 +79,27 @@ def replica(
     builder: IndexBuilder | None = None,
     model: str = EMBEDDER.model,
     dimension: int = EMBEDDER.dimension,
+    stored_from: int = 0,
+    layout: str = FORMAT,
 ) -> Replica:
     """`disk` is needed with `objects`."""
     builder, metrics = builder or PlainIndexBuilder(), CountingMetrics()
-    kept = _snapshots(objects, disk, disk_bytes, metrics)
-    snapshots = Snapshots(marks, kept, builder, metrics, model=model, dimension=dimension)
+    kept = _snapshots(objects, disk, disk_bytes, metrics, layout)
+    snapshots = Snapshots(marks, kept, builder, metrics, model=model, dimension=dimension, stored_from=stored_from)
     loader = ViewLoader(store, builder, snapshots, metrics, model=model, dimension=dimension)
     cache = ViewCache(cache_bytes, metrics)
     retriever = TenantRetriever(loader, cache, metrics)
     return Replica(loader, cache, retriever, Compactor(loader, retriever, metrics, AT_ONCE, model=model), metrics)
 
 
-def _snapshots(objects: Objects | None, disk: Path | None, disk_bytes: int, metrics: Metrics) -> ObjectSnapshots | None:
+def _snapshots(
+    objects: Objects | None, disk: Path | None, disk_bytes: int, metrics: Metrics, layout: str
+) -> ObjectSnapshots | None:
     if objects is None:
         return None
     assert disk is not None
-    return ObjectSnapshots(objects, SnapshotDisk(disk, disk_bytes), metrics, now=lambda: datetime.now(UTC))
+    kept = SnapshotDisk(disk, disk_bytes, layout=layout)
+    return ObjectSnapshots(objects, kept, metrics, now=lambda: datetime.now(UTC), layout=layout)
 
 
 async def question(text: str, *, k: int = 10) -> IndexQuery:

@@ -61,3 +61,38 @@ def make_tiny_model(folder: Path, *, seed: int = 7) -> Path:
     )
     model.save_pretrained(str(folder / "tiny"), create_model_card=False)
     return folder / "tiny"
+
+
+def make_tiny_cross_encoder(folder: Path, *, seed: int = 3) -> Path:
+    """The architecture of the usual cross-encoders (BERT with one output over a pair), with random weights: it orders
+    passages by nothing that means anything, but always in the same way. No package here carries a trained one."""
+    import torch  # noqa: PLC0415  as above
+    from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors, trainers  # noqa: PLC0415
+    from transformers import BertConfig, BertForSequenceClassification, PreTrainedTokenizerFast  # noqa: PLC0415
+
+    torch.manual_seed(seed)
+    pieces = Tokenizer(models.WordPiece(unk_token="[UNK]"))
+    pieces.normalizer = normalizers.BertNormalizer()
+    pieces.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+    special = ["[PAD]", "[UNK]", "[CLS]", "[SEP]"]
+    pieces.train_from_iterator(
+        TEXTS, trainers.WordPieceTrainer(vocab_size=400, special_tokens=special, show_progress=False)
+    )
+    pieces.post_processor = processors.TemplateProcessing(
+        single="[CLS] $A [SEP]", pair="[CLS] $A [SEP] $B:1 [SEP]:1", special_tokens=[("[CLS]", 2), ("[SEP]", 3)]
+    )
+    names = {"unk_token": "[UNK]", "pad_token": "[PAD]", "cls_token": "[CLS]", "sep_token": "[SEP]"}
+    tokenizer: Any = PreTrainedTokenizerFast
+    tokenizer(tokenizer_object=pieces, model_max_length=64, **names).save_pretrained(folder)
+    config = BertConfig(
+        vocab_size=pieces.get_vocab_size(),
+        hidden_size=DIMENSION,
+        intermediate_size=96,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        max_position_embeddings=64,
+        initializer_range=0.5,
+    )
+    config.num_labels = 1
+    BertForSequenceClassification(config).save_pretrained(folder)
+    return folder

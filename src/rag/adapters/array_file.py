@@ -15,6 +15,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from rag.domain.snapshot import Content
+
 Array = NDArray[Any]
 
 _MAGIC = b"ATRIUMIX"
@@ -26,7 +28,7 @@ class MalformedFileError(ValueError):
     """The bytes are not what `pack` makes, or of another kind or version."""
 
 
-def pack(kind: str, arrays: Mapping[str, Array]) -> bytes:
+def pack(kind: str, arrays: Mapping[str, Array]) -> Content:
     """One-dimensional arrays of whole numbers, little endian. `kind` says what they are and in which version."""
     places: list[tuple[str, str, int, int]] = []
     offset = 0
@@ -37,12 +39,17 @@ def pack(kind: str, arrays: Mapping[str, Array]) -> bytes:
         places.append((name, code, offset, len(array)))
         offset = _aligned(offset + array.nbytes)
     header = json.dumps({"kind": kind, "arrays": places}).encode()
-    parts = [_MAGIC, len(header).to_bytes(8, "little"), header]
-    parts.append(bytes(_aligned(16 + len(header)) - 16 - len(header)))
+    blocks: list[bytes | memoryview] = [_MAGIC, len(header).to_bytes(8, "little"), header]
+    blocks.append(bytes(_aligned(16 + len(header)) - 16 - len(header)))
     for array in arrays.values():
-        parts.append(np.ascontiguousarray(array).astype(array.dtype.newbyteorder("<"), copy=False).tobytes())
-        parts.append(bytes(_aligned(array.nbytes) - array.nbytes))
-    return b"".join(parts)
+        blocks.append(raw(np.ascontiguousarray(array).astype(array.dtype.newbyteorder("<"), copy=False)))
+        blocks.append(bytes(_aligned(array.nbytes) - array.nbytes))
+    return Content.of(*blocks)
+
+
+def raw(array: Array) -> memoryview:
+    """The bytes of an array where they lie."""
+    return memoryview(array.reshape(-1).view(np.uint8).data)
 
 
 def unpack(content: memoryview, kind: str) -> dict[str, Array]:

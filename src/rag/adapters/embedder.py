@@ -90,7 +90,7 @@ async def _onnx_lanes(
     """A thread for questions alone, so that none waits for a chunk, and as many for documents as the settings say."""
     questions = _threads(1, "questions", stack)
     workers = settings.embedding_threads
-    bulk = stack.enter_context(ThreadPoolExecutor(workers, thread_name_prefix="documents", initializer=_be_nice))
+    bulk = stack.enter_context(ThreadPoolExecutor(workers, thread_name_prefix="documents", initializer=be_nice))
     return model, Lane(questions, 1, texts_at_once=4), Lane(bulk, workers, texts_at_once=8)
 
 
@@ -170,7 +170,7 @@ def _threads(count: int, name: str, stack: AsyncExitStack) -> Executor:
     return stack.enter_context(ThreadPoolExecutor(count, thread_name_prefix=name))
 
 
-def _be_nice() -> None:
+def be_nice() -> None:
     """On Linux a thread has a niceness of its own; elsewhere this would be the whole process's."""
     if sys.platform == "linux":
         with suppress(OSError):

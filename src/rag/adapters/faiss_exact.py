@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import faiss
 import numpy as np
 
@@ -24,6 +26,10 @@ class ExactVectors:
     def nbytes(self) -> int:
         return int(self._index.codes.size())
 
+    @property
+    def dimension(self) -> int:
+        return int(self._index.d)
+
     def __len__(self) -> int:
         return int(self._size)
 
@@ -41,6 +47,13 @@ class ExactVectors:
                 return best_of(rows, scores, k)
             wanted = min(2 * wanted, size)
 
+    def exactly(self, query: Vector, k: int, allowed: Mask | None) -> Nearest:
+        return self.nearest(query, k, allowed)
+
+    @property
+    def approximation(self) -> None:
+        return None
+
     def gather(self, rows: Rows) -> HalfMatrix:
         return self.all()[rows]
 
@@ -51,6 +64,9 @@ class ExactVectors:
         codes = faiss.rev_swig_ptr(self._index.codes.data(), self._index.codes.size())
         vectors: HalfMatrix = codes.view("<f2").reshape(self._size, self._index.d)
         return vectors
+
+    def portions(self) -> Iterator[HalfMatrix]:
+        yield self.all()
 
     def codes(self) -> None:
         return None

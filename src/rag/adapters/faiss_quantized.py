@@ -20,14 +20,10 @@ from rag.adapters.vector_rows import VectorRows
 from rag.domain.postings import Mask, Rows
 from rag.domain.vectors import HalfMatrix, Matrix, Vector
 
-SCAN_ROWS = 10_000
-"""Where a filter leaves no more rows than these each is scored: as quick as the codes, and exact."""
-
 MAX_CANDIDATES = 50_000
 """More are not asked of the codes; where a filter would need it, scoring what it allows costs no more."""
 
 _SCANNED_AT_ONCE = 8_192
-_ROWS_AT_ONCE = 50_000
 _TRAINED_ON = 50_000
 _ROWS_A_CENTROID = 40
 _SEED = 1
@@ -35,10 +31,14 @@ _SEED = 1
 
 @dataclass(frozen=True, slots=True)
 class Effort:
-    """How much of an approximate index a search looks at, recall against time; and how many cores making one takes."""
+    """How much of an approximate index a search looks at, recall against time; and how many cores making one takes.
+
+    Where a filter leaves no more rows than `scanned` each is scored: as quick as the codes, and exact.
+    """
 
     rescored: int = 400
     probes: int = 128
+    scanned: int = 10_000
     build_threads: int = 1
 
     def candidates(self, k: int) -> int:
@@ -55,6 +55,7 @@ class QuantizedVectors:
         self._effort = effort
         self._codes_size: int = int(index.ntotal) * (index.d // 8 + _BYTES_BESIDE_THE_BITS)
         inner = faiss.downcast_index(index.index)
+        self._kind = "lists" if isinstance(inner, faiss.IndexIVF) else "flat"
         if isinstance(inner, faiss.IndexIVF):
             inner.nprobe = effort.probes
             self._codes_size += int(index.ntotal) * _BYTES_IN_A_LIST + int(inner.nlist * index.d) * 4
@@ -62,6 +63,10 @@ class QuantizedVectors:
     @property
     def nbytes(self) -> int:
         return int(self._codes_size + self._rows.nbytes)
+
+    @property
+    def dimension(self) -> int:
+        return self._rows.dimension
 
     def __len__(self) -> int:
         return len(self._rows)
@@ -71,17 +76,27 @@ class QuantizedVectors:
         if size == 0:
             return NOTHING
         candidates = ceil(self._effort.candidates(k) * len(self) / size)
-        if size > SCAN_ROWS and candidates <= MAX_CANDIDATES:
+        if size > self._effort.scanned and candidates <= MAX_CANDIDATES:
             found = self._approximate(query, min(candidates, len(self)), allowed)
             if len(found) >= min(k, size):
                 return self._scored(found, query, k)
+        return self.exactly(query, k, allowed)
+
+    def exactly(self, query: Vector, k: int, allowed: Mask | None) -> Nearest:
         return self._scanned(np.arange(len(self)) if allowed is None else np.flatnonzero(allowed), query, k)
+
+    @property
+    def approximation(self) -> str:
+        return self._kind
 
     def gather(self, rows: Rows) -> HalfMatrix:
         return self._rows.gather(rows)
 
     def all(self) -> HalfMatrix:
         return self._rows.all()
+
+    def portions(self) -> Iterator[HalfMatrix]:
+        return self._rows.portions()
 
     def codes(self) -> bytes:
         serialised: bytes = faiss.serialize_index(self._index).tobytes()
@@ -115,13 +130,12 @@ _BYTES_IN_A_LIST = 16
 
 
 def flat(rows: VectorRows, effort: Effort) -> QuantizedVectors:
-    vectors = rows.all()
-    return _filled(faiss.IndexRaBitQFastScan(vectors.shape[1], faiss.METRIC_INNER_PRODUCT), rows, _TRAINED_ON, effort)
+    return _filled(faiss.IndexRaBitQFastScan(rows.dimension, faiss.METRIC_INNER_PRODUCT), rows, _TRAINED_ON, effort)
 
 
 def lists(rows: VectorRows, effort: Effort) -> QuantizedVectors:
     """2 √n lists, of which a search looks at `effort.probes`."""
-    dimension = rows.all().shape[1]
+    dimension = rows.dimension
     count = max(1, min(ceil(2 * sqrt(len(rows))), len(rows) // _ROWS_A_CENTROID))
     coarse = faiss.IndexFlatIP(dimension)
     index = faiss.IndexIVFRaBitQFastScan(coarse, dimension, count, faiss.METRIC_INNER_PRODUCT)
@@ -145,23 +159,17 @@ def loaded(codes: bytes, rows: VectorRows, dimension: int, effort: Effort) -> Qu
 
 
 def _filled(inner: Any, rows: VectorRows, trained_on: int, effort: Effort) -> QuantizedVectors:
-    vectors = rows.all()
     faiss.omp_set_num_threads(effort.build_threads)  # of this thread's own calls
     rotation = faiss.RandomRotationMatrix(inner.d, inner.d)
     rotation.init(_SEED)
     index = faiss.IndexPreTransform(rotation, inner)
-    index.train(_sample(vectors, trained_on))
-    for portion in _portions(vectors):
-        index.add(portion)
+    index.train(_sample(rows, trained_on))
+    for portion in rows.portions():
+        index.add(portion.astype(np.float32))
     return QuantizedVectors(index, rows, effort)
 
 
-def _sample(vectors: HalfMatrix, size: int) -> Matrix:
-    if len(vectors) > size:
-        vectors = vectors[np.sort(np.random.default_rng(_SEED).choice(len(vectors), size, replace=False))]
-    return vectors.astype(np.float32)
-
-
-def _portions(vectors: HalfMatrix) -> Iterator[Matrix]:
-    for start in range(0, len(vectors), _ROWS_AT_ONCE):
-        yield vectors[start : start + _ROWS_AT_ONCE].astype(np.float32)
+def _sample(rows: VectorRows, size: int) -> Matrix:
+    if len(rows) <= size:
+        return rows.all().astype(np.float32)
+    return rows.gather(np.sort(np.random.default_rng(_SEED).choice(len(rows), size, replace=False))).astype(np.float32)

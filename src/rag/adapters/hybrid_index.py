@@ -3,30 +3,36 @@ and the set of rows that are gone."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Protocol
 
 import numpy as np
 
-from rag.adapters.array_file import pack
+from rag.adapters.array_file import pack, raw
 from rag.adapters.faiss_exact import ExactVectors
 from rag.adapters.records import RecordTable, joined_records
+from rag.adapters.scratch import Scratch
 from rag.adapters.stemming import VERSION
 from rag.adapters.vector_index import NOTHING, Nearest, Vectors, best_of
-from rag.adapters.vector_rows import cosines
+from rag.adapters.vector_rows import ROWS_AT_ONCE, cosines
 from rag.domain import bm25
 from rag.domain.corpus import ChunkRecord
 from rag.domain.diversity import diverse, pool_size
 from rag.domain.fusion import DEPTH, fused
 from rag.domain.lexical import Lexicon
-from rag.domain.postings import Analyzer, Mask, Postings, Rows, joined
+from rag.domain.postings import Analyzer, Mask, Postings, Rows, joined, merged
 from rag.domain.query import ChunkRows, IndexQuery, Scored
+from rag.domain.snapshot import FORMAT, Content
 from rag.domain.vectors import HalfMatrix, Vector
 
 LEXICAL_KIND = f"lexical-1 of {VERSION}"
 RECORDS_KIND = "records-1"
+VECTORS_KIND = "vectors-1"
+"""Half precision row after row, and FAISS's codes of them."""
+SNAPSHOT_FORMAT = f"{FORMAT}/{VECTORS_KIND}/{LEXICAL_KIND}/{RECORDS_KIND}"
+"""What the files of `HybridIndex.files` are, for the manifest: another layout is another kind and so another format."""
 
 Ranking = list[tuple[int, float]]
 """Rows and what they were ranked by, best first."""
@@ -55,9 +61,10 @@ class Segment:
 
 
 class Make(Protocol):
-    """Makes a segment's vectors, of the kind that suits their number."""
+    """Makes a segment's vectors, `size` in all, of the kind that suits their number. Raises OSError where the disk is
+    full."""
 
-    def __call__(self, vectors: HalfMatrix) -> Vectors: ...
+    def __call__(self, portions: Iterable[HalfMatrix], size: int, dimension: int) -> Vectors: ...
 
 
 @dataclass(frozen=True, eq=False)
@@ -71,6 +78,7 @@ class HybridIndex:
     gone: Postings
     analyzer: Analyzer
     make: Make
+    scratch: Scratch
 
     @property
     def nbytes(self) -> int:
@@ -90,6 +98,23 @@ class HybridIndex:
         scores = self._cosines(query.vector, nearest, [row for row, _ in ranking])
         return [Scored(self._record(row), scores[row], value) for row, value in ranking]
 
+    @property
+    def approximation(self) -> str | None:
+        return self.base.vectors.approximation
+
+    def recall(self, query: IndexQuery) -> float:
+        """Of the base: the head is exact always."""
+        if query.vector is None:
+            raise ValueError("recall is of a search by vector")
+        allowed = self._allowed(query)
+        here = None if allowed is None else allowed[: len(self.base)]
+        exact = self.base.vectors.exactly(query.vector, query.k, here)
+        if not len(exact.rows):
+            return 1.0
+        found = self.base.vectors.nearest(query.vector, query.k, here)
+        # By their scores: of rows that are equally near, any will do.
+        return float(np.count_nonzero(found.scores >= exact.scores[-1])) / len(exact.rows)
+
     def with_changes(self, added: ChunkRows, removed: frozenset[str]) -> HybridIndex:
         newest = {record.chunk_id: row for row, record in enumerate(added.records)}
         new = sorted(newest.values())
@@ -106,21 +131,26 @@ class HybridIndex:
         if self.alive is None and not len(self.head):
             return self
         parts = [(segment, self._rows_alive(segment, before)) for segment, before in self._segments]
-        vectors = np.concatenate([segment.vectors.all()[rows] for segment, rows in parts])
-        words = joined([segment.words.kept(rows) for segment, rows in parts])
-        records = joined_records([segment.records.kept(rows) for segment, rows in parts])
-        return fresh_index(Segment.of(self.make(vectors), words, records), self.analyzer, self.make)
+        vectors = self.make(_gathered(parts), len(self), self.base.vectors.dimension)
+        room = self.scratch.empty
+        words = merged([(segment.words, rows) for segment, rows in parts], room)
+        records = joined_records([segment.records.kept(rows, room) for segment, rows in parts], room)
+        arrays = [*words.arrays().values(), *records.arrays().values()]
+        on_heap = sum(array.nbytes for array in arrays if not self.scratch.holds(array))
+        base = Segment(vectors, words, records, vectors.nbytes + on_heap)
+        return fresh_index(base, self.analyzer, self.make, self.scratch)
 
-    def files(self) -> Mapping[str, bytes]:
+    def files(self) -> Mapping[str, Content]:
         if self.alive is not None or len(self.head):
             raise ValueError("an index with changes has no files: it is to be compacted first")
+        vectors = self.base.vectors
         files = {
-            "vectors.f16": self.base.vectors.all().tobytes(),
+            "vectors.f16": Content(2 * len(vectors) * vectors.dimension, lambda: map(raw, vectors.portions())),
             "lexical.bin": pack(LEXICAL_KIND, self.base.words.arrays()),
             "records.bin": pack(RECORDS_KIND, self.base.records.arrays()),
         }
-        codes = self.base.vectors.codes()
-        return files if codes is None else {**files, "codes.faiss": codes}
+        codes = vectors.codes()
+        return files if codes is None else {**files, "codes.faiss": Content.of(codes)}
 
     @property
     def _segments(self) -> tuple[tuple[Segment, int], ...]:
@@ -225,10 +255,16 @@ _BYTES_OF_OBJECTS = 16_384
 """What a tenant costs beside its arrays: the objects that hold them, and the allocator's rounding."""
 
 
-def fresh_index(base: Segment, analyzer: Analyzer, make: Make) -> HybridIndex:
+def fresh_index(base: Segment, analyzer: Analyzer, make: Make, scratch: Scratch) -> HybridIndex:
     """Nothing changed yet."""
-    none = ChunkRows((), np.empty((0, base.vectors.all().shape[1]), np.float16))
-    return HybridIndex(base, Segment.head(none, analyzer), None, Postings.of((), analyzer), analyzer, make)
+    none = ChunkRows((), np.empty((0, base.vectors.dimension), np.float16))
+    return HybridIndex(base, Segment.head(none, analyzer), None, Postings.of((), analyzer), analyzer, make, scratch)
+
+
+def _gathered(parts: Sequence[tuple[Segment, Rows]]) -> Iterator[HalfMatrix]:
+    for segment, rows in parts:
+        for start in range(0, len(rows), ROWS_AT_ONCE):
+            yield segment.vectors.gather(rows[start : start + ROWS_AT_ONCE])
 
 
 def _joined(first: Segment, second: Segment) -> Segment:

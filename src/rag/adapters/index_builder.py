@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+
+import numpy as np
 
 from rag.adapters import faiss_quantized
 from rag.adapters.array_file import Array, unpack
@@ -13,9 +15,10 @@ from rag.adapters.faiss_quantized import Effort
 from rag.adapters.hybrid_index import LEXICAL_KIND, RECORDS_KIND, HybridIndex, Segment, fresh_index
 from rag.adapters.mapped_file import mapped
 from rag.adapters.records import RecordTable
+from rag.adapters.scratch import Scratch
 from rag.adapters.stemming import Stemmer
 from rag.adapters.vector_index import Vectors
-from rag.adapters.vector_rows import FileRows, MemoryRows
+from rag.adapters.vector_rows import FileRows, MemoryRows, VectorRows, written_rows
 from rag.domain.postings import Analyzer, Postings
 from rag.domain.query import ChunkRows
 from rag.domain.vectors import HalfMatrix
@@ -31,16 +34,18 @@ class Sizes:
 
 @dataclass(frozen=True)
 class HybridIndexBuilder:
-    """Safe from several threads."""
+    """Safe from several threads. `scratch` is a folder for what is made of large tenants; else it lies in memory."""
 
     sizes: Sizes = field(default_factory=Sizes)
     effort: Effort = field(default_factory=Effort)
     analyzer: Analyzer = field(default_factory=lambda: Analyzer(Stemmer()))
+    scratch: Path | None = None
 
     def build(self, rows: ChunkRows) -> HybridIndex:
         words = Postings.of((record.text for record in rows.records), self.analyzer)
-        base = Segment.of(self._vectors(rows.vectors), words, RecordTable.of(rows.records))
-        return fresh_index(base, self.analyzer, self._vectors)
+        vectors = self._vectors([rows.vectors], len(rows), rows.vectors.shape[1])
+        base = Segment.of(vectors, words, RecordTable.of(rows.records))
+        return fresh_index(base, self.analyzer, self._vectors, Scratch(self.scratch))
 
     def load(self, files: Mapping[str, Path], dimension: int) -> HybridIndex:
         missing = {"vectors.f16", "lexical.bin", "records.bin"} - files.keys()
@@ -55,13 +60,17 @@ class HybridIndexBuilder:
         )  # fmt: skip
         if not len(vectors) == len(base.words) == len(base.records):
             raise ValueError("the files of an index are not of one number of chunks")
-        return fresh_index(base, self.analyzer, self._vectors)
+        return fresh_index(base, self.analyzer, self._vectors, Scratch(self.scratch))
 
-    def _vectors(self, vectors: HalfMatrix) -> Vectors:
-        if len(vectors) <= self.sizes.exact:
-            return ExactVectors(vectors)
-        make = faiss_quantized.flat if len(vectors) <= self.sizes.flat else faiss_quantized.lists
-        return make(MemoryRows(vectors), self.effort)
+    def _vectors(self, portions: Iterable[HalfMatrix], size: int, dimension: int) -> Vectors:
+        if size > self.sizes.exact and self.scratch is not None:
+            rows: VectorRows = written_rows(portions, dimension, self.scratch)
+        else:
+            rows = MemoryRows(np.concatenate([np.empty((0, dimension), np.float16), *portions]))
+        if size <= self.sizes.exact:
+            return ExactVectors(rows.all())
+        make = faiss_quantized.flat if size <= self.sizes.flat else faiss_quantized.lists
+        return make(rows, self.effort)
 
     def _loaded_vectors(self, files: Mapping[str, Path], dimension: int) -> Vectors:
         rows = FileRows(files["vectors.f16"], dimension)

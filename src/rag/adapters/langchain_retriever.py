@@ -18,7 +18,7 @@ from langchain_core.retrievers import BaseRetriever
 from pydantic import Field, SecretStr, ValidationError
 
 from contracts.errors import UpstreamError
-from contracts.retrieval import MAX_PASSAGES, SearchResponse
+from contracts.retrieval import MAX_PASSAGES, SearchFilter, SearchMode, SearchResponse
 from servicekit.problems import error_from_envelope
 
 
@@ -30,6 +30,8 @@ class AtriumRetriever(BaseRetriever):
     tenant: str
     key: SecretStr
     k: int = Field(default=5, ge=1, le=MAX_PASSAGES)
+    filter: SearchFilter | None = None
+    mode: SearchMode = "hybrid"
     timeout_s: float = Field(default=30.0, gt=0)
 
     def _get_relevant_documents(self, query: str, *, run_manager: CallbackManagerForRetrieverRun) -> list[Document]:
@@ -43,6 +45,12 @@ class AtriumRetriever(BaseRetriever):
         del run_manager
         return await self._search(query)
 
+    def _asked(self, query: str) -> dict[str, Any]:
+        asked: dict[str, Any] = {"query": query, "k": self.k, "mode": self.mode}
+        if self.filter is not None:
+            asked["filter"] = self.filter.model_dump(mode="json", exclude_none=True)
+        return asked
+
     async def _search(self, query: str) -> list[Document]:
         path = f"{self.url.rstrip('/')}/tenant/{quote(self.tenant, safe='')}/search"
         headers = {"authorization": f"Bearer {self.key.get_secret_value()}"}
@@ -50,7 +58,7 @@ class AtriumRetriever(BaseRetriever):
         try:
             async with (
                 aiohttp.ClientSession(timeout=timeout) as session,
-                session.post(path, headers=headers, json={"query": query, "k": self.k}) as response,
+                session.post(path, headers=headers, json=self._asked(query)) as response,
             ):
                 body = await response.read()
                 if response.status != 200:

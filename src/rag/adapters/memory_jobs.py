@@ -37,6 +37,7 @@ class MemoryJobStore:
         self._most_waiting = most_waiting
         self._now = now
         self._jobs: dict[tuple[TenantId, str], _Kept] = {}
+        self.suspended: set[TenantId] = set()
 
     async def enqueue(self, tenant_id: TenantId, job: Job, file: bytes | None, *, born: datetime | None = None) -> Job:
         version = await self._chunks.version(tenant_id, born=born)
@@ -68,7 +69,7 @@ class MemoryJobStore:
             place = served.index(key[0]) if key[0] in served else -1
             return place, self._jobs[key].job.created_at, key[1]
 
-        free = [key for key, kept in self._jobs.items() if self._is_free(kept)]
+        free = [key for key, kept in self._jobs.items() if self._is_free(kept) and key[0] not in self.suspended]
         if not free:
             return None
         tenant_id, document_id = min(free, key=turn)
@@ -82,7 +83,7 @@ class MemoryJobStore:
         return (held.job.document, held.file) if held else None
 
     async def renew(self, claim: Claim, lease: timedelta, done: int, total: int | None) -> bool:
-        held = self._held(claim)
+        held = self._held(claim, active=True)
         if held is not None:
             held.job = replace(held.job, done=done, total=total)
             held.until = self._now() + lease
@@ -98,7 +99,7 @@ class MemoryJobStore:
         return list(held.parts.values()) if held else []
 
     async def begin_commit(self, claim: Claim, lease: timedelta) -> bool:
-        held = self._held(claim)
+        held = self._held(claim, active=True)
         if held is not None:
             held.job, held.until = replace(held.job, state=JobState.COMMITTING), self._now() + lease
         return held is not None
@@ -133,6 +134,13 @@ class MemoryJobStore:
         held = self._jobs.get((tenant_id, document_id))
         return await self._with_ready(tenant_id, held.job) if held else None
 
+    async def open_jobs(self, tenant_id: TenantId) -> frozenset[str]:
+        return frozenset(
+            kept.job.job_id
+            for key, kept in self._jobs.items()
+            if key[0] == tenant_id and kept.job.state is not JobState.FAILED
+        )
+
     async def jobs(
         self, tenant_id: TenantId, *, after: str, limit: int, state: DocumentState | None, born: datetime | None = None
     ) -> Sequence[Job]:
@@ -154,7 +162,9 @@ class MemoryJobStore:
         ]
         return found[:limit]
 
-    def _held(self, claim: Claim) -> _Kept | None:
+    def _held(self, claim: Claim, *, active: bool = False) -> _Kept | None:
+        if active and claim.tenant_id in self.suspended:
+            return None
         held = self._jobs.get((claim.tenant_id, claim.document_id))
         ours = held is not None and held.job.job_id == claim.job_id and held.owner == claim.owner
         return held if ours else None

@@ -9,7 +9,7 @@ from contracts.errors import NotFoundError
 from contracts.tenant import TenantId
 from rag.adapters.memory_chunks import MemoryChunkStore
 from rag.domain.corpus import CorpusVersion
-from rag.domain.snapshot import Mark
+from rag.domain.snapshot import Copy, Mark, Stale
 
 _BEGINNING = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -74,7 +74,9 @@ class MemoryMarks:
             raise NotFoundError("there is no such tenant")
         self._leases.pop(tenant_id, None)
 
-    async def due(self, model: str, *, writes: int, age: timedelta, stored: bool, limit: int) -> Sequence[TenantId]:
+    async def due(
+        self, model: str, *, writes: int, age: timedelta, stored_from: int | None, limit: int
+    ) -> Sequence[TenantId]:
         gaps: list[tuple[int, TenantId]] = []
         for tenant_id, tenant in self._tenants.items():
             mark, written_at = self._marks.get((tenant_id, model), (None, tenant.born))
@@ -84,7 +86,18 @@ class MemoryMarks:
             gap = tenant.seq - seq
             late = written_at < self._now() - age * (1 + chunks / 20_000)
             due = gap >= max(writes, chunks // 100) or (gap > 0 and late)
-            due = due or (stored and mark is not None and mark.digest is None)
+            wanted = stored_from is not None and (seq == 0 or chunks >= stored_from)
+            due = due or (wanted and mark is not None and mark.digest is None)
             if due and tenant.seq > 0 and self._leases.get(tenant_id, _BEGINNING) < self._now():
                 gaps.append((-gap, tenant_id))
         return [tenant_id for _, tenant_id in sorted(gaps)][:limit]
+
+    async def stale(self, model: str, copies: Sequence[Copy]) -> Sequence[Stale]:
+        found: list[Stale] = []
+        for copy in copies:
+            tenant, mark = self._tenants.get(copy.tenant_id), await self.mark(copy.tenant_id, model)
+            gone = tenant is None or copy.born not in {None, tenant.born}
+            outdated = copy.digest is not None and (mark is None or mark.digest != copy.digest)
+            if gone or outdated:
+                found.append(Stale(copy.tenant_id, gone))
+        return found

@@ -8,6 +8,7 @@ and only the one whose SHA-256 PostgreSQL keeps is ever read.
 from __future__ import annotations
 
 import asyncio
+import itertools
 import logging
 import secrets
 import zlib
@@ -23,11 +24,14 @@ from observability.metrics import Metrics
 from rag.adapters.snapshot_disk import SnapshotDisk
 from rag.domain.corpus import CorpusVersion
 from rag.domain.snapshot import (
+    FORMAT,
     PART_BYTES,
+    Content,
     DamagedSnapshotError,
     Entry,
     Manifest,
     Mark,
+    OtherFormatError,
     SnapshotFiles,
     digest_of,
     model_folder,
@@ -55,11 +59,20 @@ class _MissingPartError(Exception):
 class ObjectSnapshots:
     """The SnapshotStore on an object store and a disk."""
 
-    def __init__(self, objects: Objects, disk: SnapshotDisk, metrics: Metrics, *, now: Callable[[], datetime]) -> None:
+    def __init__(
+        self,
+        objects: Objects,
+        disk: SnapshotDisk,
+        metrics: Metrics,
+        *,
+        now: Callable[[], datetime],
+        layout: str = FORMAT,
+    ) -> None:
         self._objects = objects
         self._disk = disk
         self._metrics = metrics
         self._now = now
+        self._layout = layout
 
     async def fetch(self, tenant_id: TenantId, model: str, mark: Mark) -> SnapshotFiles | None:
         if mark.digest is None:
@@ -73,7 +86,7 @@ class ObjectSnapshots:
             return None
         if digest_of(manifest) != mark.digest:
             raise DamagedSnapshotError("the manifest is not the one that was written")
-        parts = Manifest.from_bytes(manifest).parts
+        parts = self._manifest(manifest).parts
         if not await self._download(tenant_id, manifest, [(f"{folder}/{part.name}", part) for part in parts]):
             return None
         paths = await asyncio.to_thread(self._read_disk, tenant_id, mark.digest)
@@ -87,18 +100,23 @@ class ObjectSnapshots:
         model: str,
         version: CorpusVersion,
         shape: tuple[int, int],
-        files: Mapping[str, bytes],
+        files: Mapping[str, Content],
     ) -> Mark | None:
         folder = snapshot_folder(model, version)
         chunks, dimension = shape
         parts: list[Entry] = []
         writer = secrets.token_hex(8)
-        entries = await asyncio.to_thread(lambda: [Entry.of(name, data) for name, data in files.items()])
-        for number, piece in enumerate(cut(files.values(), PART_BYTES)):
-            part = await asyncio.to_thread(zlib.compress, piece, QUICKLY)
+        entries = await asyncio.to_thread(lambda: [Entry.of_content(name, content) for name, content in files.items()])
+        pieces = cut(_blocks(files), PART_BYTES)
+        for number in itertools.count():
+            part = await asyncio.to_thread(_compressed, pieces)
+            if part is None:
+                break
             parts.append(await asyncio.to_thread(Entry.of, f"{writer}.{number:05d}", part))
             await self._objects.put(tenant_id, f"{folder}/{parts[-1].name}", part)
-        manifest = Manifest(tenant_id, version, model, dimension, chunks, entries, parts, self._now()).to_bytes()
+        manifest = Manifest(
+            tenant_id, version, model, dimension, chunks, entries, parts, self._now(), self._layout
+        ).to_bytes()
         if not await self._objects.put(tenant_id, f"{folder}/{_MANIFEST}", manifest, if_absent=True):
             for own in parts:
                 await self._objects.delete(tenant_id, f"{folder}/{own.name}")
@@ -112,7 +130,7 @@ class ObjectSnapshots:
         manifest = await self._objects.get(tenant_id, f"{current}/{_MANIFEST}")
         wanted = {f"{current}/{_MANIFEST}"}
         if manifest is not None and digest_of(manifest) == mark.digest:
-            wanted |= {f"{current}/{part.name}" for part in Manifest.from_bytes(manifest).parts}
+            wanted |= {f"{current}/{part.name}" for part in self._manifest(manifest).parts}
         for key in await self._objects.list(tenant_id, f"{ours}/"):
             newer = key.startswith(f"{life}/") and key > f"{current}/~"  # somebody may be writing it just now
             if key not in wanted and not newer:
@@ -138,9 +156,12 @@ class ObjectSnapshots:
 
     def _is_orphaned(self, manifest: bytes) -> bool:
         try:
-            return Manifest.from_bytes(manifest).written_at < self._now() - ORPHAN_AGE
+            return _written_at(manifest, self._layout) < self._now() - ORPHAN_AGE
         except (DamagedSnapshotError, TypeError):  # a moment without a zone cannot be compared
             return True
+
+    def _manifest(self, text: bytes) -> Manifest:
+        return Manifest.from_bytes(text, self._layout)
 
     async def _remove(self, tenant_id: TenantId, folder: str) -> None:
         """Manifests first: without one the parts are nothing."""
@@ -180,6 +201,9 @@ class ObjectSnapshots:
         """None also for what cannot be used: the object store has it whole."""
         try:
             return self._disk.read(tenant_id, digest)
+        except OtherFormatError:
+            self._disk.forget(tenant_id)
+            return None
         except (DamagedSnapshotError, OSError) as error:
             reason = "damaged" if isinstance(error, DamagedSnapshotError) else "unreadable"
             self._metrics.count(names.SNAPSHOT_FAULT, place="disk", reason=reason)
@@ -189,20 +213,38 @@ class ObjectSnapshots:
             self._disk.forget(tenant_id)
             return None
 
-    def _keep_quietly(self, tenant_id: TenantId, manifest: bytes, files: Mapping[str, bytes]) -> None:
+    def _keep_quietly(self, tenant_id: TenantId, manifest: bytes, files: Mapping[str, Content]) -> None:
         """So that this replica need not fetch what it has written. A full disk is no reason to fail."""
         try:
-            self._disk.keep(tenant_id, manifest, files.values())
+            self._disk.keep(tenant_id, manifest, _blocks(files))
         except OSError:
             self._metrics.count(names.SNAPSHOT_FAULT, place="disk", reason="full")
             self._disk.forget(tenant_id)
 
 
-def cut(files: Iterable[bytes], size: int) -> Iterator[bytes]:
-    """The files end to end, in parts of `size` bytes, the last one smaller."""
+def _written_at(manifest: bytes, layout: str) -> datetime:
+    try:
+        return Manifest.from_bytes(manifest, layout).written_at
+    except OtherFormatError as error:
+        return error.written_at
+
+
+def _blocks(files: Mapping[str, Content]) -> Iterator[bytes | memoryview]:
+    for content in files.values():
+        yield from content.blocks()
+
+
+def _compressed(pieces: Iterator[bytes]) -> bytes | None:
+    """The next piece. None behind the last."""
+    piece = next(pieces, None)
+    return None if piece is None else zlib.compress(piece, QUICKLY)
+
+
+def cut(blocks: Iterable[bytes | memoryview], size: int) -> Iterator[bytes]:
+    """The blocks end to end, in parts of `size` bytes, the last one smaller."""
     held = bytearray()
-    for file in files:
-        view = memoryview(file)
+    for block in blocks:
+        view = memoryview(block)
         while view:
             room = size - len(held)
             held += view[:room]

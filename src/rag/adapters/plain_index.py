@@ -16,6 +16,7 @@ from rag.domain.diversity import diverse, pool_size
 from rag.domain.fusion import DEPTH, fused
 from rag.domain.postings import MAX_COUNT, UNSTEMMED, Analyzer
 from rag.domain.query import ChunkRows, IndexQuery, Scored
+from rag.domain.snapshot import Content
 from rag.domain.vectors import HalfMatrix, Vector
 
 
@@ -42,6 +43,15 @@ class PlainIndex:
             ranking = diverse(pool, self._half[[row for row, _ in pool]], query.k, query.diversity)
         return [self._scored(query, row, value) for row, value in ranking[: query.k]]
 
+    @property
+    def approximation(self) -> None:
+        return None
+
+    def recall(self, query: IndexQuery) -> float:
+        if query.vector is None:
+            raise ValueError("recall is of a search by vector")
+        return 1.0
+
     def with_changes(self, added: ChunkRows, removed: frozenset[str]) -> PlainIndex:
         newest = {record.chunk_id: row for row, record in enumerate(added.records)}
         gone = removed | newest.keys()
@@ -58,12 +68,14 @@ class PlainIndex:
     def compacted(self) -> PlainIndex:
         return self
 
-    def files(self) -> Mapping[str, bytes]:
+    def files(self) -> Mapping[str, Content]:
         return {
-            "vectors.f16": self._half.astype("<f2").tobytes(),
-            "records.json": json.dumps(
-                [{**asdict(record), "tenant_id": str(record.tenant_id)} for record in self._records]
-            ).encode(),
+            "vectors.f16": Content.of(self._half.astype("<f2").tobytes()),
+            "records.json": Content.of(
+                json.dumps(
+                    [{**asdict(record), "tenant_id": str(record.tenant_id)} for record in self._records]
+                ).encode()
+            ),
         }
 
     def _ranking(self, query: IndexQuery, rows: Sequence[int]) -> list[tuple[int, float]]:

@@ -22,6 +22,9 @@ from stores.postgres import CALL_S, STATEMENT_TIMEOUT_S, Database
 ROWS_AT_ONCE = 500
 """Of a load: between two portions the event loop serves others."""
 
+INSERTED_AT_ONCE = 500
+"""Of a document, all in one transaction: a book of 40,000 chunks must not hold the event loop for a second."""
+
 LOAD_S = 600.0
 """A whole corpus; each portion of it is bounded by the time that a statement may take."""
 
@@ -72,11 +75,12 @@ class PostgresChunkStore:
             key = {"tenant": str(tenant_id), "document": document.document_id, "seq": seq}
             await connection.execute(sql.PUT_DOCUMENT, {**key, **_document_values(document, len(chunks))})
             await connection.execute(sql.REMOVE_CHUNKS, key)
-            rows = [
-                {**key, **_chunk_values(chunk), "embedding": packed, "model": model}
-                for chunk, packed in zip(chunks, pack_rows(vectors), strict=True)
-            ]
-            if rows:
+            for first in range(0, len(chunks), INSERTED_AT_ONCE):
+                some = slice(first, first + INSERTED_AT_ONCE)
+                rows = [
+                    {**key, **_chunk_values(chunk), "embedding": packed, "model": model}
+                    for chunk, packed in zip(chunks[some], pack_rows(vectors[some]), strict=True)
+                ]
                 await connection.execute(sql.INSERT_CHUNK, rows)
         return seq
 

@@ -53,15 +53,18 @@ _HELD = (
     "WHERE tenant_id = :tenant AND document_id = :document AND job_id = :job"
     " AND lease_owner = :owner AND state IN ('processing', 'committing')"
 )
+_ACTIVE = "EXISTS (SELECT FROM tenants t WHERE t.tenant_id = :tenant AND t.state = 'active')"
 _ARRIVED = text(f"UPDATE ingest_jobs SET state = 'queued', lease_until = NULL {_OURS} AND state = 'receiving'")
 _CLAIM = text("SELECT tenant_id, document_id, job_id, born, attempts FROM claim_ingest_job(:owner, :lease, :served)")
 _TAKE = text(f"SELECT document_id, title, filename, metadata, content_hash, bytes, file FROM ingest_jobs {_HELD}")
 _RENEW = text(f"""
     UPDATE ingest_jobs SET lease_until = greatest(lease_until, clock_timestamp() + :lease),
            chunks_done = :done, chunks_total = :total
-    {_HELD}
+    {_HELD} AND {_ACTIVE}
 """)
-_COMMIT = text(f"UPDATE ingest_jobs SET state = 'committing', lease_until = clock_timestamp() + :lease {_HELD}")
+_COMMIT = text(f"""
+    UPDATE ingest_jobs SET state = 'committing', lease_until = clock_timestamp() + :lease {_HELD} AND {_ACTIVE}
+""")
 _FINISH = text(f"DELETE FROM ingest_jobs {_HELD}")
 _FAIL = text(f"""
     UPDATE ingest_jobs SET state = 'failed', error = :error, file = NULL, lease_owner = NULL, lease_until = NULL {_HELD}
@@ -82,6 +85,7 @@ _PART = text(f"""
 """)
 _PARTS = text(f"SELECT first_chunk, texts_hash, vectors FROM ingest_parts {_OURS}")
 _DROP_PARTS = text("DELETE FROM ingest_parts WHERE tenant_id = :tenant AND document_id = :document")
+_OPEN = text("SELECT job_id FROM ingest_jobs WHERE tenant_id = :tenant AND state <> 'failed'")
 _CHUNKS = text("""
     SELECT chunk_id, ordinal, heading, char_start, char_end, body FROM chunks
      WHERE tenant_id = :tenant AND document_id = :document AND ordinal > :after ORDER BY ordinal LIMIT :limit
@@ -199,6 +203,11 @@ class PostgresJobStore:
         async with self._database.tenant(tenant_id, born=born) as connection:
             row = (await connection.execute(_ONE, key)).one_or_none()
         return _job(row) if row else None
+
+    @bounded(CALL_S, "postgres")
+    async def open_jobs(self, tenant_id: TenantId) -> frozenset[str]:
+        async with self._database.tenant(tenant_id) as connection:
+            return frozenset(row.job_id for row in await connection.execute(_OPEN, {"tenant": str(tenant_id)}))
 
     @bounded(CALL_S, "postgres")
     async def jobs(

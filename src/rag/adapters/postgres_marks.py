@@ -11,7 +11,7 @@ from contracts.errors import NotFoundError
 from contracts.tenant import TenantId
 from rag.adapters import chunk_sql as sql
 from rag.domain.corpus import CorpusVersion
-from rag.domain.snapshot import Mark
+from rag.domain.snapshot import Copy, Mark, Stale
 from stores.patience import bounded
 from stores.postgres import CALL_S, STATEMENT_TIMEOUT_S, Database
 
@@ -50,7 +50,8 @@ _CLAIM = text("""
     WHERE tenant_id = :tenant AND coalesce(compacting_until, '-infinity') < clock_timestamp()
 """)
 _RELEASE = text("UPDATE tenants SET compacting_until = NULL WHERE tenant_id = :tenant")
-_DUE = text("SELECT tenant_id FROM corpora_to_compact(:model, :writes, :age, :stored, :limit)")
+_DUE = text("SELECT tenant_id FROM corpora_to_compact(:model, :writes, :age, :stored_from, :limit)")
+_STALE = text("SELECT tenant_id, gone FROM stale_copies(:model, :tenants, :digests, :births)")
 
 
 class PostgresMarks:
@@ -111,7 +112,20 @@ class PostgresMarks:
             await connection.execute(_RELEASE, {"tenant": str(tenant_id)})
 
     @bounded(STATEMENT_TIMEOUT_S, "postgres")
-    async def due(self, model: str, *, writes: int, age: timedelta, stored: bool, limit: int) -> Sequence[TenantId]:
-        values = {"model": model, "writes": writes, "age": age, "stored": stored, "limit": limit}
+    async def due(
+        self, model: str, *, writes: int, age: timedelta, stored_from: int | None, limit: int
+    ) -> Sequence[TenantId]:
+        values = {"model": model, "writes": writes, "age": age, "stored_from": stored_from, "limit": limit}
         async with self._database.no_tenant() as connection:
             return [TenantId(row.tenant_id) for row in await connection.execute(_DUE, values)]
+
+    @bounded(STATEMENT_TIMEOUT_S, "postgres")
+    async def stale(self, model: str, copies: Sequence[Copy]) -> Sequence[Stale]:
+        values = {
+            "model": model,
+            "tenants": [str(copy.tenant_id) for copy in copies],
+            "digests": [copy.digest for copy in copies],
+            "births": [copy.born for copy in copies],
+        }
+        async with self._database.no_tenant() as connection:
+            return [Stale(TenantId(row.tenant_id), row.gone) for row in await connection.execute(_STALE, values)]

@@ -17,9 +17,10 @@ from numpy.typing import NDArray
 from contracts.retrieval import Metadata
 from contracts.tenant import TenantId
 from rag.adapters.array_file import Array, MalformedFileError
+from rag.adapters.scratch import runs
 from rag.domain.corpus import ChunkRecord
 from rag.domain.filters import Filter, date_of, microseconds, source_of, tags_of
-from rag.domain.postings import Mask, Rows
+from rag.domain.postings import Empty, Mask, Rows
 
 _NO_DATE = np.iinfo(np.int64).min
 _NAMES = (
@@ -133,11 +134,13 @@ class RecordTable:
         allowed: Mask = documents[self.documents]
         return allowed
 
-    def kept(self, rows: Rows) -> RecordTable:
-        """Of these rows only (ascending), numbered anew from 0. No text is read."""
+    def kept(self, rows: Rows, empty: Empty = np.empty) -> RecordTable:
+        """Of these rows only (ascending), numbered anew from 0. No text is read. `empty` gives the room."""
+        if len(rows) == len(self):
+            return self
         used, documents = np.unique(self.documents[rows], return_inverse=True)
-        bodies, body_ends = _run(_piece(self.bodies, self.body_ends, row) for row in rows.tolist())
-        heads, head_ends = _run(_piece(self.heads, self.head_ends, row) for row in used.tolist())
+        bodies, body_ends = _kept_run(self.bodies, self.body_ends, rows, empty)
+        heads, head_ends = _kept_run(self.heads, self.head_ends, used, empty)
         number = np.full(len(self), -1, np.int64)
         number[rows] = np.arange(len(rows))
         id_rows = number[self.id_rows]
@@ -152,8 +155,9 @@ class RecordTable:
         )  # fmt: skip
 
 
-def joined_records(tables: Sequence[RecordTable]) -> RecordTable:
+def joined_records(tables: Sequence[RecordTable], empty: Empty = np.empty) -> RecordTable:
     """One after another: the rows of a table are numbered on from those of the tables before it."""
+    tables = [table for table in tables if len(table)] or tables[:1]
     if len(tables) == 1:
         return tables[0]
     rows = _offsets(len(table) for table in tables)
@@ -161,12 +165,12 @@ def joined_records(tables: Sequence[RecordTable]) -> RecordTable:
     ids = np.concatenate([table.ids for table in tables])
     order = np.argsort(ids, kind="stable")
     return RecordTable(
-        bodies=np.concatenate([table.bodies for table in tables]),
+        bodies=_end_to_end([table.bodies for table in tables], empty),
         body_ends=_shifted([table.body_ends for table in tables], _offsets(len(table.bodies) for table in tables)),
         documents=_shifted([table.documents for table in tables], heads),
         ids=ids[order],
         id_rows=_shifted([table.id_rows for table in tables], rows)[order],
-        heads=np.concatenate([table.heads for table in tables]),
+        heads=_end_to_end([table.heads for table in tables], empty),
         head_ends=_shifted([table.head_ends for table in tables], _offsets(len(table.heads) for table in tables)),
         names=np.concatenate([table.names for table in tables]),
         sources=np.concatenate([table.sources for table in tables]),
@@ -235,6 +239,25 @@ def _run(pieces: Iterable[bytes | memoryview]) -> tuple[Array, Array]:
     listed = list(pieces)
     ends = np.cumsum(np.array([len(piece) for piece in listed], np.int64), dtype=np.int64)
     return np.frombuffer(b"".join(listed), np.uint8), ends
+
+
+def _kept_run(run: Array, ends: Array, places: Rows, empty: Empty) -> tuple[Array, Array]:
+    """The pieces at these places (ascending), end to end."""
+    kept = np.cumsum(np.diff(ends, prepend=0)[places], dtype=np.int64)
+    pieces, filled = empty(int(kept[-1]) if len(kept) else 0, np.uint8), 0
+    for first, last in runs(places):
+        piece = run[int(ends[first - 1]) if first else 0 : int(ends[last - 1])]
+        pieces[filled : filled + len(piece)] = piece
+        filled += len(piece)
+    return pieces, kept
+
+
+def _end_to_end(arrays: Sequence[Array], empty: Empty) -> Array:
+    filled, whole = 0, empty(sum(map(len, arrays)), arrays[0].dtype)
+    for one in arrays:
+        whole[filled : filled + len(one)] = one
+        filled += len(one)
+    return whole
 
 
 def _piece(run: Array, ends: Array, place: int) -> memoryview:

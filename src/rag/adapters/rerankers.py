@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
+
+from observability.metrics import Metrics
+from rag.reranking import Reranking
+from rag.settings import RerankingSettings
 
 MAX_TEXT_CHARS = 32_768
 """Of a text no more is tokenized: any model's window is long full by then."""
@@ -51,3 +58,17 @@ class CrossEncoderReranker:
         if not pairs:
             return []
         return [float(score) for score in self._model.predict(pairs, batch_size=_BATCH, show_progress_bar=False)]
+
+
+@asynccontextmanager
+async def open_reranking(settings: RerankingSettings, metrics: Metrics) -> AsyncIterator[Reranking]:
+    """Loads the model, if there is to be one, and keeps its thread until the context ends. Raises OSError when there is
+    no such model."""
+    source = settings.reranker_model
+    if source is None:
+        yield Reranking(NullReranker(), None, metrics, within_s=settings.reranker_timeout_s)
+        return
+    with ThreadPoolExecutor(1, thread_name_prefix="reranker") as executor:
+        loop = asyncio.get_running_loop()
+        made = await loop.run_in_executor(executor, lambda: CrossEncoderReranker(source, depth=settings.reranker_depth))
+        yield Reranking(made, executor, metrics, within_s=settings.reranker_timeout_s)

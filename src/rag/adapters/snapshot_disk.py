@@ -17,7 +17,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 from contracts.tenant import InvalidTenantIdError, TenantId
-from rag.domain.snapshot import DamagedSnapshotError, Entry, Manifest, digest_of
+from rag.domain.snapshot import FORMAT, DamagedSnapshotError, Entry, Manifest, digest_of
 
 _MANIFEST = "manifest.json"
 _UNFINISHED = ".new-"
@@ -31,9 +31,10 @@ class SnapshotDisk:
     An index that still reads a removed file has it open: the space is free when the index goes.
     """
 
-    def __init__(self, root: Path, limit_bytes: int) -> None:
+    def __init__(self, root: Path, limit_bytes: int, *, layout: str = FORMAT) -> None:
         self._root = root
         self._limit = limit_bytes
+        self._layout = layout
         self._kept: OrderedDict[Path, int] = OrderedDict()
         self._bytes = 0
         self._lock = threading.Lock()
@@ -49,13 +50,14 @@ class SnapshotDisk:
         self._make_room()
 
     def read(self, tenant_id: TenantId, digest: bytes) -> Mapping[str, Path] | None:
-        """The files, each with the bytes of the manifest that has this digest. Raises DamagedSnapshotError."""
+        """The files, each with the bytes of the manifest that has this digest. Raises DamagedSnapshotError, and
+        OtherFormatError."""
         folder = self._folder(tenant_id, digest)
         try:
             text = (folder / _MANIFEST).read_bytes()
             if digest_of(text) != digest:
                 raise DamagedSnapshotError("the manifest on the disk is not the one that was written")
-            paths = {entry.name: _checked(folder / "files" / entry.name, entry) for entry in _manifest(text).files}
+            paths = {entry.name: _checked(folder / "files" / entry.name, entry) for entry in self._manifest(text).files}
         except FileNotFoundError:
             return None
         with contextlib.suppress(OSError):
@@ -69,7 +71,7 @@ class SnapshotDisk:
         unfinished = self._root / (_UNFINISHED + secrets.token_hex(8))
         try:
             (unfinished / "files").mkdir(mode=0o700, parents=True)
-            _write_files(unfinished / "files", _manifest(manifest).files, parts)
+            _write_files(unfinished / "files", self._manifest(manifest).files, parts)
             (unfinished / _MANIFEST).write_bytes(manifest)
             folder.parent.mkdir(mode=0o700, exist_ok=True)
             with contextlib.suppress(OSError):  # the same snapshot is there already, from a load at the same time
@@ -129,12 +131,11 @@ class SnapshotDisk:
             folder.rename(grave)
             shutil.rmtree(grave, ignore_errors=True)
 
+    def _manifest(self, text: bytes) -> Manifest:
+        return Manifest.from_bytes(text, self._layout)
+
     def _folder(self, tenant_id: TenantId, digest: bytes) -> Path:
         return self._root / str(tenant_id) / digest.hex()
-
-
-def _manifest(text: bytes) -> Manifest:
-    return Manifest.from_bytes(text)
 
 
 def _checked(path: Path, entry: Entry) -> Path:

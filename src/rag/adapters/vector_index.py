@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import NamedTuple, Protocol
 
 import numpy as np
@@ -27,10 +28,22 @@ class Vectors(Protocol):
     @property
     def nbytes(self) -> int: ...
 
+    @property
+    def dimension(self) -> int: ...
+
     def __len__(self) -> int: ...
 
     def nearest(self, query: Vector, k: int, allowed: Mask | None) -> Nearest:
         """The min(k, n) nearest of the n rows allowed; `allowed` has one value a row, None allows all."""
+        ...
+
+    def exactly(self, query: Vector, k: int, allowed: Mask | None) -> Nearest:
+        """The same, with every row allowed looked at."""
+        ...
+
+    @property
+    def approximation(self) -> str | None:
+        """`flat` or `lists`, where `nearest` may miss some; None where it does not."""
         ...
 
     def gather(self, rows: Rows) -> HalfMatrix:
@@ -38,6 +51,10 @@ class Vectors(Protocol):
         ...
 
     def all(self) -> HalfMatrix: ...
+
+    def portions(self) -> Iterator[HalfMatrix]:
+        """All of them, in order, some at a time."""
+        ...
 
     def codes(self) -> bytes | None:
         """FAISS's own serialisation, for kinds whose making costs more than reading it."""

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import tempfile
 import weakref
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Protocol
 
@@ -15,6 +17,9 @@ from rag.domain.vectors import HalfMatrix, Vector
 
 _HALF = np.dtype("<f2")
 
+ROWS_AT_ONCE = 20_000
+"""Of what is read from front to back: 15 MB at 384 dimensions."""
+
 
 class VectorRows(Protocol):
     """Shape (n, dimension). Safe from several threads."""
@@ -24,6 +29,9 @@ class VectorRows(Protocol):
         """Of memory."""
         ...
 
+    @property
+    def dimension(self) -> int: ...
+
     def __len__(self) -> int: ...
 
     def gather(self, rows: Rows) -> HalfMatrix:
@@ -31,6 +39,10 @@ class VectorRows(Protocol):
         ...
 
     def all(self) -> HalfMatrix: ...
+
+    def portions(self) -> Iterator[HalfMatrix]:
+        """All of them, in order, some at a time."""
+        ...
 
 
 class MemoryRows:
@@ -41,6 +53,10 @@ class MemoryRows:
     def nbytes(self) -> int:
         return self._vectors.nbytes
 
+    @property
+    def dimension(self) -> int:
+        return int(self._vectors.shape[1])
+
     def __len__(self) -> int:
         return len(self._vectors)
 
@@ -49,6 +65,10 @@ class MemoryRows:
 
     def all(self) -> HalfMatrix:
         return self._vectors
+
+    def portions(self) -> Iterator[HalfMatrix]:
+        for start in range(0, len(self), ROWS_AT_ONCE):
+            yield self._vectors[start : start + ROWS_AT_ONCE]
 
 
 class FileRows:
@@ -69,6 +89,10 @@ class FileRows:
     @property
     def nbytes(self) -> int:
         return 0
+
+    @property
+    def dimension(self) -> int:
+        return self._dimension
 
     def __len__(self) -> int:
         return self._size
@@ -92,6 +116,10 @@ class FileRows:
             self._read(memoryview(found.view(np.uint8).reshape(-1).data), 0)
         return found
 
+    def portions(self) -> Iterator[HalfMatrix]:
+        for start in range(0, self._size, ROWS_AT_ONCE):
+            yield self.gather(np.arange(start, min(start + ROWS_AT_ONCE, self._size)))
+
     def _read(self, room: memoryview, offset: int) -> None:
         """Fills `room`. One call gives at most 2 GiB."""
         read = os.preadv(self._file, [room], offset)
@@ -100,6 +128,15 @@ class FileRows:
             if not more:
                 raise OSError("the file of an index's vectors has become shorter")
             read += more
+
+
+def written_rows(portions: Iterable[HalfMatrix], dimension: int, folder: Path) -> FileRows:
+    """Rows in a file without a name, below `folder`. Raises OSError."""
+    with tempfile.NamedTemporaryFile(dir=folder) as file:
+        for portion in portions:
+            file.write(np.ascontiguousarray(portion, dtype=_HALF).data)
+        file.flush()
+        return FileRows(Path(file.name), dimension)
 
 
 def cosines(rows: HalfMatrix, query: Vector) -> NDArray[np.float32]:

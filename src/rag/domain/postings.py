@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 from array import array
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -25,6 +25,11 @@ _NAMES = ("terms", "starts", "rows", "counts", "lengths")
 Terms = NDArray[np.uint64]
 Rows = NDArray[np.int64]
 Mask = NDArray[np.bool_]
+Empty = Callable[[int, Any], NDArray[Any]]
+"""Room for so many values of a type."""
+
+POSTINGS_AT_ONCE = 1_000_000
+"""That are moved in one go."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,43 +145,73 @@ class Postings:
 
     def kept(self, rows: Rows) -> Postings:
         """Of these rows only (ascending), numbered anew from 0."""
-        number = np.full(len(self), -1, np.int64)
-        number[rows] = np.arange(len(rows))
-        new = number[self.rows]
-        stays = new >= 0
-        holding = _starts(stays)[self.starts]  # of the postings that stay, how many stand before each term's first
-        sizes = np.diff(holding)
-        used = sizes > 0
-        return Postings(
-            terms=self.terms[used],
-            starts=_starts(sizes[used]),
-            rows=new[stays].astype(_row_type(len(rows))),
-            counts=self.counts[stays],
-            lengths=self.lengths[rows],
-        )
+        return merged([(self, rows)])
+
+    def portions(self) -> Iterator[tuple[int, int]]:
+        """Ranges of terms, together all of them, that stand in so many places at most, or are one."""
+        first = 0
+        while first < len(self.terms):
+            last = int(np.searchsorted(self.starts, self.starts[first] + POSTINGS_AT_ONCE, "right")) - 1
+            last = max(first + 1, last)
+            yield first, last
+            first = last
 
 
 def joined(parts: Sequence[Postings]) -> Postings:
     """One after another: the rows of a part are numbered on from those of the parts before it."""
     if len(parts) == 1:
         return parts[0]
-    terms = np.unique(np.concatenate([part.terms for part in parts]))
-    places = [np.searchsorted(terms, part.terms) for part in parts]
+    return merged([(part, np.arange(len(part))) for part in parts])
+
+
+def merged(parts: Sequence[tuple[Postings, Rows]], empty: Empty = np.empty) -> Postings:
+    """Of each part these rows (ascending), one part after another, numbered anew from 0. `empty` gives the room for the
+    large arrays; beside it some megabytes are used."""
+    moves, before = [], 0
+    for part, rows in parts:
+        number = np.full(len(part), -1, np.int32)
+        number[rows] = np.arange(before, before + len(rows), dtype=np.int32)
+        moves.append((part, number))
+        before += len(rows)
+    terms = np.unique(np.concatenate([part.terms for part, _ in parts]))
     sizes = np.zeros(len(terms), np.int64)
-    for part, place in zip(parts, places, strict=True):
-        sizes[place] += np.diff(part.starts)
-    starts = _starts(sizes)
-    size = sum(len(part) for part in parts)
-    rows, counts = np.empty(starts[-1], _row_type(size)), np.empty(starts[-1], np.uint8)
-    free, before = starts[:-1].copy(), 0
-    for part, place in zip(parts, places, strict=True):
-        held = np.diff(part.starts)
-        to = np.arange(len(part.rows)) + np.repeat(free[place] - part.starts[:-1], held)
-        rows[to] = part.rows.astype(np.int64) + before
-        counts[to] = part.counts
-        free[place] += held
-        before += len(part)
-    return Postings(terms, starts, rows, counts, np.concatenate([part.lengths for part in parts]))
+    for part, number in moves:
+        for first, last in part.portions():
+            sizes[np.searchsorted(terms, part.terms[first:last])] += _Move.of(part, number, first, last).sizes
+    used = sizes > 0
+    terms, starts = terms[used], _starts(sizes[used])
+    moved: NDArray[Any] = empty(int(starts[-1]), _row_type(before))
+    counts: NDArray[Any] = empty(int(starts[-1]), np.uint8)
+    free = starts[:-1].copy()
+    for part, number in moves:
+        for first, last in part.portions():
+            move = _Move.of(part, number, first, last)
+            held = move.sizes > 0
+            place = np.searchsorted(terms, part.terms[first:last][held])
+            size = move.sizes[held]
+            to = np.arange(int(size.sum())) + np.repeat(free[place] - _starts(size)[:-1], size)
+            moved[to] = move.rows
+            counts[to] = move.counts
+            free[place] += size
+    lengths = np.concatenate([part.lengths[kept] for part, kept in parts])
+    return Postings(terms, starts, moved, counts, lengths)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Move:
+    """What stays of some terms: how often of each, and the new rows and counts, term after term."""
+
+    sizes: NDArray[np.int64]
+    rows: NDArray[np.int32]
+    counts: NDArray[np.uint8]
+
+    @classmethod
+    def of(cls, part: Postings, number: NDArray[np.int32], first: int, last: int) -> _Move:
+        begin, end = int(part.starts[first]), int(part.starts[last])
+        new = number[part.rows[begin:end]]
+        stays = new >= 0
+        sizes = np.diff(_starts(stays)[part.starts[first : last + 1] - begin])
+        return cls(sizes, new[stays], part.counts[begin:end][stays])
 
 
 def _stemmed(folded: Counter[str], stems: dict[str, str], analyzer: Analyzer) -> Counter[str]:

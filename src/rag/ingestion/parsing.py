@@ -20,6 +20,8 @@ _MODULES: Mapping[Format, str] = {
     Format.DOCX: "docx",
     Format.CSV: "csv_table",
     Format.JSON: "json_tree",
+    Format.SUBTITLES: "subtitles",
+    Format.MAIL: "mail",
 }
 
 

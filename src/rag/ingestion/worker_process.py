@@ -16,12 +16,12 @@ from contracts.retrieval import MAX_DOCUMENT_BYTES
 from rag.domain.extracted import Extracted
 from rag.ingestion.confinement import Limits, allow_cpu, confine
 from rag.ingestion.cutting import cut
-from rag.ingestion.formats import csv_table, docx, html, json_tree, markdown, pdf, plain
+from rag.ingestion.formats import csv_table, docx, html, json_tree, mail, markdown, pdf, plain, subtitles
 from rag.ingestion.formats.limits import MAX_DEPTH
 from rag.ingestion.frames import ClosedError, read_frame, write_frame
 from rag.ingestion.parsing import parse
 
-WARM = (csv_table, docx, html, json_tree, markdown, pdf, plain)
+WARM = (csv_table, docx, html, json_tree, mail, markdown, pdf, plain, subtitles)
 """Loaded before the limits hold."""
 FRAME_BYTES = MAX_DOCUMENT_BYTES + 64 * 1024
 

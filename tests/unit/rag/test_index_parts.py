@@ -146,7 +146,7 @@ def test_a_cross_encoder_is_made_of_a_folder_without_pickle_and_scores_pairs(
 
 def test_arrays_come_back_as_views_into_the_bytes() -> None:
     arrays = {"a": np.arange(5, dtype=np.uint16), "none": np.empty(0, np.int64), "b": np.arange(9, dtype=np.uint64)}
-    content = pack("kind", arrays)
+    content = pack("kind", arrays).to_bytes()
     back = unpack(memoryview(content), "kind")
     for name, array in arrays.items():
         np.testing.assert_array_equal(back[name], array)
@@ -168,7 +168,7 @@ def test_arrays_come_back_as_views_into_the_bytes() -> None:
     ],
 )
 def test_a_harmed_file_of_arrays_is_refused(harm: object) -> None:
-    content = pack("kind", {"a": np.arange(40, dtype=np.uint64)})
+    content = pack("kind", {"a": np.arange(40, dtype=np.uint64)}).to_bytes()
     with pytest.raises(MalformedFileError):
         unpack(memoryview(harm(content)), "kind")  # type: ignore[operator]
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import zipfile
+from email.message import EmailMessage
 from pathlib import Path
 
 import pytest
@@ -89,6 +90,10 @@ def test_a_byte_order_mark_is_not_part_of_the_text_whatever_its_kind(parse) -> N
         ("a.txt", b"\xef\xbb\xbf", "empty"),
         ("a.md", b"\xed\xa0\x80", "not UTF-8 text: byte 0"),
         ("a.ipynb", b'{"a": 1}', "has no cells"),
+        ("a.srt", b"Just some text.", "has no times of subtitles"),
+        ("a.srt", b"1\n00:00:01,000 --> 00:00:02,000\n\n", "no text"),
+        ("a.eml", b"Just some text.", "no header of a mail"),
+        ("a.eml", b"%PDF-1.7", "is a PDF by its content"),
         ("a.csv", b",".join([b"c"] * (MAX_COLUMNS + 1)), f"more than {MAX_COLUMNS} columns"),
         ("a.json", b"[" * 100_000, "nested deeper"),
         ("a.html", b"<div>" * 5_000 + b"x", "nested deeper"),
@@ -166,6 +171,49 @@ def test_json_keeps_paths_and_writes_numbers_as_they_were(parse) -> None:
         ("text", "a > b", "1"),
         ("text", "a > b > 2", "c: x"),
     ]
+
+
+def test_subtitles_are_what_is_spoken_and_a_silence_ends_a_paragraph(parse) -> None:
+    content = (
+        b"\xef\xbb\xbf1\r\n00:00:01,000 --> 00:00:02,500\r\n<i>Where is</i>\r\nthe milk?\r\n\r\n"
+        b"2\n00:00:03,000 --> 00:00:04,000 X1:40\n{\\an8}42\n\n"
+        b"3\n00:01:00,000 --> 00:01:02,000\nIn the shop.\n"
+    )
+    assert outline(parse("a.srt", content)) == [
+        ("text", "", "Where is\nthe milk?\n42"),
+        ("text", "", "In the shop."),
+    ]
+
+
+def test_a_mail_is_its_subject_who_and_when_its_text_and_the_names_of_attachments(parse) -> None:
+    mail = EmailMessage()
+    mail["Subject"], mail["From"], mail["To"] = "Prices = \u20ac", "Ann <ann@example.org>", "bob@example.org"
+    mail["Date"] = "Mon, 02 Jan 2006 15:04:05 +0000"
+    mail.set_content("Milk is dear.\n\nBread is not.")
+    mail.add_alternative("<p>never shown</p>", subtype="html")
+    mail.add_attachment(b"MZ secret bytes", maintype="application", subtype="octet-stream", filename="list.exe")
+    assert [text for _, _, text in outline(parse("a.eml", mail.as_bytes()))] == [
+        "Prices = \u20ac",
+        "From: Ann <ann@example.org>\nTo: bob@example.org\nDate: Mon, 02 Jan 2006 15:04:05 +0000",
+        "Milk is dear.",
+        "Bread is not.",
+        "Attachments: list.exe",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("content", "text"),
+    [
+        (b"Subject: s\nContent-Type: text/html; charset=utf-8\n\n<p>caf\xc3\xa9<script>x</script>", "caf\u00e9"),
+        (b"Subject: s\nContent-Type: text/plain; charset=klingon\n\ncaf\xe9", "caf\u00e9"),
+        (b"Subject: s\nContent-Type: text/plain; charset=iso-8859-1\n\ncaf\xe9", "caf\u00e9"),
+        (b"Subject: s\nContent-Transfer-Encoding: base64\n\n!!!not base64", None),
+        (b"From: a\nContent-Type: multipart/mixed; boundary=x\n\n--y\n\nnever\n", None),
+    ],
+)
+def test_a_mail_that_is_not_as_it_should_be_is_read_as_far_as_it_can_be(parse, content: bytes, text: str) -> None:
+    found = [block for _, _, block in outline(parse("a.eml", content))]
+    assert text is None or text in found
 
 
 def test_the_long_tail_comes_through_loaders(parse) -> None:

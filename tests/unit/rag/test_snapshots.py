@@ -17,10 +17,12 @@ import pytest
 from contracts.errors import DependencyDownError, NotFoundError
 from contracts.tenant import TenantId
 from rag.adapters import object_snapshots
+from rag.adapters.hybrid_index import SNAPSHOT_FORMAT
 from rag.adapters.memory_chunks import MemoryChunkStore
 from rag.adapters.memory_marks import MemoryMarks
 from rag.adapters.object_snapshots import cut
 from rag.adapters.snapshot_disk import SnapshotDisk
+from rag.adapters.stemming import VERSION
 from rag.domain.snapshot import Mark, snapshot_folder
 from stores.objects_memory import MemoryObjects
 from support.retrieval import EMBEDDER, MIB, Replica, put_texts, replica
@@ -74,11 +76,18 @@ class World:
         self.store.add_tenant(T1)
         self.writer = self.replica()
 
-    def replica(self, *, disk: Path | None = None, cache_bytes: int = 100 * MIB) -> Replica:
+    def replica(self, *, disk: Path | None = None, cache_bytes: int = 100 * MIB, stored_from: int = 0) -> Replica:
         """With an empty disk, unless one is named."""
         self._number += 1
         disk = disk or self._disks / str(self._number)
-        return replica(self.store, self.marks, objects=self.objects, disk=disk, cache_bytes=cache_bytes)
+        return replica(
+            self.store,
+            self.marks,
+            objects=self.objects,
+            disk=disk,
+            cache_bytes=cache_bytes,
+            stored_from=stored_from,
+        )
 
     async def filled(self) -> None:
         for number, text in enumerate(TEXTS):
@@ -295,7 +304,7 @@ async def test_a_new_snapshot_leaves_nothing_of_the_old_one_anywhere(world: Worl
     assert b"replaced" in world.stored_text()
     assert b"one euro" not in world.stored_text()
     assert b"one euro" in texts_below(tmp_path / "reader")
-    await reader.compactor.turn()
+    assert await reader.retriever.drop_stale() == set()
     assert b"one euro" not in texts_below(tmp_path / "reader")
 
 
@@ -330,6 +339,43 @@ async def test_a_tenant_made_again_never_reads_the_earlier_ones_snapshot(world: 
     assert await world.writer.texts(T1) == ["mine"]
     assert await world.writer.compactor.compact(T1)
     assert b"euro" not in world.stored_text()
+
+
+async def test_a_deleted_tenants_index_and_copy_go_from_every_replica_that_looks_and_a_later_ones_stay(
+    world: World, tmp_path: Path
+) -> None:
+    await world.filled()
+    other = world.replica(disk=tmp_path / "other")
+    await other.texts(T1)
+    assert await other.retriever.drop_stale() == set()
+    assert other.retriever.loaded == (T1,)
+    del world.store.tenants[T1]
+    assert await other.retriever.drop_stale() == {T1}
+    assert other.retriever.loaded == ()
+    assert files_below(tmp_path / "other") == []
+    world.store.add_tenant(T1)
+    await put_texts(world.store, T1, "d", ["mine"])
+    assert await other.texts(T1) == ["mine"]
+    assert await other.retriever.drop_stale() == set()
+    assert other.retriever.loaded == (T1,)
+
+
+async def test_a_tenant_of_a_few_chunks_has_no_snapshot_and_loses_the_one_it_had_when_it_was_larger(
+    world: World,
+) -> None:
+    await world.filled()
+    frugal = world.replica(stored_from=3)
+    await frugal.texts(T1)
+    assert len(world.stored()) == 2
+    await world.store.delete(T1, "d0")
+    assert await frugal.compactor.compact(T1)
+    assert world.stored() == []
+    assert not await frugal.compactor.compact(T1)
+    assert await frugal.compactor.turn() == 0
+    assert sorted(await world.replica(stored_from=3).texts(T1)) == sorted(TEXTS[1:])
+    await put_texts(world.store, T1, "e", ["one", "two"])
+    assert await frugal.compactor.turn() == 1
+    assert len(world.stored()) == 2
 
 
 async def test_unloading_forgets_the_copy_on_the_disk(world: World, tmp_path: Path) -> None:
@@ -428,3 +474,39 @@ async def test_what_a_killed_process_left_on_the_disk_is_found_again_and_halves_
     assert not (folder / ".new-abc").exists()
     SnapshotDisk(folder, 0).survey()  # too large for a smaller bound, but it is the last
     assert files_below(folder) != []
+
+
+async def test_a_snapshot_of_another_release_is_left_alone_for_an_hour_and_then_written_anew(world: World) -> None:
+    await world.filled()
+    later = replica(
+        world.store, world.marks, objects=world.objects, disk=world._disks / "later", layout="another/format"
+    )
+    before = world.stored()
+    assert sorted(await later.texts(T1)) == sorted(TEXTS)
+    assert later.metrics.sources() == ["log"]
+    assert later.metrics.faults() == {("object_store", "format"): 1}
+    assert world.stored() == before
+    own = world.replica()
+    assert sorted(await own.texts(T1)) == sorted(TEXTS)
+    assert own.metrics.sources() == ["object_store"]
+    later.loader.snapshots._now = lambda: datetime.now(UTC) + timedelta(hours=1, seconds=1)
+    later.cache.drop(T1)
+    assert sorted(await later.texts(T1)) == sorted(TEXTS)
+    assert world.stored() == []
+    assert await later.compactor.turn() == 1
+    later.cache.drop(T1)
+    assert sorted(await later.texts(T1)) == sorted(TEXTS)
+    assert later.metrics.sources()[-1] == "disk"
+
+
+async def test_a_copy_on_the_disk_of_another_release_is_no_damage(world: World, tmp_path: Path) -> None:
+    await world.filled()
+    await world.replica(disk=tmp_path / "shared").texts(T1)
+    later = replica(world.store, world.marks, objects=world.objects, disk=tmp_path / "shared", layout="another/format")
+    assert sorted(await later.texts(T1)) == sorted(TEXTS)
+    assert later.metrics.faults() == {("object_store", "format"): 1}
+
+
+def test_who_changes_a_file_of_a_snapshot_gives_it_another_format() -> None:
+    """Change this together with the layout: what is written by one release is read by another."""
+    assert f"1/vectors-1/lexical-1 of {VERSION}/records-1" == SNAPSHOT_FORMAT

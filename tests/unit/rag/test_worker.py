@@ -109,6 +109,16 @@ HOSTILE = {
     "NUL": ("a.txt", b"a\x00b"),
     "a million tags": ("a.html", b"<p>" + b"<i></i>" * 1_000_000),
     "a page in a page in a page": ("a.mhtml", b"Content-Type: text/html\r\n\r\n" + b"<div>" * 500_000),
+    "a mail in a mail in a mail": (
+        "a.eml",
+        b"".join(b"Subject: s\nContent-Type: multipart/mixed; boundary=b%d\n\n--b%d\n" % (n, n) for n in range(20_000)),
+    ),
+    "a mail of a million empty parts": (
+        "a.eml",
+        b"Subject: s\nContent-Type: multipart/mixed; boundary=b\n\n" + b"--b\n\n\n" * 1_000_000,
+    ),
+    "a mail with a header of 5 MiB": ("a.eml", b"From: " + b"(" * 5 * MIB + b"\n\n"),
+    "subtitles of nothing but times": ("a.srt", b"0:0:0,0 --> 0:0:0,0\n" * 500_000),
     "a notebook that is a list": ("a.ipynb", b'{"cells": [[[]]]}'),
     "nothing but openings": ("a.html", b"<" * 5 * MIB),
 }

@@ -18,6 +18,8 @@ class Format(StrEnum):
     DOCX = ".docx"
     CSV = ".csv"
     JSON = ".json"
+    SUBTITLES = ".srt"
+    MAIL = ".eml"
     NOTEBOOK = ".ipynb"
     WEB_ARCHIVE = ".mhtml"
     TREEBANK = ".conllu"
