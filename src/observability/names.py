@@ -168,6 +168,13 @@ PASSAGE_FLAGGED = Metric(
     ("action",),
     "Retrieved passages that read like orders to the model, by what became of them (mark, drop).",
 )
+TENANT_METRICS_DROPPED = Metric(
+    "TenantMetricsDropped",
+    "counter",
+    "count",
+    (),
+    "Hours and days of tenants' own metrics that were lost while PostgreSQL was out of reach for long.",
+)
 CHUNKS_INGESTED = Metric("ChunksIngested", "counter", "count", ("tenant",), "Chunks committed.")
 CHUNKS_REEMBEDDED = Metric(
     "ChunksReembedded", "counter", "count", ("tenant",), "Chunks embedded anew for another embedding model."

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, field
+from datetime import datetime
 from typing import Any
 
 from starlette.types import Scope
@@ -12,7 +13,8 @@ _KEY = "atrium.record"
 
 @dataclass(slots=True)
 class RequestRecord:
-    """`route` is the intent of a chat; other operations are named by `operation`. No prompt and no answer is here."""
+    """`route` is the intent of a chat; other operations are named by `operation`. `limit` names the one that was
+    reached. No prompt and no answer is here."""
 
     request_id: str
     method: str
@@ -20,6 +22,7 @@ class RequestRecord:
     operation: str = ""
     status: int = 0
     tenant_id: str = ""
+    tenant_born: datetime | None = None
     user_id: str = ""
     session_id: str = ""
     route: str = ""
@@ -33,11 +36,15 @@ class RequestRecord:
     cost_usd_estimate: float = 0.0
     config_version: int | None = None
     error_code: str | None = None
+    limit: str | None = None
     dependency_down: str | None = None
     disconnected: bool = False
 
     def fields(self) -> dict[str, Any]:
-        return asdict(self)
+        """For the log; `tenant_born` is of use to nobody there."""
+        fields = asdict(self)
+        del fields["tenant_born"]
+        return fields
 
 
 def attach_record(scope: Scope, record: RequestRecord) -> None:

@@ -17,6 +17,7 @@ from contracts.errors import AtriumError
 from contracts.retrieval import MAX_DOCUMENT_BYTES
 from observability.logging import configure_logging, log
 from observability.prometheus import PrometheusMetrics
+from observability.record import RequestRecord
 from router.adapters.documents_http import HttpDocuments
 from router.adapters.orchestrator_http import HttpOrchestrator
 from router.adapters.postgres_prices import PostgresPriceStore
@@ -29,6 +30,7 @@ from router.api import audit as audit_api
 from router.api import chat, configs, documents, dry_run, exports, tenants
 from router.api import keys as keys_api
 from router.api import limits as limits_api
+from router.api import metrics as metrics_api
 from router.api import prices as prices_api
 from router.api import usage as usage_api
 from router.api.dependencies import Services, gate
@@ -68,6 +70,8 @@ from router.service.prices import REFRESH_S, Prices
 from router.service.recent import RecentNotes
 from router.service.rule_hits import RuleHits
 from router.service.telling import Telling
+from router.service.tenant_metrics import WRITE_S as METRICS_WRITE_S
+from router.service.tenant_metrics import TenantMetrics
 from router.service.tenant_turns import TenantTurns
 from router.service.tenants import TenantService
 from router.service.usage import UsageService
@@ -93,6 +97,7 @@ from tenancy.postgres_changes import PostgresChangeLog
 from tenancy.postgres_deletions import PostgresDeletionStore
 from tenancy.postgres_keys import PostgresKeyStore
 from tenancy.postgres_ledger import PostgresLedger
+from tenancy.postgres_metrics import PostgresMetrics
 from tenancy.postgres_tenants import PostgresTenantStore
 
 # Of one upload: two of the largest files, a hundred small ones, or a text as JSON in six times its bytes (\\u0416).
@@ -101,7 +106,7 @@ MAX_UPLOAD_BYTES = 2 * MAX_DOCUMENT_BYTES + 64 * 1024
 MAX_BODY_BYTES = 2 * 1024 * 1024
 CONFIG_THREADS, JUDGING_THREADS = 2, 2
 """Of their own: neither waits for the other, nor for what uses asyncio's threads, such as an export's compression."""
-KEY_USES_S, DELETIONS_S, ARCHIVE_S, POOLS_S = 15.0, 60.0, 600.0, 0.5
+KEY_USES_S, DELETIONS_S, ARCHIVE_S, POOLS_S, OLD_METRICS_S = 15.0, 60.0, 600.0, 0.5, 3_600.0
 
 _logger = logging.getLogger("atrium.router")
 
@@ -117,6 +122,11 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         async with AsyncExitStack() as stack:
             app.state.services = await _open(settings, metrics, checks, stack)
             yield
+
+    def observed(record: RequestRecord) -> None:
+        """The services are there by the first request, but not when the app is made."""
+        services: Services = app.state.services
+        services.tenant_metrics.note(record)
 
     app = FastAPI(
         title="Atrium", version="0.1.0", lifespan=lifespan, redirect_slashes=False, dependencies=[Depends(gate)]
@@ -134,6 +144,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         usage_api,
         tenants,
         prices_api,
+        metrics_api,
     ):
         app.include_router(module.api)
     dress(
@@ -143,6 +154,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         max_body_bytes=MAX_BODY_BYTES,
         max_upload_bytes=MAX_UPLOAD_BYTES,
         checks_within_s=2.0,
+        observer=observed,
     )
     return app
 
@@ -191,11 +203,14 @@ async def _open(
     await stack.enter_async_context(accounts.running())
     moderating = Moderating(open_moderation(settings, session, metrics, stack), metrics)
     uses = KeyUses(keys)
+    tenant_metrics = _tenant_metrics(database, metrics, stack)
     traces: list[TenantTraces] = [ValkeyTraces(valkey), IndexTraces(rag_documents, contexts)]
     jobs = [
         Job("key_uses", KEY_USES_S, uses.write),
         Job("prices", REFRESH_S, prices.refresh),
         Job("pools", POOLS_S, share.adjust),
+        Job("tenant_metrics", METRICS_WRITE_S, tenant_metrics.write),
+        Job("old_tenant_metrics", OLD_METRICS_S, tenant_metrics.forget),
         Job("orphans", ORPHANS_S, Orphans(ledger).close),
     ]
     objects = _objects(settings, stack)
@@ -257,8 +272,15 @@ async def _open(
         ),
         usage=UsageService(ledger, prices, now=utc_now),
         prices=prices,
+        tenant_metrics=tenant_metrics,
         trusted_proxies=settings.trusted_proxy_cidrs,
     )
+
+
+def _tenant_metrics(database: Database, metrics: PrometheusMetrics, stack: AsyncExitStack) -> TenantMetrics:
+    made = TenantMetrics(PostgresMetrics(database), metrics, now=utc_now)
+    stack.push_async_callback(made.close)
+    return made
 
 
 def _objects(settings: Settings, stack: AsyncExitStack) -> Objects | None:

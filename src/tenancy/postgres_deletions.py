@@ -48,6 +48,7 @@ _REMAINING = text(
     " + (SELECT count(*) FROM usage_by_day WHERE tenant_id = :tenant)"
     " + (SELECT count(*) FROM usage_by_user WHERE tenant_id = :tenant)"
     " + (SELECT count(*) FROM usage_by_user_month WHERE tenant_id = :tenant)"
+    " + (SELECT count(*) FROM tenant_metrics WHERE tenant_id = :tenant)"
     " + (SELECT count(*) FROM tenants WHERE tenant_id = :tenant)"
 )
 _ALL_AT_ONCE = 1_000_000

@@ -44,6 +44,7 @@ MAY = {
     "GET /tenant/{tenant_id}/export": ADMINS,
     "GET /tenant/{tenant_id}/usage": ADMINS,
     "GET /tenant/{tenant_id}/invoice": ADMINS,
+    "GET /tenant/{tenant_id}/metrics": ADMINS,
     "GET /tenants": PLATFORM,
     "POST /tenants": PLATFORM,
     "DELETE /tenants/{tenant_id}": PLATFORM,
@@ -54,6 +55,7 @@ MAY = {
     "POST /keys/{key_id}/rotate": PLATFORM,
     "DELETE /keys/{key_id}": PLATFORM,
     "GET /audit": PLATFORM,
+    "GET /analytics": PLATFORM,
     "GET /prices": PLATFORM,
     "POST /prices": PLATFORM,
 }

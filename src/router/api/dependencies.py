@@ -28,6 +28,7 @@ from router.service.identity import Credentials, Identity, is_disguised, is_priv
 from router.service.keys import KeyService
 from router.service.limits import LimitService
 from router.service.prices import Prices
+from router.service.tenant_metrics import TenantMetrics
 from router.service.tenant_turns import TenantTurns
 from router.service.tenants import TenantService
 from router.service.usage import UsageService
@@ -58,6 +59,7 @@ class Services:
     documents: DocumentService
     usage: UsageService
     prices: Prices
+    tenant_metrics: TenantMetrics
     trusted_proxies: tuple[Network, ...] = ()
 
 
@@ -118,6 +120,7 @@ async def admit(
     )
     # Not before: a stranger's attempts are not to stand in the tenant's metrics.
     record.tenant_id, record.config_version = str(tenant_id), caller.policy.version
+    record.tenant_born = caller.born
     return caller
 
 
