@@ -7,6 +7,7 @@ import logging
 import re
 import time
 import uuid
+from collections.abc import Callable
 
 import orjson
 from starlette.datastructures import Headers, MutableHeaders
@@ -66,7 +67,8 @@ class _BoundedBody:
 
 class RequestMiddleware:
     """Wraps a service. `max_body_bytes` bounds what is read of a body, declared or chunked; `max_upload_bytes`, of one
-    that is sent to a path ending in `/documents`; `body_within_s`, how long may pass until it has arrived."""
+    that is sent to a path ending in `/documents`; `body_within_s`, how long may pass until it has arrived.
+    `observer` is told of every request at its end."""
 
     def __init__(
         self,
@@ -77,9 +79,11 @@ class RequestMiddleware:
         max_upload_bytes: int | None = None,
         body_within_s: float = BODY_WITHIN_S,
         tracer: Tracer | None = None,
+        observer: Callable[[RequestRecord], None] | None = None,
     ) -> None:
         self._app = app
         self._tracer = tracer or HandingOn()
+        self._observer = observer
         self._metrics = metrics
         self._max_body_bytes = max_body_bytes
         self._max_upload_bytes = max_upload_bytes or max_body_bytes
@@ -163,6 +167,8 @@ class RequestMiddleware:
             self._metrics.count(names.ERROR_COUNT, reason=record.error_code, **labels)
         if record.dependency_down:
             self._metrics.count(names.DEPENDENCY_FAILURE, dependency=record.dependency_down, reason="out_of_reach")
+        if self._observer is not None:
+            self._observer(record)
         log(_logger, logging.INFO, "request", **record.fields())
 
 

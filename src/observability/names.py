@@ -348,6 +348,13 @@ INDEX_RECALL = Metric(
     (0.5, 0.8, 0.9, 0.95, 0.97, 0.98, 0.99, 0.995, 0.999, 1.0),
     cloudwatch=CloudWatch((("kind",), ()), ("rag",)),
 )
+TENANT_METRICS_DROPPED = Metric(
+    "TenantMetricsDropped",
+    "counter",
+    "count",
+    (),
+    "Hours and days of tenants' own metrics that were lost while PostgreSQL was out of reach for long.",
+)
 CHUNKS_INGESTED = Metric("ChunksIngested", "counter", "count", ("tenant",), "Chunks committed.")
 CHUNKS_REEMBEDDED = Metric(
     "ChunksReembedded", "counter", "count", ("tenant",), "Chunks embedded anew for another embedding model."

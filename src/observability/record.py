@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, fields
+from datetime import datetime
 from typing import Any
 
 from starlette.types import Scope
@@ -14,7 +15,8 @@ _KEY = "atrium.record"
 
 @dataclass(slots=True)
 class RequestRecord:
-    """`route` is the intent of a chat; other operations are named by `operation`.
+    """`route` is the intent of a chat; other operations are named by `operation`. `limit` names the one that was
+    reached.
 
     `tenant_exists` once that was seen: a name that somebody made up is no dimension of a metric. `query` and `answer`
     are there only where the tenant's config allows it (`log_content`).
@@ -26,6 +28,7 @@ class RequestRecord:
     operation: str = ""
     status: int = 0
     tenant_id: str = ""
+    tenant_born: datetime | None = None
     user_id: str = ""
     session_id: str = ""
     route: str = ""
@@ -45,6 +48,7 @@ class RequestRecord:
     cost_usd_estimate: float = 0.0
     config_version: int | None = None
     error_code: str | None = None
+    limit: str | None = None
     dependency_down: str | None = None
     disconnected: bool = False
     query: str | None = None
@@ -62,7 +66,9 @@ class RequestRecord:
         return found
 
 
-_LOGGED = tuple(one.name for one in fields(RequestRecord) if one.name not in {"tenant_exists", "token_gaps"})
+_LOGGED = tuple(
+    one.name for one in fields(RequestRecord) if one.name not in {"tenant_exists", "tenant_born", "token_gaps"}
+)
 
 
 def attach_record(scope: Scope, record: RequestRecord) -> None:

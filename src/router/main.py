@@ -17,6 +17,7 @@ from fastapi import Depends, FastAPI
 from contracts.errors import AtriumError
 from contracts.retrieval import MAX_DOCUMENT_BYTES
 from observability.logging import configure_logging, log
+from observability.record import RequestRecord
 from observability.service_metrics import ServiceMetrics
 from observability.telemetry import Telemetry
 from router.adapters.documents_http import HttpDocuments
@@ -32,6 +33,7 @@ from router.api import audit as audit_api
 from router.api import chat, configs, documents, dry_run, exports, tenants
 from router.api import keys as keys_api
 from router.api import limits as limits_api
+from router.api import metrics as metrics_api
 from router.api import prices as prices_api
 from router.api import sessions as sessions_api
 from router.api import usage as usage_api
@@ -73,6 +75,8 @@ from router.service.prices import REFRESH_S, Prices
 from router.service.recent import RecentNotes
 from router.service.rule_hits import RuleHits
 from router.service.telling import Telling
+from router.service.tenant_metrics import WRITE_S as METRICS_WRITE_S
+from router.service.tenant_metrics import TenantMetrics
 from router.service.tenant_turns import TenantTurns
 from router.service.tenants import TenantService
 from router.service.usage import UsageService
@@ -101,6 +105,7 @@ from tenancy.postgres_changes import PostgresChangeLog
 from tenancy.postgres_deletions import PostgresDeletionStore
 from tenancy.postgres_keys import PostgresKeyStore
 from tenancy.postgres_ledger import PostgresLedger
+from tenancy.postgres_metrics import PostgresMetrics
 from tenancy.postgres_tenants import PostgresTenantStore
 
 # Of one upload: two of the largest files, a hundred small ones, or a text as JSON in six times its bytes (\\u0416).
@@ -111,7 +116,7 @@ CONFIG_THREADS, JUDGING_THREADS = 2, 2
 SWITCH_S = 0.0005
 """After so long a thread that computes lets the event loop go on: each time that it wakes up it waits for that."""
 """Of their own: neither waits for the other, nor for what uses asyncio's threads, such as an export's compression."""
-KEY_USES_S, DELETIONS_S, ARCHIVE_S, POOLS_S = 15.0, 60.0, 600.0, 0.5
+KEY_USES_S, DELETIONS_S, ARCHIVE_S, POOLS_S, OLD_METRICS_S = 15.0, 60.0, 600.0, 0.5, 3_600.0
 
 _logger = logging.getLogger("atrium.router")
 
@@ -131,6 +136,11 @@ def create_app(settings: Settings | None = None) -> FastAPI:
             app.state.services = await _open(settings, metrics, checks, stack)
             yield
 
+    def observed(record: RequestRecord) -> None:
+        """The services are there by the first request, but not when the app is made."""
+        services: Services = app.state.services
+        services.tenant_metrics.note(record)
+
     app = FastAPI(
         title="Atrium", version="0.1.0", lifespan=lifespan, redirect_slashes=False, dependencies=[Depends(gate)]
     )
@@ -148,6 +158,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         usage_api,
         tenants,
         prices_api,
+        metrics_api,
     ):
         app.include_router(module.api)
     dress(
@@ -158,6 +169,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         max_upload_bytes=MAX_UPLOAD_BYTES,
         tracer=telemetry.tracer,
         checks_within_s=2.0,
+        observer=observed,
     )
     return app
 
@@ -203,17 +215,18 @@ async def _open(
     pools = Pools(places, share.states, metrics)
     admissions, first_answers, cache = await _open_link(settings, share, metrics, stack)
     memory = await open_memory(settings, database, cache, guarding, tenants, metrics, stack)
-    writer = await stack.enter_async_context(_writer(ledger, metrics))
+    accounts = await _open_accounts(admissions, ledger, prices, metrics, stack)
     hits = await stack.enter_async_context(_hits(audit, metrics))
-    accounts = Accounts(admissions, writer, ledger, prices.get, metrics, now=utc_now)
-    await stack.enter_async_context(accounts.running())
     moderating = Moderating(open_moderation(settings, session, metrics, stack), metrics)
     telling = Telling(accounts, guarding, moderating, hits)
+    tenant_metrics = _tenant_metrics(database, metrics, stack)
     traces: list[TenantTraces] = [ValkeyTraces(valkey), IndexTraces(rag_documents, contexts)]
     jobs = [
         Job("key_uses", KEY_USES_S, uses.write),
         Job("prices", REFRESH_S, prices.refresh),
         Job("pools", POOLS_S, share.adjust),
+        Job("tenant_metrics", METRICS_WRITE_S, tenant_metrics.write),
+        Job("old_tenant_metrics", OLD_METRICS_S, tenant_metrics.forget),
         Job("orphans", ORPHANS_S, Orphans(ledger).close),
         memory.retention,
     ]
@@ -279,9 +292,16 @@ async def _open(
         usage=UsageService(ledger, prices, now=utc_now),
         sessions=memory.sessions,
         prices=prices,
+        tenant_metrics=tenant_metrics,
         trusted_proxies=settings.trusted_proxy_cidrs,
         slow_reader_s=settings.slow_reader_s,
     )
+
+
+def _tenant_metrics(database: Database, metrics: ServiceMetrics, stack: AsyncExitStack) -> TenantMetrics:
+    made = TenantMetrics(PostgresMetrics(database), metrics, now=utc_now)
+    stack.push_async_callback(made.close)
+    return made
 
 
 def _objects(settings: Settings, stack: AsyncExitStack) -> Objects | None:
@@ -316,6 +336,15 @@ async def _open_prices(settings: Settings, database: Database) -> Prices:
     with suppress(AtriumError):  # the store is out of reach: read as soon as it is there
         await prices.refresh()
     return prices
+
+
+async def _open_accounts(
+    admissions: AdmissionGate, ledger: PostgresLedger, prices: Prices, metrics: ServiceMetrics, stack: AsyncExitStack
+) -> Accounts:
+    writer = await stack.enter_async_context(_writer(ledger, metrics))
+    accounts = Accounts(admissions, writer, ledger, prices.get, metrics, now=utc_now)
+    await stack.enter_async_context(accounts.running())
+    return accounts
 
 
 @asynccontextmanager

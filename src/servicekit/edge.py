@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from typing import Any, TypeVar
 
 from fastapi import FastAPI, Request
@@ -12,7 +12,7 @@ from contracts.context import TenantContext
 from contracts.errors import UnauthenticatedError, UpstreamTimeoutError
 from observability.metrics import ExposedMetrics
 from observability.middleware import RequestMiddleware
-from observability.record import record_of
+from observability.record import RequestRecord, record_of
 from observability.tracing import Tracer
 from servicekit.client import seconds_left
 from servicekit.health import Check, operations_router
@@ -31,6 +31,7 @@ def dress(
     max_body_bytes: int,
     max_upload_bytes: int | None = None,
     tracer: Tracer | None = None,
+    observer: Callable[[RequestRecord], None] | None = None,
 ) -> None:
     """Give a service what all of them have. `checks` is what `/readyz` asks, each for at most `checks_within_s`: less
     the further inside a service is, so that what hangs is named and not the service in front of it."""
@@ -42,6 +43,7 @@ def dress(
         max_body_bytes=max_body_bytes,
         max_upload_bytes=max_upload_bytes,
         tracer=tracer,
+        observer=observer,
     )
 
 

@@ -162,6 +162,8 @@ def _envelope(
 ) -> JSONResponse:
     record = record_of(request.scope)
     record.error_code = code
+    if code == errors.RateLimitedError.code:
+        record.limit = details.get("limit")
     body = ErrorEnvelope(error=ErrorBody(code=code, message=message, request_id=record.request_id, details=details))
     return JSONResponse(body.model_dump(mode="json"), status_code=status, headers=dict(headers or {}))
 

@@ -51,6 +51,7 @@ _REMAINING = text(
     " + (SELECT count(*) FROM conversations WHERE tenant_id = :tenant)"
     " + (SELECT count(*) FROM conversation_turns WHERE tenant_id = :tenant)"
     " + (SELECT count(*) FROM conversation_erasures WHERE tenant_id = :tenant)"
+    " + (SELECT count(*) FROM tenant_metrics WHERE tenant_id = :tenant)"
     " + (SELECT count(*) FROM tenants WHERE tenant_id = :tenant)"
 )
 _ALL_AT_ONCE = 1_000_000

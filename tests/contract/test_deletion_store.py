@@ -31,17 +31,19 @@ from support.conversations import fill_conversations
 from support.policies import compiled
 from support.postgres import Addresses
 from support.tenants import ALICE, TenantStores, fresh_tenant, opened, postgres_stores
-from support.usage import an_event
+from support.usage import MAY_4, an_event
 from tenancy import postgres_deletions
 from tenancy.audit import Actor, Deed, find_breach
 from tenancy.config import TenantConfig
 from tenancy.feed import ChangeFeed
 from tenancy.keys import new_key
 from tenancy.live import LiveTenants
+from tenancy.metrics import Numbers, Sample, Step
 from tenancy.ports import Deletion, Onboarding, TenantRecord, TenantState
 from tenancy.postgres_changes import PostgresChangeLog
 from tenancy.postgres_deletions import PostgresDeletionStore
 from tenancy.postgres_ledger import PostgresLedger
+from tenancy.postgres_metrics import PostgresMetrics
 
 BOB = Actor("bob", "platform_admin", request_id="request-2")
 _PART = text("INSERT INTO ingest_parts VALUES (:tenant, 'large', 'job-1', 0, 'hash', 'vectors')")
@@ -66,6 +68,10 @@ class World(NamedTuple):
             await self.stores.tenants.write_config(tenant, TenantConfig(), by=ALICE)
             await PostgresLedger(self.database).write([an_event(tenant, user_id=f"u{number}", route=f"R{number}")])
             await fill_conversations(self.database, tenant, number)
+            record = await self.stores.tenants.read(tenant)
+            assert record is not None
+            sample = Sample(tenant, record.revision.born, Step.DAY, MAY_4, f"R{number}", Numbers(requests=1))
+            await PostgresMetrics(self.database).add([sample])
         await self.large_upload(tenant)
         return tenant
 

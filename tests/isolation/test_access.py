@@ -48,6 +48,7 @@ MAY = {
     "DELETE /tenant/{tenant_id}/sessions": ADMINS,
     "GET /tenant/{tenant_id}/sessions/{session_id}": ADMINS,
     "DELETE /tenant/{tenant_id}/sessions/{session_id}": ADMINS,
+    "GET /tenant/{tenant_id}/metrics": ADMINS,
     "GET /tenants": PLATFORM,
     "POST /tenants": PLATFORM,
     "DELETE /tenants/{tenant_id}": PLATFORM,
@@ -58,6 +59,7 @@ MAY = {
     "POST /keys/{key_id}/rotate": PLATFORM,
     "DELETE /keys/{key_id}": PLATFORM,
     "GET /audit": PLATFORM,
+    "GET /analytics": PLATFORM,
     "GET /prices": PLATFORM,
     "POST /prices": PLATFORM,
 }

@@ -30,11 +30,13 @@ from support.catalog import tables_with_a_tenant
 from support.conversations import fill_conversations
 from support.postgres import Addresses, running_valkey
 from support.tenants import ALICE, opened, postgres_stores
-from support.usage import an_event
+from support.usage import MAY_4, an_event
 from tenancy.config import TenantConfig
 from tenancy.keys import new_key
+from tenancy.metrics import Numbers, Sample, Step
 from tenancy.postgres_deletions import PostgresDeletionStore
 from tenancy.postgres_ledger import PostgresLedger
+from tenancy.postgres_metrics import PostgresMetrics
 
 NEIGHBOURS = tuple(TenantId(text) for text in ("a", "aa", "a-b", "ab", "1", "12"))
 _PART = text("INSERT INTO ingest_parts VALUES (:tenant, :document, :job, 0, 'hash', 'vectors')")
@@ -56,6 +58,10 @@ async def fill(database: Database, tenant: TenantId, number: int) -> None:
         await PostgresMarks(database).advance(tenant, f"model {one}", mark)
         await PostgresLedger(database).write([an_event(tenant, f"e{one}", route=f"R{one}")])
         await fill_conversations(database, tenant, one)
+        record = await stores.tenants.read(tenant)
+        assert record is not None
+        sample = Sample(tenant, record.revision.born, Step.DAY, MAY_4, f"R{one}", Numbers(requests=1))
+        await PostgresMetrics(database).add([sample])
         large = Document(f"large{one}", f"of {tenant}", "a.txt", {}, b"h" * 32, 9)
         job = Job(f"job{one}", large, JobState.QUEUED, 0, None, None, datetime.now(UTC))
         await PostgresJobStore(database).enqueue(tenant, job, b"text")
@@ -87,7 +93,7 @@ def test_a_table_shows_each_its_own_rows(own_database: Addresses) -> None:
     for number, tenant in enumerate(NEIGHBOURS, 1):
         found = rows(own_database, tenant)
         assert found.pop("deletions") == {}
-        sums = ("usage_events", "usage_by_day", "usage_by_user", "usage_by_user_month")
+        sums = ("usage_events", "usage_by_day", "usage_by_user", "usage_by_user_month", "tenant_metrics")
         said = ("conversations", "conversation_turns", "conversation_erasures")
         counts = dict.fromkeys(
             ("documents", "chunks", "chunk_tombstones", "snapshots", "ingest_jobs", "ingest_parts", *said, *sums),

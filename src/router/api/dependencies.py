@@ -31,6 +31,7 @@ from router.service.keys import KeyService
 from router.service.limits import LimitService
 from router.service.prices import Prices
 from router.service.sessions import SessionService
+from router.service.tenant_metrics import TenantMetrics
 from router.service.tenant_turns import TenantTurns
 from router.service.tenants import TenantService
 from router.service.usage import UsageService
@@ -62,6 +63,7 @@ class Services:
     usage: UsageService
     sessions: SessionService
     prices: Prices
+    tenant_metrics: TenantMetrics
     trusted_proxies: tuple[Network, ...] = ()
     slow_reader_s: float = SLOW_READER_S
 
@@ -124,6 +126,7 @@ async def admit(
     # Not before: a stranger's attempts are not to stand in the tenant's metrics.
     record.tenant_id, record.config_version = str(tenant_id), caller.policy.version
     record.tenant_exists = True
+    record.tenant_born = caller.born
     return caller
 
 

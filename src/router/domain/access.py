@@ -30,6 +30,7 @@ class Permission(StrEnum):
     PLATFORM_KEYS = "platform:keys"
     PLATFORM_AUDIT = "platform:audit"
     PRICES = "platform:prices"
+    ANALYTICS = "platform:analytics"
 
 
 _MEMBER = frozenset({Permission.CHAT, Permission.SEARCH, Permission.DOCUMENTS_READ, Permission.LIMITS_READ})
@@ -57,7 +58,15 @@ GRANTS: Mapping[Role, frozenset[Permission]] = {
     Role.PLATFORM_ADMIN: frozenset(Permission),
 }
 
-OF_PLATFORM = frozenset({Permission.TENANTS, Permission.PLATFORM_KEYS, Permission.PLATFORM_AUDIT, Permission.PRICES})
+OF_PLATFORM = frozenset(
+    {
+        Permission.TENANTS,
+        Permission.PLATFORM_KEYS,
+        Permission.PLATFORM_AUDIT,
+        Permission.PRICES,
+        Permission.ANALYTICS,
+    }
+)
 """Belong to no tenant, so a suspended or unknown one is no reason to refuse them."""
 
 WHILE_SUSPENDED = frozenset(
@@ -106,6 +115,8 @@ ROUTES: Mapping[tuple[str, str], Permission] = {
     ("DELETE", "/tenant/{tenant_id}/sessions"): Permission.SESSIONS_DELETE,
     ("GET", "/tenant/{tenant_id}/sessions/{session_id}"): Permission.SESSIONS_READ,
     ("DELETE", "/tenant/{tenant_id}/sessions/{session_id}"): Permission.SESSIONS_DELETE,
+    ("GET", "/tenant/{tenant_id}/metrics"): Permission.USAGE_READ,
+    ("GET", "/analytics"): Permission.ANALYTICS,
     ("GET", "/tenants"): Permission.TENANTS,
     ("POST", "/tenants"): Permission.TENANTS,
     ("DELETE", "/tenants/{tenant_id}"): Permission.TENANTS,
