@@ -77,14 +77,15 @@ class FileRows:
     The file may be removed while it is open. Raises OSError where it cannot be read.
     """
 
-    def __init__(self, path: Path, dimension: int) -> None:
+    def __init__(self, path: Path | int, dimension: int) -> None:
+        """`path` may be an open descriptor, of which a copy is made."""
         self._dimension = dimension
         self._width = dimension * _HALF.itemsize
-        self._file = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        self._file = os.dup(path) if isinstance(path, int) else os.open(path, os.O_RDONLY | os.O_CLOEXEC)
         weakref.finalize(self, os.close, self._file)
         self._size, rest = divmod(os.fstat(self._file).st_size, self._width)
         if rest:
-            raise ValueError(f"{path.name} holds no whole number of rows")
+            raise ValueError(f"{path} holds no whole number of rows")
 
     @property
     def nbytes(self) -> int:
@@ -132,11 +133,11 @@ class FileRows:
 
 def written_rows(portions: Iterable[HalfMatrix], dimension: int, folder: Path) -> FileRows:
     """Rows in a file without a name, below `folder`. Raises OSError."""
-    with tempfile.NamedTemporaryFile(dir=folder) as file:
+    with tempfile.TemporaryFile(dir=folder) as file:
         for portion in portions:
             file.write(np.ascontiguousarray(portion, dtype=_HALF).data)
         file.flush()
-        return FileRows(Path(file.name), dimension)
+        return FileRows(file.fileno(), dimension)
 
 
 def cosines(rows: HalfMatrix, query: Vector) -> NDArray[np.float32]:
