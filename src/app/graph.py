@@ -6,6 +6,7 @@ from typing import Literal
 
 from langgraph.graph import END, START, StateGraph
 from langgraph.graph.state import CompiledStateGraph
+from langgraph.runtime import Runtime
 
 from app.nodes.cite import cite_passages
 from app.nodes.classify import Classify
@@ -17,11 +18,12 @@ from app.state import Turn, TurnState
 TurnGraph = CompiledStateGraph[TurnState, Turn, TurnState, TurnState]
 
 
-async def after_classify(state: TurnState) -> Literal["refuse", "retrieve", "generate"]:
+async def after_classify(state: TurnState, runtime: Runtime[Turn]) -> Literal["refuse", "retrieve", "generate"]:
     """`async` although nothing is awaited: LangGraph would run a plain function in a thread."""
     if state["refusal"] is not None:
         return "refuse"
-    return "retrieve" if state["route"].retrieve else "generate"
+    wished = runtime.context.request.options.retrieve
+    return "retrieve" if (state["route"].retrieve if wished is None else wished) else "generate"
 
 
 def build_graph(*, classify: Classify, retrieve: Retrieve, generate: Generate) -> TurnGraph:

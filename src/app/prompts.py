@@ -71,8 +71,7 @@ def build_messages(
 ) -> list[Message]:
     """A system message, what was said before, the question, and what followed it. Passage `n` of `passages` is marked
     `[n]`, those of the chunks `flagged` also as not to be obeyed."""
-    own = conversation.instruction and without_control_tokens(conversation.instruction)
-    instruction = " ".join(filter(None, (route.system_prompt or DEFAULT_INSTRUCTION, _language(locale), own)))
+    instruction = _instruction(route, locale, without_control_tokens(conversation.instruction))
     asked = without_control_tokens(query)
     question = f"{asked}\n\n{_FROM_PASSAGES}\n{_numbered(passages, flagged)}" if passages else asked
     return [
@@ -83,11 +82,24 @@ def build_messages(
     ]
 
 
+def _instruction(route: Route, locale: str, own: str) -> str:
+    """The route's, which the tenant's admin answers for, comes first; the client's `own` is a paragraph behind it. The
+    one that says nothing gives way to it."""
+    of_route = route.system_prompt or DEFAULT_INSTRUCTION
+    if own and of_route == DEFAULT_INSTRUCTION:
+        of_route = ""
+    return "\n\n".join(filter(None, (" ".join(filter(None, (of_route, _language(locale)))), own)))
+
+
 def _said(message: spoken.Message) -> Message:
     said: Message = {"role": message.role, "content": without_control_tokens(message.content)}
     if message.tool_calls:
         said["tool_calls"] = [
-            {"id": call.id, "type": "function", "function": {"name": call.name, "arguments": call.arguments}}
+            {
+                "id": call.id,
+                "type": "function",
+                "function": {"name": call.name, "arguments": without_control_tokens(call.arguments)},
+            }
             for call in message.tool_calls
         ]
     if message.tool_call_id is not None:

@@ -7,13 +7,15 @@ import logging
 import re
 import time
 import uuid
+from collections.abc import Mapping
 
 import orjson
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from contracts.errors import AtriumError, BodyTooLargeError, RequestTimeoutError
+from contracts.errors import AtriumError, BodyTooLargeError, ErrorBody, RequestTimeoutError
 from observability import names
+from observability.error_shape import ErrorShape, attach_shape, told
 from observability.logging import REQUEST_LOGGER, log
 from observability.metrics import Metrics
 from observability.record import RequestRecord, attach_record
@@ -67,7 +69,8 @@ class _BoundedBody:
 
 class RequestMiddleware:
     """Wraps a service. `max_body_bytes` bounds what is read of a body, declared or chunked; `max_upload_bytes`, of one
-    that is sent to a path ending in `/documents`; `body_within_s`, how long may pass until it has arrived."""
+    that is sent to a path ending in `/documents`; `body_within_s`, how long may pass until it has arrived;
+    `error_shapes`, by the beginning of a path, how errors are told there."""
 
     def __init__(
         self,
@@ -77,12 +80,14 @@ class RequestMiddleware:
         max_body_bytes: int,
         max_upload_bytes: int | None = None,
         body_within_s: float = BODY_WITHIN_S,
+        error_shapes: Mapping[str, ErrorShape] | None = None,
     ) -> None:
         self._app = app
         self._metrics = metrics
         self._max_body_bytes = max_body_bytes
         self._max_upload_bytes = max_upload_bytes or max_body_bytes
         self._body_within_s = body_within_s
+        self._error_shapes = error_shapes or {}
         self._tenants: set[str] = set()
         self._routes: set[str] = set()
 
@@ -93,6 +98,7 @@ class RequestMiddleware:
         headers = Headers(scope=scope)
         record = RequestRecord(safe_request_id(headers.get("x-request-id")), scope["method"], scope["path"])
         attach_record(scope, record)
+        attach_shape(scope, self._error_shapes)
         started = time.perf_counter()
         limit = (
             self._max_upload_bytes
@@ -121,7 +127,7 @@ class RequestMiddleware:
             if declared.isdigit() and int(declared) > limit:
                 # Answered before a byte of the body is read: the app's own error handler would have to read it.
                 message = f"the body is larger than {limit} bytes"
-                await _answer(observed_send, record, 413, BodyTooLargeError.code, message)
+                await _answer(scope, observed_send, record, 413, BodyTooLargeError.code, message)
             else:
                 await self._app(scope, _BoundedBody(receive, limit, self._body_within_s), observed_send)
         except _ClientLeftError:
@@ -130,7 +136,7 @@ class RequestMiddleware:
             _logger.exception("unexpected error", extra={"fields": {"request_id": record.request_id}})
             if record.status:
                 raise  # the answer has begun: only cutting the connection tells the client that it is not whole
-            await _answer(observed_send, record, 500, AtriumError.code, "something went wrong on our side")
+            await _answer(scope, observed_send, record, 500, AtriumError.code, "something went wrong on our side")
         finally:
             record.latency_ms = round((time.perf_counter() - started) * 1000, 3)
             if record.path not in _QUIET:
@@ -168,10 +174,12 @@ def _label(value: str, known: set[str], at_most: int) -> str:
     return "other"
 
 
-async def _answer(send: Send, record: RequestRecord, status: int, code: str, message: str) -> None:
+async def _answer(scope: Scope, send: Send, record: RequestRecord, status: int, code: str, message: str) -> None:
     record.error_code = code
-    error = {"code": code, "message": message, "request_id": record.request_id, "details": {}}
-    body = orjson.dumps({"error": error})
-    headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
-    await send({"type": "http.response.start", "status": status, "headers": [*headers, (b"connection", b"close")]})
+    error = ErrorBody(code=code, message=message, request_id=record.request_id)
+    answer = told(scope, status, error, {"connection": "close"})
+    body = orjson.dumps(answer.content)
+    said = {"content-type": "application/json", "content-length": str(len(body)), **answer.headers}
+    headers = [(name.encode(), value.encode()) for name, value in said.items()]
+    await send({"type": "http.response.start", "status": answer.status, "headers": headers})
     await send({"type": "http.response.body", "body": body})

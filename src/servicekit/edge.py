@@ -10,6 +10,7 @@ from fastapi import FastAPI, Request
 
 from contracts.context import TenantContext
 from contracts.errors import UnauthenticatedError, UpstreamTimeoutError
+from observability.error_shape import ErrorShape
 from observability.middleware import RequestMiddleware
 from observability.prometheus import PrometheusMetrics
 from observability.record import record_of
@@ -29,13 +30,19 @@ def dress(
     metrics: PrometheusMetrics,
     max_body_bytes: int,
     max_upload_bytes: int | None = None,
+    error_shapes: Mapping[str, ErrorShape] | None = None,
 ) -> None:
     """Give a service what all of them have. `checks` is what `/readyz` asks, each for at most `checks_within_s`: less
-    the further inside a service is, so that what hangs is named and not the service in front of it."""
+    the further inside a service is, so that what hangs is named and not the service in front of it.
+    `error_shapes`: by the beginning of a path, how errors are told there."""
     install_error_handlers(app)
     app.include_router(operations_router(checks, metrics, within_s=checks_within_s))
     app.add_middleware(
-        RequestMiddleware, metrics=metrics, max_body_bytes=max_body_bytes, max_upload_bytes=max_upload_bytes
+        RequestMiddleware,
+        metrics=metrics,
+        max_body_bytes=max_body_bytes,
+        max_upload_bytes=max_upload_bytes,
+        error_shapes=error_shapes,
     )
 
 

@@ -117,6 +117,7 @@ class TenantConfig(BaseModel):
     passage_injection: PassageInjection = "mark"
     strip_passage_links: bool = False
     ranking: Ranking = Ranking()
+    completions_retrieve: bool = False
     rate_limit_per_minute: int = Field(default=60, ge=1, le=1_000_000)
     rate_limit_per_hour: int = Field(default=1_000, ge=1, le=10_000_000)
     tokens_per_minute: int | None = Field(default=1_000_000, ge=1, le=1_000_000_000)

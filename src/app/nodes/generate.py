@@ -7,10 +7,11 @@ from dataclasses import dataclass
 
 from langgraph.runtime import Runtime
 
+from app.domain.tool_calls import ToolCalls
 from app.ports import Engine
 from app.prompts import build_messages
 from app.state import Turn, TurnState
-from contracts.chat import MetaEvent
+from contracts.chat import MetaEvent, ToolCallsEvent
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +32,7 @@ class Generate:
             conversation=request.conversation,
         )
         pieces: list[str] = []
+        calls = ToolCalls()
         finish_reason = "stop"
         model = request.options.model or state["route"].model or request.model
         async with self.engine.generate(
@@ -50,12 +52,16 @@ class Generate:
                 )
             )
             async for delta in generation:
-                text, progress.tokens, finished = delta
+                text, progress.tokens, finished, called = delta
                 if finished:
                     finish_reason = finished
-                if text:
+                for piece in called:
+                    calls.add(piece)
+                if text or called:
                     if progress.first_token_at is None:
                         progress.first_token_at = time.perf_counter()
                     pieces.append(text)
-                    await sink.put(delta)
+                    await sink.put(delta)  # with a piece of a call, its text is empty: it says what was used so far
+        if whole := calls.whole():
+            await sink.put(ToolCallsEvent(calls=whole))
         return {"answer": "".join(pieces), "finish_reason": finish_reason}

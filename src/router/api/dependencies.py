@@ -27,6 +27,7 @@ from router.service.export import TenantExport
 from router.service.identity import Credentials, Identity, is_disguised, is_private_name, tenant_id_from
 from router.service.keys import KeyService
 from router.service.limits import LimitService
+from router.service.models import Models
 from router.service.prices import Prices
 from router.service.tenant_turns import TenantTurns
 from router.service.tenants import TenantService
@@ -47,6 +48,7 @@ class Services:
     access: Access
     tenant_turns: TenantTurns
     chat: ChatService
+    models: Models
     limits: LimitService
     tenants: TenantService
     deletion: DeletionService
@@ -86,7 +88,7 @@ async def gate(request: Request) -> AsyncIterator[Passage]:
 
 
 async def _let_through(request: Request, held: AsyncExitStack) -> Passage:
-    operation = request.scope["route"].path
+    operation = request.scope["route"].path_format
     permission = ROUTES.get((request.method, operation))
     if permission is None:
         raise ForbiddenError("this operation is open to nobody")
@@ -124,7 +126,7 @@ async def admit(
 async def admit_again(request: Request, found: Services, earlier: Caller) -> Caller:
     """For a request that lasts: its credential may have been revoked meanwhile, its tenant suspended, or deleted and
     made again. Raises what the gate raises."""
-    permission = ROUTES[request.method, request.scope["route"].path]
+    permission = ROUTES[request.method, request.scope["route"].path_format]
     who = await _identify(request, found)
     caller = await admit(request, found, who, earlier.tenant_id, permission)
     if caller.born != earlier.born:

@@ -74,5 +74,21 @@ def _texts(messages: Sequence[Message]) -> Iterator[str]:
 
 def _rewritten(message: Message, texts: Iterator[str]) -> Message:
     content = next(texts)
-    calls = tuple(ToolCall(id=call.id, name=next(texts), arguments=next(texts)) for call in message.tool_calls)
+    calls = tuple(
+        ToolCall(id=call.id, name=next(texts), arguments=_still_json(call.arguments, next(texts)))
+        for call in message.tool_calls
+    )
     return message.model_copy(update={"content": content, "tool_calls": calls})
+
+
+def _still_json(before: str, after: str) -> str:
+    """A placeholder in the place of a number is no JSON, and an engine takes nothing else for arguments."""
+    return after if before == after or _is_json(after) else orjson.dumps({"arguments": after}).decode()
+
+
+def _is_json(text: str) -> bool:
+    try:
+        orjson.loads(text)
+    except orjson.JSONDecodeError:
+        return False
+    return True

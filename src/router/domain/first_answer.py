@@ -15,10 +15,12 @@ from contracts.chat import (
     MetaEvent,
     RefusalEvent,
     TokenEvent,
+    ToolCallsEvent,
     TurnEvent,
     Usage,
     UsageEvent,
 )
+from contracts.conversation import ToolCall
 from router.domain.caller import Caller
 from router.domain.transcript import Transcript
 
@@ -34,6 +36,7 @@ class FirstAnswer(BaseModel):
     cost_usd: float
     meta: MetaEvent
     text: str
+    tool_calls: tuple[ToolCall, ...] = ()
     citations: list[Citation]
     usage: Usage
     end: Annotated[DoneEvent | RefusalEvent, Field(discriminator="event")]
@@ -55,6 +58,7 @@ class FirstAnswer(BaseModel):
             cost_usd=cost_usd,
             meta=transcript.meta,
             text="" if isinstance(end, RefusalEvent) else transcript.answer,
+            tool_calls=transcript.tool_calls,
             citations=transcript.citations,
             usage=usage,
             end=end,
@@ -66,6 +70,8 @@ class FirstAnswer(BaseModel):
         yield self.meta
         if self.text:
             yield TokenEvent(text=self.text, prompt_tokens=used.prompt_tokens, completion_tokens=used.completion_tokens)
+        if self.tool_calls:
+            yield ToolCallsEvent(calls=self.tool_calls)
         if isinstance(self.end, DoneEvent):
             yield CitationsEvent(citations=self.citations)
         if used.total_tokens:

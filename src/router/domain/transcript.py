@@ -7,13 +7,16 @@ from dataclasses import dataclass, field
 from contracts.chat import (
     Citation,
     CitationsEvent,
+    DoneEvent,
     ErrorEvent,
     MetaEvent,
     Refusal,
     RefusalEvent,
     TokenEvent,
+    ToolCallsEvent,
     TurnEvent,
 )
+from contracts.conversation import ToolCall
 
 
 @dataclass(slots=True)
@@ -21,9 +24,11 @@ class Transcript:
     """Folds the events of one turn. After a refusal the answer is what the refusal says to the user."""
 
     meta: MetaEvent = field(default_factory=lambda: MetaEvent(route="", route_score=0.0, model=""))
+    tool_calls: tuple[ToolCall, ...] = ()
     citations: list[Citation] = field(default_factory=list)
     refusal: Refusal | None = None
     error: ErrorEvent | None = None
+    finish_reason: str = ""
     _texts: list[str] = field(default_factory=list)
 
     def add(self, event: TurnEvent) -> None:
@@ -31,10 +36,14 @@ class Transcript:
             self._texts.append(event.text)
         elif isinstance(event, MetaEvent):
             self.meta = event
+        elif isinstance(event, ToolCallsEvent):
+            self.tool_calls = event.calls
         elif isinstance(event, CitationsEvent):
             self.citations = event.citations
         elif isinstance(event, RefusalEvent):
-            self.refusal = event.refusal
+            self.refusal, self.tool_calls = event.refusal, ()
+        elif isinstance(event, DoneEvent):
+            self.finish_reason = event.finish_reason
         elif isinstance(event, ErrorEvent):
             self.error = event
 

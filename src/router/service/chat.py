@@ -13,6 +13,7 @@ from datetime import timedelta
 from contracts.chat import MAX_PRIORITY, MetaEvent, Refusal, RefusalEvent, TurnEvent, TurnRequest, Usage
 from contracts.errors import AtriumError, UpstreamTimeoutError
 from router.domain.asked import Asked
+from router.domain.blocked_tools import refuse_tools, tools_of
 from router.domain.caller import Caller
 from router.domain.first_answer import FirstAnswer
 from router.domain.recent_request import RecentRequest
@@ -209,11 +210,14 @@ class ChatService:
     async def _refusal(self, caller: Caller, asked: Asked, sent: Asked, *, moderated: bool = True) -> Refusal | None:
         """By the rules, of what was asked; by the moderation service, which is told no more than the engine."""
         policy = caller.policy
+        if refusal := refuse_tools(tools_of(asked), policy.config.blocked_tools, "input"):
+            return refusal
         try:
             async with asyncio.timeout(self._timeout.total_seconds()):
                 for text in (*asked.texts(), *asked.schemas()):
                     if text and (refusal := await self._judge.refusal(policy.tenant_id, policy.rules, text)):
                         return refusal
+                    await asyncio.sleep(0)  # a conversation has many, and each is short work
                 whole = "\n\n".join(filter(None, (*sent.texts(), *sent.schemas())))
                 return await self._moderating.input(policy, whole) if moderated else None
         except TimeoutError as error:
