@@ -144,7 +144,7 @@ async def _identify(request: Request, found: Services) -> Principal:
     who = await found.identity.principal(credentials)
     record = record_of(request.scope)
     record.user_id = who.name
-    if who.tenant_id is not None and credentials.authorization:
+    if who.tenant_id is not None and not credentials.has_no_key:
         record.tenant_id = str(who.tenant_id)
     return who
 

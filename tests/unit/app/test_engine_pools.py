@@ -73,7 +73,8 @@ async def test_running_and_waiting_are_what_the_engine_says() -> None:
             async with asyncio.timeout(5):
                 while asked.states()["pooled"].waiting != 3:
                     await asked.ask()
-            assert asked.states()["pooled"] == PoolState(running=2, waiting=3, sequences=16, kv_usage=1.0, replicas=1)
+            state = asked.states()["pooled"].model_copy(update={"models": ()})
+            assert state == PoolState(running=2, waiting=3, sequences=16, kv_usage=1.0, replicas=1)
             for answer in answers:
                 answer.close()
     assert metrics.levels[f"{names.ENGINE_QUEUE_DEPTH.name} of pooled"] == 3
