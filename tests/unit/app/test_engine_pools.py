@@ -97,7 +97,7 @@ async def test_an_engine_without_such_metrics_is_heard_but_says_nothing() -> Non
         async with open_engine_session() as session:
             asked = pools(session, pooled=[url + "/nowhere"])
             await asked.ask()
-            assert asked.states()["pooled"] == PoolState(sequences=16, replicas=1)
+            assert asked.states()["pooled"].model_copy(update={"models": ()}) == PoolState(sequences=16, replicas=1)
 
 
 async def test_old_values_are_kept_and_called_stale() -> None:
@@ -114,6 +114,6 @@ async def test_old_values_are_kept_and_called_stale() -> None:
             await asked.ask()
             assert not asked.states()["pooled"].stale
             clock[0] += STALE_S + 0.1
-            assert asked.states()["pooled"] == PoolState(
+            assert asked.states()["pooled"].model_copy(update={"models": ()}) == PoolState(
                 running=0, waiting=0, sequences=16, kv_usage=0.0, replicas=1, stale=True
             )
