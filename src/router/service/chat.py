@@ -214,7 +214,7 @@ class ChatService:
             return refusal
         try:
             async with asyncio.timeout(self._timeout.total_seconds()):
-                for text in (*asked.texts(), *asked.schemas()):
+                for text in (*asked.texts(), *asked.schemas(), *asked.escaped()):
                     if text and (refusal := await self._judge.refusal(policy.tenant_id, policy.rules, text)):
                         return refusal
                     await asyncio.sleep(0)  # a conversation has many, and each is short work
