@@ -8,7 +8,8 @@ import orjson
 import pytest
 
 from app.adapters.completion import ChunkReader
-from app.adapters.engine_http import refusal_of, wished
+from app.adapters.engine_http import wished
+from app.adapters.engine_link import refusal_of
 from app.adapters.memory import MemoryEngine
 from app.domain.tool_calls import MAX_CALLS, MAX_CHARS, CallPiece, ToolCalls
 from app.graph import after_classify
@@ -112,8 +113,10 @@ def test_a_description_of_a_tool_ends_no_message() -> None:
     ],
 )
 def test_an_engine_that_cannot_do_what_was_wished_is_no_failure(body: bytes, wishes: set[str], says: str) -> None:
-    error = refusal_of(400, body, {}, wishes)
-    assert isinstance(error, InvalidRequestError)
-    assert says in error.message
-    assert isinstance(refusal_of(400, b"maximum context length", {}, wishes), PromptTooLongError)
-    assert isinstance(refusal_of(400, body, {}), UpstreamError)
+    failed = refusal_of(400, body, {}, wishes)
+    assert isinstance(failed.error, InvalidRequestError)
+    assert says in failed.error.message
+    assert not failed.again
+    assert not failed.fault
+    assert isinstance(refusal_of(400, b"maximum context length", {}, wishes).error, PromptTooLongError)
+    assert isinstance(refusal_of(400, body, {}).error, UpstreamError)
