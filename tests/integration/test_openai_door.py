@@ -188,7 +188,9 @@ def test_a_tool_call_comes_back_whole_and_is_counted(stack: Stack) -> None:
 def test_a_tool_that_must_be_called_is_called(stack: Stack) -> None:
     choice: Any = {"type": "function", "function": {"name": "look_up"}}
     answer = create(stack, stack.new_tenant("door"), "olives", tools=[a_tool()], tool_choice=choice)
-    assert stack.last_engine_body()["tool_choice"] == choice
+    sent = stack.last_engine_body()
+    assert sent["tool_choice"] == choice
+    assert sent["tools"][0]["function"]["strict"] is True
     assert answer.choices[0].finish_reason == "tool_calls"
 
 

@@ -157,6 +157,20 @@ def test_what_the_engine_cannot_do_is_a_bad_request(stack: Stack, fault: str, wi
     assert next(iter(wishes)) in error.message
 
 
+def test_a_schema_that_the_engine_finds_wrong_when_it_has_begun_is_a_bad_request_and_ejects_nobody(
+    stack: Stack,
+) -> None:
+    tenant, before = stack.new_tenant("wrong"), stack.engine_requests()
+    wishes: dict[str, Any] = {"response_format": {"type": "json_object"}}
+    for _ in range(5):
+        assert isinstance(raised(stack, tenant, "hello fault:wrong-schema", **wishes), openai.BadRequestError)
+        assert raised(stack, tenant, "hello fault:error-event", **wishes).status_code == 502
+    assert stack.engine_requests() == before + 10
+    with openai_client(stack, tenant) as client:
+        asked: Any = {"model": "atrium", "messages": asking("tokens:1 hi")}
+        assert client.chat.completions.create(**asked).choices[0].message.content == "tokens:1"
+
+
 @pytest.mark.parametrize("fault", ["die", "cut", "garbage", "nonsense", "error-event", "big-event"])
 def test_an_engine_that_breaks_in_the_middle_ends_the_stream_with_an_error(stack: Stack, fault: str) -> None:
     tenant, told = stack.new_tenant("wrong"), []

@@ -51,6 +51,7 @@ FAULTS = {
     "fault:garbage": "sends three tokens, then data that is not JSON",
     "fault:nonsense": "sends three tokens, then JSON that is no completion",
     "fault:error-event": "sends three tokens, then an error object, as vLLM does",
+    "fault:wrong-schema": "sends an error object that says 400 before the first token, as vLLM does of a schema",
     "fault:big-event": "sends three tokens, then one event of 10 MB",
     "fault:error-first": "sends an error object before the first token",
     "fault:die-first": "cuts the connection before the first token",
@@ -308,7 +309,7 @@ class _Stream(Response):
         running = final and bool(options.get("continuous_usage_stats"))
         yield _chunk(self._asked, {"role": "assistant", "content": ""}, usage=running)
         breaks = self._fault in _BREAKS
-        said = 0 if self._fault.endswith("-first") else 3
+        said = 0 if self._fault.endswith(("-first", "wrong-schema")) else 3
         for token in self._answer[:said] if breaks else self._answer:
             if step_s := self._sequences.step_s(self._interval_s):
                 await asyncio.sleep(step_s)
@@ -365,6 +366,7 @@ _BREAKS: dict[str, Callable[[], AsyncIterator[bytes]]] = {
     "fault:garbage": _then(b"data: {not json\n\n"),
     "fault:nonsense": _then(b'data: {"choices": [{"delta": {"content": 7}}]}\n\n'),
     "fault:error-event": _then(b'data: {"error": {"message": "EngineCore died", "code": 500}}\n\n'),
+    "fault:wrong-schema": _then(b'data: {"error": {"message": "Grammar error: Invalid type", "code": 400}}\n\n'),
     "fault:big-event": _then(_BIG_EVENT),
     "fault:error-first": _then(b'data: {"error": {"message": "EngineCore died", "code": 500}}\n\n'),
     "fault:die-first": _then(),

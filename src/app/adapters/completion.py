@@ -8,7 +8,7 @@ import orjson
 
 from app.domain.tool_calls import CallPiece
 from app.ports import Delta, TokenCount
-from contracts.errors import UpstreamError
+from contracts.errors import AtriumError, InvalidRequestError, UpstreamError
 
 CHARS_PER_TOKEN = 4
 """For an engine that does not count: what a token of English text is on average."""
@@ -24,11 +24,12 @@ class ChunkReader:
         self._tokens = TokenCount(prompt=max(1, prompt_chars // CHARS_PER_TOKEN))
 
     def read(self, data: bytes) -> Delta:
-        """Raises UpstreamError when the data is no completion chunk, or the engine reports an error in its place."""
+        """Raises UpstreamError when the data is no completion chunk, or the engine reports an error in its place; then
+        `details` has `said`. InvalidRequestError where the engine says that it is the request's."""
         try:
             chunk = orjson.loads(data)
             if "error" in chunk:
-                raise UpstreamError("the engine failed while it was answering")
+                raise _said(chunk["error"])
             choices = chunk.get("choices")
             text, finish_reason, calls = _first_choice(choices[0]) if choices else _NOTHING
             self._count(text or calls, chunk.get("usage"))
@@ -47,6 +48,14 @@ class ChunkReader:
             self._tokens = TokenCount(int(usage["prompt_tokens"]), int(usage["completion_tokens"]), cached)
         elif self._pieces > self._tokens.completion:
             self._tokens = self._tokens._replace(completion=self._pieces)
+
+
+def _said(error: Any) -> AtriumError:
+    """vLLM makes the grammar of a schema when the answer has begun: what is wrong with it is told here."""
+    code = error.get("code") if isinstance(error, dict) else None
+    if isinstance(code, int) and 400 <= code < 500:
+        return InvalidRequestError("the engine cannot do what the request asks for: a schema, a tool or a parameter")
+    return UpstreamError("the engine failed while it was answering", details={"said": True})
 
 
 _Said = tuple[str, str | None, tuple[CallPiece, ...]]

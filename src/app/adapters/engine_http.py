@@ -134,6 +134,10 @@ class EngineHttp:
         body.update(wished(options))
         if self._sampling.extensions:
             body["stream_options"]["continuous_usage_stats"] = True
+            if options.tool_choice not in {None, "auto", "none"}:
+                # vLLM else lets the arguments be any JSON at all, though it was told that there is to be a call.
+                for tool in body.get("tools", ()):
+                    tool["function"].setdefault("strict", True)
             if context.cache_salt:
                 body["cache_salt"] = context.cache_salt
             if self._sampling.priorities:

@@ -120,12 +120,13 @@ def _options(body: CompletionRequest, model: str | None, retrieve: bool) -> Opti
 
 def _tools(body: CompletionRequest, bounds: SchemaBounds) -> tuple[Tool, ...]:
     found: dict[str, Tool] = {}
+    must = body.tool_choice == "required" or isinstance(body.tool_choice, NamedTool)
     for at, tool in enumerate(body.tools or ()):
         said, path = tool.function, f"tools[{at}].function"
         if said.name in found:
             _refuse(f"{path}.name", "two tools have this name")
         if said.parameters is not None:
-            _check_schema(bounds, f"{path}.parameters", said.parameters)
+            _check_schema(bounds, f"{path}.parameters", said.parameters, grammar=must or bool(said.strict))
         found[said.name] = Tool(
             name=said.name, description=said.description or "", parameters=said.parameters, strict=said.strict
         )
@@ -151,13 +152,13 @@ def _format(body: CompletionRequest, bounds: SchemaBounds) -> dict[str, Any] | N
         return {"type": "json_object"}
     if wanted.json_schema is None:
         _refuse("response_format.json_schema", "is missing")
-    _check_schema(bounds, "response_format.json_schema.schema", wanted.json_schema.schema_)
+    _check_schema(bounds, "response_format.json_schema.schema", wanted.json_schema.schema_, grammar=True)
     return {"type": "json_schema", "json_schema": wanted.json_schema.model_dump(by_alias=True, exclude_none=True)}
 
 
-def _check_schema(bounds: SchemaBounds, path: str, schema: dict[str, Any]) -> None:
+def _check_schema(bounds: SchemaBounds, path: str, schema: dict[str, Any], *, grammar: bool) -> None:
     try:
-        bounds.check(schema)
+        bounds.check(schema, grammar=grammar)
     except UnusableSchemaError as error:
         _refuse(path, str(error))
 

@@ -10,11 +10,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import BaseModel, Field
 
-from router.domain.openai_schemas import MAX_DEPTH, MAX_NODES, SchemaBounds, UnusableSchemaError
+from router.domain.openai_schemas import (
+    MAX_DEPTH,
+    MAX_LENGTHS,
+    MAX_NODES,
+    MAX_PROPERTIES,
+    SchemaBounds,
+    UnusableSchemaError,
+)
 
 
-def check(schema: dict[str, Any]) -> None:
-    SchemaBounds().check(schema)
+def check(schema: dict[str, Any], *, grammar: bool = True) -> None:
+    SchemaBounds().check(schema, grammar=grammar)
 
 
 def nested(depth: int) -> dict[str, Any]:
@@ -41,6 +48,8 @@ class Node(BaseModel):
         {"pattern": r"^(?!^[-+.]*$)[+-]?0*\d*\.?\d*$"},
         {"anyOf": [{"type": "array", "items": {"$ref": "#"}}, {"type": "null"}]},
         nested(MAX_DEPTH),
+        {"anyOf": [{"maxLength": at} for at in range(17)] + [{"maxLength": 100}] * 50},
+        {"$defs": {f"d{at}": {"allOf": [{"$ref": f"#/$defs/d{at + 1}"}] * 2} for at in range(60)} | {"d60": {}}},
     ],
 )
 def test_what_clients_make_of_their_types_is_taken(schema: dict[str, Any]) -> None:
@@ -60,12 +69,20 @@ def test_what_clients_make_of_their_types_is_taken(schema: dict[str, Any]) -> No
         ({"pattern": "a" * 1_000}, "pattern"),
         ({"pattern": r"\pL\pN\pS"}, "pattern"),
         ({"patternProperties": {r"(a{100}){60}": {}}}, "pattern"),
-        ({"allOf": [{"pattern": "a"}] * 33}, "patterns"),
+        ({"allOf": [{"pattern": "a"}] * 9}, "patterns"),
+        ({"allOf": [{"pattern": r"^(\w{1,10}\.){1,8}$"}] * 2}, "patterns are too large"),
+        ({"anyOf": [{"maxLength": 100 + at} for at in range(MAX_LENGTHS + 1)]}, "maxLength"),
+        ({"properties": {f"p{at}": {} for at in range(MAX_PROPERTIES + 1)}}, "properties"),
+        ({"enum": ["x" * 300]}, "constant"),
+        ({"const": "x" * 300}, "constant"),
+        ({"$defs": {"A": {"allOf": [{"$ref": "#/$defs/A"}]}}, "$ref": "#/$defs/A"}, "circle"),
+        ({"anyOf": [{"$ref": "#"}, {"type": "string"}]}, "circle"),
+        ({"$defs": {"A": {"if": {"not": {"$ref": "#/$defs/A"}}}}}, "circle"),
         ({"$ref": "http://169.254.169.254/latest"}, "$ref"),
         ({"$ref": "file:///etc/passwd"}, "$ref"),
-        ({"$ref": "#"}, "$ref"),
+        ({"$ref": "#"}, "circle"),
         ({"$ref": "#/$defs/none"}, "$ref"),
-        ({"$ref": "#/$defs/A", "$defs": {"A": {"$ref": "#/$defs/B"}, "B": {"$ref": "#/$defs/A"}}}, "$ref"),
+        ({"$ref": "#/$defs/A", "$defs": {"A": {"$ref": "#/$defs/B"}, "B": {"$ref": "#/$defs/A"}}}, "circle"),
         ({"$ref": "#/enum/99999999999999999999", "enum": [1]}, "$ref"),
         ({"const": 10**400}, "integer"),
         ({"const": float("nan")}, "finite"),
@@ -78,12 +95,24 @@ def test_what_would_take_long_or_lead_elsewhere_is_refused(schema: dict[str, Any
         check(schema)
 
 
+@pytest.mark.parametrize(
+    "schema",
+    [
+        {"properties": {f"p{at}": {"maxLength": 100 + at} for at in range(500)}},
+        {"pattern": r"(\w{1,100}\.){1,50}"},
+        {"const": "x" * 3_000},
+    ],
+)
+def test_of_a_tool_that_need_not_be_called_no_grammar_is_made(schema: dict[str, Any]) -> None:
+    check(schema, grammar=False)
+
+
 def test_the_bounds_are_of_a_request_and_not_of_each_schema() -> None:
     bounds = SchemaBounds()
     half = {"enum": list(range(MAX_NODES // 2))}
-    bounds.check(half)
+    bounds.check(half, grammar=True)
     with pytest.raises(UnusableSchemaError):
-        bounds.check(half)
+        bounds.check(half, grammar=True)
 
 
 _KEYS = st.sampled_from(["$ref", "pattern", "patternProperties", "maxItems", "items", "a"]) | st.text(max_size=3)
