@@ -35,8 +35,10 @@ async def after_classify(state: TurnState) -> Literal["refuse", "memory"]:
     return "memory" if state["refusal"] is None else "refuse"
 
 
-async def after_memory(state: TurnState) -> Literal["retrieve", "generate"]:
-    return "retrieve" if state["route"].retrieve else "generate"
+async def after_memory(state: TurnState, runtime: Runtime[Turn]) -> Literal["retrieve", "generate"]:
+    """What the client says of retrieval is said over the route's head."""
+    wished = runtime.context.request.options.retrieve
+    return "retrieve" if (state["route"].retrieve if wished is None else wished) else "generate"
 
 
 async def after_retrieve(state: TurnState, runtime: Runtime[Turn]) -> Literal["generate", "nothing_found"]:

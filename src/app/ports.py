@@ -11,6 +11,7 @@ from typing import Literal, NamedTuple, NotRequired, Protocol, TypedDict
 import numpy as np
 import numpy.typing as npt
 
+from app.domain.tool_calls import CallPiece
 from contracts.chat import TurnEvent
 from contracts.context import TenantContext
 from contracts.conversation import NO_OPTIONS, Options
@@ -81,6 +82,7 @@ class Delta(NamedTuple):
     text: str
     tokens: TokenCount
     finish_reason: str | None = None
+    calls: tuple[CallPiece, ...] = ()
 
 
 class Embedded(NamedTuple):

@@ -22,8 +22,10 @@ from contracts import conversation as spoken
 from contracts.chat import Route
 from contracts.conversation import NO_CONVERSATION, Conversation
 from contracts.retrieval import Passage
+from contracts.routes import BUILT_IN_ROUTES
 from guard.control_tokens import without_control_tokens
 
+_BUILT_IN = frozenset(route.system_prompt for route in BUILT_IN_ROUTES)
 _QUOTES = str.maketrans({'"': "'", "\uff02": "'"})
 _HEADING = re.compile(r"^ {0,3}#{1,6} .*$", re.MULTILINE)
 
@@ -39,9 +41,9 @@ def build_messages(
 ) -> list[Message]:
     """A system message, what was said before, the question, and what followed it. Passage `n` of `passages` is marked
     `[n]`, those of the chunks `flagged` also as not to be obeyed."""
-    own = conversation.instruction and without_control_tokens(conversation.instruction)
+    own = without_control_tokens(conversation.instruction)
     template = template_for(route.name, locale)
-    instruction = " ".join(filter(None, (route.system_prompt or template.instruction, template.language, own)))
+    instruction = _instruction(route, template, own)
     asked = without_control_tokens(query)
     before = [_said(message) for message in conversation.before]
     if conversation.summary and before and before[0]["role"] == "user":
@@ -62,11 +64,24 @@ def _after_summary(summary: str, text: str) -> str:
     return f'(Of what was said before: "{_data(summary)}")\n\n{text}'
 
 
+def _instruction(route: Route, template: Template, own: str) -> str:
+    """What the tenant's admin wrote for the route comes first; the client's `own` is a paragraph behind it. What nobody
+    of the tenant wrote, a built-in route's, gives way to it."""
+    of_route = route.system_prompt or template.instruction
+    if own and (not route.system_prompt or route.system_prompt in _BUILT_IN):
+        of_route = ""
+    return "\n\n".join(filter(None, (" ".join(filter(None, (of_route, template.language))), own)))
+
+
 def _said(message: spoken.Message) -> Message:
     said: Message = {"role": message.role, "content": without_control_tokens(message.content)}
     if message.tool_calls:
         said["tool_calls"] = [
-            {"id": call.id, "type": "function", "function": {"name": call.name, "arguments": call.arguments}}
+            {
+                "id": call.id,
+                "type": "function",
+                "function": {"name": call.name, "arguments": without_control_tokens(call.arguments)},
+            }
             for call in message.tool_calls
         ]
     if message.tool_call_id is not None:

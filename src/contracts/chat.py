@@ -7,7 +7,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, TypeAdapter
 
-from contracts.conversation import Conversation, Options
+from contracts.conversation import Conversation, Options, ToolCall
 from contracts.external import ExternalEngine
 from contracts.ranking import Ranking
 from contracts.tenant import TenantId
@@ -222,6 +222,13 @@ class TokenEvent:
     event: Literal["token"] = "token"
 
 
+class ToolCallsEvent(BaseModel):
+    """The calls that the model asks for, whole, behind all text: what is judged must not depend on how it was cut."""
+
+    event: Literal["tool_calls"] = "tool_calls"
+    calls: tuple[ToolCall, ...]
+
+
 class CitationsEvent(BaseModel):
     """`sources` are all passages that the model was given; `citations` those that the answer rests on."""
 
@@ -262,7 +269,15 @@ class ErrorEvent(BaseModel):
 
 
 TurnEvent = Annotated[
-    MetaEvent | TokenEvent | CitationsEvent | SummaryEvent | UsageEvent | DoneEvent | RefusalEvent | ErrorEvent,
+    MetaEvent
+    | TokenEvent
+    | ToolCallsEvent
+    | CitationsEvent
+    | SummaryEvent
+    | UsageEvent
+    | DoneEvent
+    | RefusalEvent
+    | ErrorEvent,
     Field(discriminator="event"),
 ]
 """One line of the orchestrator's answer (`application/x-ndjson`); `done`, `refusal` or `error` is the last."""

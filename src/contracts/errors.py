@@ -11,6 +11,7 @@ AtriumError
 │   └── TenantSuspendedError   tenant_suspended       403  the platform has suspended the tenant
 ├── TenantMismatchError        tenant_mismatch        403  two names of a tenant that disagree
 ├── NotFoundError              not_found              404  absent, or another tenant's
+│   └── ModelNotFoundError     model_not_found        404  no model that the tenant may name
 ├── ConflictError              conflict               409
 │   └── RequestInProgressError request_in_progress    409  the first request with this Idempotency-Key still runs
 ├── PreconditionFailedError    precondition_failed    412
@@ -100,6 +101,10 @@ class TenantMismatchError(AtriumError):
 
 class NotFoundError(AtriumError):
     code = "not_found"
+
+
+class ModelNotFoundError(NotFoundError):
+    code = "model_not_found"
 
 
 class ConflictError(AtriumError):

@@ -7,14 +7,15 @@ import logging
 import re
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import orjson
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from contracts.errors import AtriumError, BodyTooLargeError, RequestTimeoutError
+from contracts.errors import AtriumError, BodyTooLargeError, ErrorBody, RequestTimeoutError
 from observability import names
+from observability.error_shape import ErrorShape, attach_shape, told
 from observability.logging import REQUEST_LOGGER, log
 from observability.metrics import Metrics
 from observability.record import RequestRecord, attach_record
@@ -67,8 +68,9 @@ class _BoundedBody:
 
 class RequestMiddleware:
     """Wraps a service. `max_body_bytes` bounds what is read of a body, declared or chunked; `max_upload_bytes`, of one
-    that is sent to a path ending in `/documents`; `body_within_s`, how long may pass until it has arrived.
-    `observer` is told of every request at its end."""
+    that is sent to a path ending in `/documents`; `body_within_s`, how long may pass until it has arrived;
+    `error_shapes`, by the beginning of a path, how errors are told there. `observer` is told of every request at its
+    end."""
 
     def __init__(
         self,
@@ -80,6 +82,7 @@ class RequestMiddleware:
         body_within_s: float = BODY_WITHIN_S,
         tracer: Tracer | None = None,
         observer: Callable[[RequestRecord], None] | None = None,
+        error_shapes: Mapping[str, ErrorShape] | None = None,
     ) -> None:
         self._app = app
         self._tracer = tracer or HandingOn()
@@ -88,6 +91,7 @@ class RequestMiddleware:
         self._max_body_bytes = max_body_bytes
         self._max_upload_bytes = max_upload_bytes or max_body_bytes
         self._body_within_s = body_within_s
+        self._error_shapes = error_shapes or {}
         self._routes: set[str] = set()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -99,6 +103,7 @@ class RequestMiddleware:
         attach_record(scope, record)
         trace = None if record.path in _QUIET else self._tracer.begin(record, headers)
         CURRENT.set(trace)  # of this request's task alone
+        attach_shape(scope, self._error_shapes)
         started = time.perf_counter()
         limit = (
             self._max_upload_bytes
@@ -127,7 +132,7 @@ class RequestMiddleware:
             if declared.isdigit() and int(declared) > limit:
                 # Answered before a byte of the body is read: the app's own error handler would have to read it.
                 message = f"the body is larger than {limit} bytes"
-                await _answer(observed_send, record, 413, BodyTooLargeError.code, message)
+                await _answer(scope, observed_send, record, 413, BodyTooLargeError.code, message)
             else:
                 await self._app(scope, _BoundedBody(receive, limit, self._body_within_s), observed_send)
         except _ClientLeftError:
@@ -136,7 +141,7 @@ class RequestMiddleware:
             _logger.exception("unexpected error", extra={"fields": {"request_id": record.request_id}})
             if record.status:
                 raise  # the answer has begun: only cutting the connection tells the client that it is not whole
-            await _answer(observed_send, record, 500, AtriumError.code, "something went wrong on our side")
+            await _answer(scope, observed_send, record, 500, AtriumError.code, "something went wrong on our side")
         finally:
             record.latency_ms = round((time.perf_counter() - started) * 1000, 3)
             if record.path not in _QUIET:
@@ -180,10 +185,12 @@ def _label(value: str, known: set[str], at_most: int) -> str:
     return names.OTHER
 
 
-async def _answer(send: Send, record: RequestRecord, status: int, code: str, message: str) -> None:
+async def _answer(scope: Scope, send: Send, record: RequestRecord, status: int, code: str, message: str) -> None:
     record.error_code = code
-    error = {"code": code, "message": message, "request_id": record.request_id, "details": {}}
-    body = orjson.dumps({"error": error})
-    headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
-    await send({"type": "http.response.start", "status": status, "headers": [*headers, (b"connection", b"close")]})
+    error = ErrorBody(code=code, message=message, request_id=record.request_id)
+    answer = told(scope, status, error, {"connection": "close"})
+    body = orjson.dumps(answer.content)
+    said = {"content-type": "application/json", "content-length": str(len(body)), **answer.headers}
+    headers = [(name.encode(), value.encode()) for name, value in said.items()]
+    await send({"type": "http.response.start", "status": answer.status, "headers": headers})
     await send({"type": "http.response.body", "body": body})

@@ -30,7 +30,7 @@ from router.adapters.valkey_heartbeats import ValkeyHeartbeats
 from router.adapters.valkey_recent import ValkeyRecentRequests
 from router.adapters.valkey_sessions import ValkeySessions
 from router.api import audit as audit_api
-from router.api import chat, configs, documents, dry_run, exports, tenants
+from router.api import chat, completions, configs, documents, dry_run, exports, models, tenants
 from router.api import keys as keys_api
 from router.api import limits as limits_api
 from router.api import metrics as metrics_api
@@ -39,6 +39,7 @@ from router.api import sessions as sessions_api
 from router.api import usage as usage_api
 from router.api.dependencies import Services, gate
 from router.api.description import described
+from router.domain.openai_errors import openai_error
 from router.domain.pricing import ANY_MODEL, price_in_usd
 from router.domain.worst_case import WorstCase
 from router.service.access import Access
@@ -66,6 +67,7 @@ from router.service.keys import KeyService
 from router.service.ledger_writer import LedgerWriter
 from router.service.limits import LimitService
 from router.service.local_admissions import LocalAdmissions
+from router.service.models import Models
 from router.service.moderating import Moderating
 from router.service.orphans import ORPHANS_S, Orphans
 from router.service.policies import Policies
@@ -147,6 +149,8 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.openapi = partial(described, app)  # type: ignore[method-assign]  # as FastAPI's documentation has it
     for module in (
         chat,
+        completions,
+        models,
         documents,
         configs,
         dry_run,
@@ -170,6 +174,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         tracer=telemetry.tracer,
         checks_within_s=2.0,
         observer=observed,
+        error_shapes={"/v1/": openai_error},
     )
     return app
 
@@ -262,6 +267,7 @@ async def _open(
             first_answers,
             timeout=timeout,
         ),
+        models=Models(pools.states),
         limits=LimitService(admissions, ledger, now=utc_now),
         tenant_turns=TenantTurns(metrics),
         tenants=TenantService(store, keys, tenants, feed, key_secret=_derived(key, b"atrium first admin keys")),

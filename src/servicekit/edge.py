@@ -10,6 +10,7 @@ from fastapi import FastAPI, Request
 
 from contracts.context import TenantContext
 from contracts.errors import UnauthenticatedError, UpstreamTimeoutError
+from observability.error_shape import ErrorShape
 from observability.metrics import ExposedMetrics
 from observability.middleware import RequestMiddleware
 from observability.record import RequestRecord, record_of
@@ -32,9 +33,11 @@ def dress(
     max_upload_bytes: int | None = None,
     tracer: Tracer | None = None,
     observer: Callable[[RequestRecord], None] | None = None,
+    error_shapes: Mapping[str, ErrorShape] | None = None,
 ) -> None:
     """Give a service what all of them have. `checks` is what `/readyz` asks, each for at most `checks_within_s`: less
-    the further inside a service is, so that what hangs is named and not the service in front of it."""
+    the further inside a service is, so that what hangs is named and not the service in front of it.
+    `error_shapes`: by the beginning of a path, how errors are told there."""
     install_error_handlers(app)
     app.include_router(operations_router(checks, metrics, within_s=checks_within_s))
     app.add_middleware(
@@ -44,6 +47,7 @@ def dress(
         max_upload_bytes=max_upload_bytes,
         tracer=tracer,
         observer=observer,
+        error_shapes=error_shapes,
     )
 
 

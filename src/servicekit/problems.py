@@ -14,6 +14,7 @@ from starlette.responses import JSONResponse, Response
 
 from contracts import errors
 from contracts.errors import AtriumError, ErrorBody, ErrorEnvelope
+from observability.error_shape import told
 from observability.record import record_of
 
 STATUS: Mapping[str, int] = {
@@ -28,6 +29,7 @@ STATUS: Mapping[str, int] = {
     errors.TenantSuspendedError.code: 403,
     errors.TenantMismatchError.code: 403,
     errors.NotFoundError.code: 404,
+    errors.ModelNotFoundError.code: 404,
     errors.ConflictError.code: 409,
     errors.RequestInProgressError.code: 409,
     errors.PreconditionFailedError.code: 412,
@@ -164,8 +166,9 @@ def _envelope(
     record.error_code = code
     if code == errors.RateLimitedError.code:
         record.limit = details.get("limit")
-    body = ErrorEnvelope(error=ErrorBody(code=code, message=message, request_id=record.request_id, details=details))
-    return JSONResponse(body.model_dump(mode="json"), status_code=status, headers=dict(headers or {}))
+    error = ErrorBody(code=code, message=message, request_id=record.request_id, details=details)
+    answer = told(request.scope, status, error, headers or {})
+    return JSONResponse(answer.content, status_code=answer.status, headers=dict(answer.headers))
 
 
 def error_from_envelope(status: int, body: bytes, *, service: str, retry_after: str | None = None) -> AtriumError:

@@ -120,6 +120,7 @@ class TenantConfig(BaseModel):
     min_passage_score: Score | None = None
     when_nothing_found: NothingFound = "answer"
     ranking: Ranking = Ranking()
+    completions_retrieve: bool = False
     external_engine: ExternalEngine | None = None
     log_content: bool = False
     rate_limit_per_minute: int = Field(default=60, ge=1, le=1_000_000)

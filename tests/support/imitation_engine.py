@@ -3,6 +3,8 @@
 It generates nothing: the answer quotes the last user message, word by word, again and again up to the wanted length.
 It counts exactly (a token is a word), honours `max_tokens` and `stream_options`, remembers what it was asked, and
 whether the client stayed to the end. Words in the last user message make it misbehave: see `FAULTS`.
+Told to call one of the request's tools, or asked to with `call:NAME` in a user's message, it calls it with that message
+as the argument `said`, in pieces of `cut:N` characters, a token each.
 
     python tests/support/imitation_engine.py --port 8100 [--tokens 64] [--interval-ms 10]
         [--max-seqs 16] [--tokens-per-second 340]
@@ -20,6 +22,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import heapq
+import json
 import re
 import threading
 import time
@@ -48,6 +51,7 @@ FAULTS = {
     "fault:garbage": "sends three tokens, then data that is not JSON",
     "fault:nonsense": "sends three tokens, then JSON that is no completion",
     "fault:error-event": "sends three tokens, then an error object, as vLLM does",
+    "fault:wrong-schema": "sends an error object that says 400 before the first token, as vLLM does of a schema",
     "fault:big-event": "sends three tokens, then one event of 10 MB",
     "fault:error-first": "sends an error object before the first token",
     "fault:die-first": "cuts the connection before the first token",
@@ -57,6 +61,8 @@ FAULTS = {
     "fault:no-usage": "never says what was used",
     "fault:split": "cuts every event into single bytes, so that characters arrive in pieces",
     "fault:http400-context": "400, in vLLM's words for a prompt that is too long",
+    "fault:http400-tools": "400, in vLLM's words where it was not started to call tools",
+    "fault:http400-schema": "400, in vLLM's words for a schema that it can make no grammar of",
     "fault:http404": "404, in vLLM's words for an unknown model",
     "fault:http500": "500 without a body",
     "fault:http503": "503 with Retry-After, as vLLM does with its queue full",
@@ -67,6 +73,9 @@ _FAULT = re.compile(r"fault:[a-z0-9-]+")
 _TOKENS = re.compile(r"tokens:(\d+)")
 _CACHED = re.compile(r"cached:(\d+)")
 """So many tokens of the prompt are said to come from the prefix cache, at the end, as vLLM says it."""
+_CALL, _CUT = re.compile(r"call:([\w.-]+)"), re.compile(r"cut:(\d+)")
+_NO_TOOLS = '"auto" tool choice requires --enable-auto-tool-choice and --tool-call-parser to be set'
+_NO_GRAMMAR = "Failed to convert the grammar from JSON schema to GBNF"
 _TOO_LONG = (
     f"This model's maximum context length is {MAX_MODEL_LEN} tokens. However, your prompt contains at least "
     f"{MAX_MODEL_LEN + 1} input tokens. Please reduce the length of the input prompt."
@@ -241,7 +250,10 @@ class Imitation:
         answer = [words[0], *(f" {words[at % len(words)]}" for at in range(1, length))]
         if not body.get("stream"):
             return JSONResponse(_whole(body, answer))
-        return _Stream(asked, answer, fault, self.interval_s, self.sequences, self._notify)
+        call = _called(body)
+        if call is not None:
+            answer = _pieces_of_call(call, message)
+        return _Stream(asked, answer, fault, self.interval_s, self.sequences, self._notify, call)
 
 
 class _Stream(Response):
@@ -255,8 +267,10 @@ class _Stream(Response):
         interval_s: float,
         sequences: Sequences,
         notify: Callable[[], None],
+        call: str | None,
     ) -> None:
         super().__init__()
+        self._call = call
         self._sequences = sequences
         self._asked, self._answer, self._fault, self._interval_s = asked, answer, fault, interval_s
         self._notify = notify
@@ -298,23 +312,33 @@ class _Stream(Response):
         running = final and bool(options.get("continuous_usage_stats"))
         yield _chunk(self._asked, {"role": "assistant", "content": ""}, usage=running)
         breaks = self._fault in _BREAKS
-        said = 0 if self._fault.endswith("-first") else 3
+        said = 0 if self._fault.endswith(("-first", "wrong-schema")) else 3
         for token in self._answer[:said] if breaks else self._answer:
             if step_s := self._sequences.step_s(self._interval_s):
                 await asyncio.sleep(step_s)
             self._asked.tokens_sent += 1
             self._asked.generated_at.append(time.monotonic())
-            yield _chunk(self._asked, {"content": token}, usage=running)
+            delta = {"content": token} if self._call is None else self._call_delta(token)
+            yield _chunk(self._asked, delta, usage=running)
         if breaks:
             async for event in _BREAKS[self._fault]():
                 yield event
             return
         reason = "length" if len(self._answer) == self._asked.body.get("max_tokens") else "stop"
+        if self._call is not None and reason == "stop" and _chosen(self._asked.body) is None:
+            reason = "tool_calls"  # vLLM says `stop` where it was told which to call
         yield _chunk(self._asked, {}, usage=running, finish_reason=reason)
         if final:
             usage = _usage(self._asked) | _details(self._asked)
             yield b"data: " + orjson.dumps({"choices": [], "usage": usage}) + b"\n\n"
         yield b"data: [DONE]\n\n"
+
+    def _call_delta(self, piece: str) -> dict[str, Any]:
+        """As vLLM tells a call: who is called first, then only what is added to the arguments."""
+        if self._asked.tokens_sent > 1:
+            return {"tool_calls": [{"index": 0, "function": {"arguments": piece}}]}
+        function = {"name": self._call, "arguments": piece}
+        return {"tool_calls": [{"index": 0, "id": "call_1", "type": "function", "function": function}]}
 
 
 async def _stall() -> AsyncIterator[bytes]:
@@ -345,6 +369,7 @@ _BREAKS: dict[str, Callable[[], AsyncIterator[bytes]]] = {
     "fault:garbage": _then(b"data: {not json\n\n"),
     "fault:nonsense": _then(b'data: {"choices": [{"delta": {"content": 7}}]}\n\n'),
     "fault:error-event": _then(b'data: {"error": {"message": "EngineCore died", "code": 500}}\n\n'),
+    "fault:wrong-schema": _then(b'data: {"error": {"message": "Grammar error: Invalid type", "code": 400}}\n\n'),
     "fault:big-event": _then(_BIG_EVENT),
     "fault:error-first": _then(b'data: {"error": {"message": "EngineCore died", "code": 500}}\n\n'),
     "fault:die-first": _then(),
@@ -354,18 +379,47 @@ _BREAKS: dict[str, Callable[[], AsyncIterator[bytes]]] = {
 }
 
 
+_STATUSES: dict[str, tuple[int, str, dict[str, str]]] = {
+    "fault:http400-context": (400, _TOO_LONG, {}),
+    "fault:http400-tools": (400, _NO_TOOLS, {}),
+    "fault:http400-schema": (400, _NO_GRAMMAR, {}),
+    "fault:http404": (404, "The model does not exist.", {}),
+    "fault:http503": (503, "queue full", {"retry-after": "3"}),
+}
+
+
 def _refusal(fault: str) -> Response | None:
-    if fault == "fault:http400-context":
-        return JSONResponse({"error": {"message": _TOO_LONG, "type": "BadRequestError", "code": 400}}, status_code=400)
-    if fault == "fault:http404":
-        return JSONResponse({"error": {"message": "The model does not exist.", "code": 404}}, status_code=404)
+    if fault in _STATUSES:
+        status, message, headers = _STATUSES[fault]
+        error = {"message": message, "type": "BadRequestError", "code": status}
+        return JSONResponse({"error": error}, status_code=status, headers=headers)
     if fault == "fault:http500":
         return PlainTextResponse("", status_code=500)
-    if fault == "fault:http503":
-        return JSONResponse({"error": {"message": "queue full"}}, status_code=503, headers={"retry-after": "3"})
     if fault == "fault:html":
         return Response("<html>welcome</html>", media_type="text/html")
     return None
+
+
+def _chosen(body: dict[str, Any]) -> str | None:
+    choice = body.get("tool_choice")
+    return str(choice["function"]["name"]) if isinstance(choice, dict) else None
+
+
+def _called(body: dict[str, Any]) -> str | None:
+    """The name of the tool that is called."""
+    last = body["messages"][-1]
+    found = _CALL.search(str(last["content"])) if last["role"] == "user" else None
+    if not body.get("tools") or body.get("tool_choice") == "none":
+        return None
+    return _chosen(body) or (found[1] if found else None)
+
+
+def _pieces_of_call(name: str, message: str) -> list[str]:
+    """The arguments of a call, escaped as JSON allows."""
+    said = message.replace(f"call:{name}", "").strip()
+    arguments, cut = json.dumps({"said": said}), _CUT.search(message)
+    size = int(cut[1]) if cut else 7
+    return [arguments[at : at + size] for at in range(0, len(arguments), size)]
 
 
 def prompt_tokens(body: dict[str, Any]) -> int:
@@ -382,7 +436,7 @@ def _details(asked: Asked) -> dict[str, Any]:
     return {"prompt_tokens_details": {"cached_tokens": int(cached[1])}} if cached else {}
 
 
-def _chunk(asked: Asked, delta: dict[str, str], *, usage: bool, finish_reason: str | None = None) -> bytes:
+def _chunk(asked: Asked, delta: dict[str, Any], *, usage: bool, finish_reason: str | None = None) -> bytes:
     chunk: dict[str, Any] = {
         "id": "chatcmpl-imitation",
         "object": "chat.completion.chunk",

@@ -6,8 +6,9 @@ from typing import Any
 
 import orjson
 
+from app.domain.tool_calls import CallPiece
 from app.ports import Delta, TokenCount
-from contracts.errors import UpstreamError
+from contracts.errors import AtriumError, InvalidRequestError, UpstreamError
 
 CHARS_PER_TOKEN = 4
 """For an engine that does not count: what a token of English text is on average."""
@@ -23,21 +24,22 @@ class ChunkReader:
         self._tokens = TokenCount(prompt=max(1, prompt_chars // CHARS_PER_TOKEN))
 
     def read(self, data: bytes) -> Delta:
-        """Raises UpstreamError when the data is no completion chunk, or the engine reports an error in its place."""
+        """Raises UpstreamError when the data is no completion chunk, or the engine reports an error in its place; then
+        `details` has `said`. InvalidRequestError where the engine says that it is the request's."""
         try:
             chunk = orjson.loads(data)
             if "error" in chunk:
-                raise UpstreamError("the engine failed while it was answering")
+                raise _said(chunk["error"])
             choices = chunk.get("choices")
-            text, finish_reason = _first_choice(choices[0]) if choices else ("", None)
-            self._count(text, chunk.get("usage"))
+            text, finish_reason, calls = _first_choice(choices[0]) if choices else _NOTHING
+            self._count(text or calls, chunk.get("usage"))
         except (orjson.JSONDecodeError, AttributeError, KeyError, TypeError, ValueError) as error:
             raise UpstreamError("the engine sent something that is no completion") from error
         self.finished = self.finished or finish_reason is not None
-        return Delta(text, self._tokens, finish_reason)
+        return Delta(text, self._tokens, finish_reason, calls)
 
-    def _count(self, text: str, usage: dict[str, Any] | None) -> None:
-        if text:
+    def _count(self, piece: object, usage: dict[str, Any] | None) -> None:
+        if piece:
             self._pieces += 1
         if usage is not None:
             self.counted_by_engine = True
@@ -48,10 +50,33 @@ class ChunkReader:
             self._tokens = self._tokens._replace(completion=self._pieces)
 
 
-def _first_choice(choice: dict[str, Any]) -> tuple[str, str | None]:
-    """Its text and finish reason. Raises TypeError where they are not text."""
-    text = (choice.get("delta") or {}).get("content") or ""
+def _said(error: Any) -> AtriumError:
+    """vLLM makes the grammar of a schema when the answer has begun: what is wrong with it is told here."""
+    code = error.get("code") if isinstance(error, dict) else None
+    if isinstance(code, int) and 400 <= code < 500:
+        return InvalidRequestError("the engine cannot do what the request asks for: a schema, a tool or a parameter")
+    return UpstreamError("the engine failed while it was answering", details={"said": True})
+
+
+_Said = tuple[str, str | None, tuple[CallPiece, ...]]
+_NOTHING: _Said = ("", None, ())
+
+
+def _first_choice(choice: dict[str, Any]) -> _Said:
+    """Its text, finish reason and pieces of tool calls. Raises TypeError where they are not text."""
+    delta = choice.get("delta") or {}
+    text = delta.get("content") or ""
     finish_reason = choice.get("finish_reason")
     if not isinstance(text, str) or not isinstance(finish_reason, str | None):
         raise TypeError("content and finish_reason are text")
-    return text, finish_reason
+    called = delta.get("tool_calls")
+    return text, finish_reason, tuple(map(_call_piece, called)) if called else ()
+
+
+def _call_piece(said: dict[str, Any]) -> CallPiece:
+    function = said.get("function") or {}
+    index = said.get("index", 0)
+    texts = (said.get("id") or "", function.get("name") or "", function.get("arguments") or "")
+    if not isinstance(index, int) or not all(isinstance(text, str) for text in texts):
+        raise TypeError("the index of a tool call is a number, what is said of it text")
+    return CallPiece(index, *texts)

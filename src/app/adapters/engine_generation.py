@@ -25,6 +25,7 @@ from observability.metrics import Metrics
 from servicekit.client import seconds_left
 
 MAX_TRIES = 3
+_GRAMMARS = frozenset({"tools", "response_format"})
 
 _logger = logging.getLogger("atrium.engine")
 
@@ -76,8 +77,9 @@ class HttpGeneration:
             return await self._first()
         try:
             return await self.answer.__anext__()
-        except UpstreamError:
-            self._replicas.failed(self._replica, "broke_off")
+        except UpstreamError as error:
+            if not self._is_of_the_request(error):
+                self._replicas.failed(self._replica, "broke_off")
             raise
 
     def close(self) -> None:
@@ -94,11 +96,17 @@ class HttpGeneration:
             except TimeoutError:
                 await self._try_on(self._give_up(self._hung()))
             except UpstreamError as error:
-                await self._try_on(self._give_up(TryError(error, "broke_off")))
+                own = self._is_of_the_request(error)
+                await self._try_on(self._give_up(TryError(error, "broke_off", again=not own, fault=not own)))
             else:
                 self._said = True
                 self._replicas.answered(self._replica)
                 return delta
+
+    def _is_of_the_request(self, error: UpstreamError) -> bool:
+        """Where a grammar is to be made, what a living engine says of a failure may be its compiler's: no replica is
+        left alone for that, and none other is given the same. One that is dead is seen by its health."""
+        return bool(error.details.get("said")) and not _GRAMMARS.isdisjoint(self._wanted.body)
 
     async def _try_on(self, failure: AtriumError | None) -> None:
         """Until a replica has taken the request. Raises the last one's failure when none is left to be tried."""

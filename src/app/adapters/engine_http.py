@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import aiohttp
+import orjson
 
 from app.adapters.engine_generation import HttpGeneration, Wanted
 from app.adapters.engine_link import EngineLink
@@ -17,8 +18,9 @@ from app.adapters.failures import counted
 from app.adapters.replicas import Replicas
 from app.ports import Message
 from contracts.context import TenantContext
-from contracts.conversation import NO_OPTIONS, Options
+from contracts.conversation import NO_OPTIONS, Options, Tool
 from contracts.errors import UpstreamError, UpstreamTimeoutError
+from guard.control_tokens import without_control_tokens
 from observability.logging import log
 from observability.metrics import Metrics
 from servicekit.client import seconds_left
@@ -141,6 +143,10 @@ class EngineHttp:
         body.update(wished(options))
         if self._sampling.extensions:
             body["stream_options"]["continuous_usage_stats"] = True
+            if options.tool_choice not in {None, "auto", "none"}:
+                # vLLM else lets the arguments be any JSON at all, though it was told that there is to be a call.
+                for tool in body.get("tools", ()):
+                    tool["function"].setdefault("strict", True)
             if context.cache_salt:
                 body["cache_salt"] = context.cache_salt
             if self._sampling.priorities:
@@ -158,12 +164,19 @@ def wished(options: Options) -> dict[str, Any]:
     if options.stop:
         body["stop"] = list(options.stop)
     if options.tools:
-        body["tools"] = [{"type": "function", "function": tool.model_dump(exclude_none=True)} for tool in options.tools]
+        body["tools"] = [{"type": "function", "function": _described(tool)} for tool in options.tools]
         if options.parallel_tool_calls is not None:
             body["parallel_tool_calls"] = options.parallel_tool_calls
         if options.tool_choice is not None:
             body["tool_choice"] = _tool_choice(options.tool_choice)
     return body
+
+
+def _described(tool: Tool) -> dict[str, Any]:
+    """A chat template writes it into the prompt: so it has none of the format's tokens either."""
+    described = orjson.dumps(tool.model_dump(exclude_none=True)).decode()
+    told: dict[str, Any] = orjson.loads(without_control_tokens(described))
+    return told
 
 
 def _tool_choice(choice: str) -> str | dict[str, Any]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import aiohttp
@@ -14,6 +14,7 @@ import orjson
 from app.adapters.replica import Replica
 from contracts.errors import (
     AtriumError,
+    InvalidRequestError,
     ModelUnavailableError,
     OverloadedError,
     PromptTooLongError,
@@ -32,6 +33,10 @@ READ_BUFFER = 64 * 1024
 
 _logger = logging.getLogger("atrium.engine")
 _TOO_LONG = re.compile(rb"context.length|context window|max_model_len|maximum (model|input|context)", re.IGNORECASE)
+_OF_TOOLS = re.compile(rb"tool", re.IGNORECASE)
+_OF_FORM = re.compile(rb"grammar|schema|guided|structured|response_format", re.IGNORECASE)
+WISHES = frozenset({"tools", "response_format", "stop", "top_p", "presence_penalty", "frequency_penalty", "seed"})
+"""What an engine may refuse without anything being wrong with it or with us."""
 
 
 def open_engine_session() -> aiohttp.ClientSession:
@@ -73,7 +78,7 @@ class EngineLink:
             headers.update(trace_headers())
         response = await self._open("POST", f"{url}/v1/chat/completions", headers, orjson.dumps(body))
         try:
-            await _check(response, expected="text/event-stream")
+            await _check(response, expected="text/event-stream", wishes=WISHES & body.keys())
         except BaseException:
             response.close()
             raise
@@ -113,19 +118,20 @@ class EngineLink:
             raise TryError(UpstreamError("the engine is out of reach"), "out_of_reach") from error
 
 
-async def _check(response: aiohttp.ClientResponse, *, expected: str) -> None:
+async def _check(response: aiohttp.ClientResponse, *, expected: str, wishes: Collection[str] = ()) -> None:
     if response.status != 200:
         body = await _head_of(response, MAX_HEAD)
         log(_logger, logging.WARNING, "the engine refused", status=response.status, body_bytes=len(body))
-        raise refusal_of(response.status, body, response.headers)
+        raise refusal_of(response.status, body, response.headers, wishes)
     if response.content_type != expected:
         raise TryError(UpstreamError("what answers at the engine's address is no engine"), "no_engine")
 
 
-def refusal_of(status: int, body: bytes, headers: Mapping[str, str]) -> TryError:
+def refusal_of(status: int, body: bytes, headers: Mapping[str, str], wishes: Collection[str] = ()) -> TryError:
     """What an engine's status means for the turn. The body is looked at, never passed on: it may repeat the prompt.
 
     A request that an engine takes for a wrong one is no fault of the engine: whoever sends such cannot have it ejected.
+    `wishes`: what of it is the client's, beside the messages.
     """
     if status in {429, 503}:
         wait_s = _retry_after(headers.get("retry-after"))
@@ -134,7 +140,7 @@ def refusal_of(status: int, body: bytes, headers: Mapping[str, str]) -> TryError
         if _TOO_LONG.search(body):
             error: AtriumError = PromptTooLongError("the question and its passages do not fit the model's context")
         else:
-            error = UpstreamError(f"the engine answered {status}")
+            error = _impossible(body, wishes) if wishes else UpstreamError(f"the engine answered {status}")
         return TryError(error, "rejected", again=False, fault=False)
     if status in {401, 403}:
         return TryError(UpstreamError("the engine does not accept the key that it is asked with"), "status")
@@ -143,6 +149,14 @@ def refusal_of(status: int, body: bytes, headers: Mapping[str, str]) -> TryError
     if status == 504:
         return TryError(UpstreamTimeoutError("the engine did not answer in time"), "status")
     return TryError(UpstreamError(f"the engine answered {status}"), "status")
+
+
+def _impossible(body: bytes, wishes: Collection[str]) -> InvalidRequestError:
+    if "tools" in wishes and _OF_TOOLS.search(body):
+        return InvalidRequestError("tools: the engine cannot call tools in this way, or not in this conversation")
+    if "response_format" in wishes and _OF_FORM.search(body):
+        return InvalidRequestError("response_format: the engine cannot follow this schema")
+    return InvalidRequestError(f"the engine refuses one of {', '.join(sorted(wishes))}")
 
 
 def read_models(text: bytes) -> tuple[ServedModel, ...]:

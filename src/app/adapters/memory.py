@@ -10,6 +10,7 @@ from contextlib import asynccontextmanager
 
 import numpy as np
 
+from app.domain.tool_calls import CallPiece
 from app.ports import Caller, Delta, Embedded, Message, QueryVector, TokenCount, Vector
 from contracts.context import TenantContext
 from contracts.conversation import NO_OPTIONS, Options
@@ -79,6 +80,8 @@ class MemoryGeneration:
     async def __aiter__(self) -> AsyncIterator[Delta]:
         for at, token in enumerate(self._engine.tokens, start=1):
             yield Delta(token, TokenCount(self._prompt, at))
+        if self._engine.calls:
+            yield Delta("", TokenCount(self._prompt, len(self._engine.tokens)), calls=self._engine.calls)
         if self._engine.breaks_with is not None:
             raise self._engine.breaks_with
         if self._engine.hangs:
@@ -87,9 +90,9 @@ class MemoryGeneration:
 
 
 class MemoryEngine:
-    """Says `tokens`, then ends, breaks or hangs. `asked` holds the prompts, `options` the wishes, `adapters` what they
-    may name, `bounds` the answers'
-    greatest lengths and the priorities, `left` how many generations were closed."""
+    """Says `tokens`, then calls `calls`, then ends, breaks or hangs. `asked` holds the prompts, `options` the wishes,
+    `adapters` what they may name, `bounds` the answers' greatest lengths and the priorities, `left` how many
+    generations were closed."""
 
     model = "memory"
 
@@ -100,8 +103,10 @@ class MemoryEngine:
         refuses_with: AtriumError | None = None,
         breaks_with: AtriumError | None = None,
         hangs: bool = False,
+        calls: Sequence[CallPiece] = (),
     ) -> None:
         self.tokens = tuple(tokens)
+        self.calls = tuple(calls)
         self.refuses_with = refuses_with
         self.breaks_with = breaks_with
         self.hangs = hangs

@@ -65,7 +65,7 @@ def encode(events: Sequence[Event]) -> bytes:
 
 def _line(event: Event) -> bytes:
     if isinstance(event, Delta):  # written without a model in between: there are hundreds in a turn
-        text, tokens, _ = event
+        text, tokens, *_ = event
         line = {"event": "token", "text": text, "prompt_tokens": tokens[0], "completion_tokens": tokens[1]}
         return orjson.dumps(line, option=orjson.OPT_APPEND_NEWLINE)
     return TURN_EVENT.dump_json(event) + b"\n"

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from langgraph.runtime import Runtime
 
 from app.domain.marks import MarkFilter
+from app.domain.tool_calls import ToolCalls
 from app.engines import Engines
 from app.fitting import PromptBudget
 from app.nodes.meta import meta_of
@@ -16,6 +17,7 @@ from app.ports import Delta, Message
 from app.prompts import build_messages
 from app.state import Turn, TurnState
 from app.templates import VERSION
+from contracts.chat import ToolCallsEvent
 from contracts.retrieval import Passage
 from observability.tracing import note_span
 
@@ -58,6 +60,7 @@ class Generate:
         # Without retrieval there is nothing to cite, and `[1]` is whatever the model means by it.
         marks = MarkFilter(len(passages)) if "passages" in state else None
         pieces: list[str] = []
+        calls = ToolCalls()
         finish_reason = "stop"
         engine, model = await self.engines.of(turn, state["route"])
         async with engine.generate(
@@ -70,19 +73,24 @@ class Generate:
         ) as generation:
             await sink.put(meta_of(state, turn, model=generation.model))
             async for delta in generation:
-                text, progress.tokens, finished = delta
+                text, progress.tokens, finished, called = delta
                 if finished:
                     finish_reason = finished
-                if text:
+                for piece in called:
+                    calls.add(piece)
+                if text or called:
                     if progress.first_token_at is None:
                         progress.first_token_at = time.perf_counter()
                     left = marks.feed(text) if marks else text
                     if left:
                         pieces.append(left)
+                    if left or called:  # with a piece of a call, its text is empty: it says what was used so far
                         await sink.put(delta if left is text else Delta(left, progress.tokens, finished))
         if marks and (rest := marks.finish()):
             pieces.append(rest)
             await sink.put(Delta(rest, progress.tokens))
+        if whole := calls.whole():
+            await sink.put(ToolCallsEvent(calls=whole))
         shown: TurnState = {"passages": passages} if "passages" in state else {}
         return {
             **shown,

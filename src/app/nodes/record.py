@@ -73,7 +73,7 @@ class Record:
             max_tokens=answer,
             priority=MAX_PRIORITY,
         ) as generation:
-            async for text, tokens, _ in generation:
+            async for text, tokens, *_ in generation:
                 turn.progress.summary = tokens
                 pieces.append(text)
         return True

@@ -29,6 +29,7 @@ from router.service.export import TenantExport
 from router.service.identity import Credentials, Identity, is_disguised, is_private_name, tenant_id_from
 from router.service.keys import KeyService
 from router.service.limits import LimitService
+from router.service.models import Models
 from router.service.prices import Prices
 from router.service.sessions import SessionService
 from router.service.tenant_metrics import TenantMetrics
@@ -51,6 +52,7 @@ class Services:
     access: Access
     tenant_turns: TenantTurns
     chat: ChatService
+    models: Models
     limits: LimitService
     tenants: TenantService
     deletion: DeletionService
@@ -152,7 +154,7 @@ async def _identify(request: Request, found: Services) -> Principal:
         who = await found.identity.principal(credentials)
     record = record_of(request.scope)
     record.user_id = who.name
-    if who.tenant_id is not None and credentials.authorization:
+    if who.tenant_id is not None and not credentials.has_no_key:
         record.tenant_id = str(who.tenant_id)
     return who
 

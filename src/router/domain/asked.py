@@ -56,11 +56,21 @@ class Asked(BaseModel):
     def schemas(self) -> tuple[str, ...]:
         """What the engine is told beside the texts: the tools and the form of the answer, as JSON. It is judged like
         a text, but not rewritten: that would break it."""
+        return tuple(orjson.dumps(one).decode() for one in self._described())
+
+    def escaped(self) -> tuple[str, ...]:
+        """The strings in all that is told as JSON, as they are, where JSON writes them otherwise: a rule that looks for
+        two words would not know a line break between them by its escape."""
+        said = (*self.conversation.before, *self.conversation.after)
+        arguments = (_read(call.arguments) for message in said for call in message.tool_calls)
+        return tuple(
+            text for value in (*self._described(), *arguments) for text in _strings(value) if _is_escaped(text)
+        )
+
+    def _described(self) -> list[object]:
         options = self.options
         told: list[object] = [tool.model_dump(exclude_none=True) for tool in options.tools]
-        if options.response_format:
-            told.append(options.response_format)
-        return tuple(orjson.dumps(one).decode() for one in told)
+        return [*told, options.response_format] if options.response_format else told
 
     def bytes(self) -> int:
         """Of all that is told, in UTF-8."""
@@ -81,5 +91,42 @@ def _texts(messages: Sequence[Message]) -> Iterator[str]:
 
 def _rewritten(message: Message, texts: Iterator[str]) -> Message:
     content = next(texts)
-    calls = tuple(ToolCall(id=call.id, name=next(texts), arguments=next(texts)) for call in message.tool_calls)
+    calls = tuple(
+        ToolCall(id=call.id, name=next(texts), arguments=_still_json(call.arguments, next(texts)))
+        for call in message.tool_calls
+    )
     return message.model_copy(update={"content": content, "tool_calls": calls})
+
+
+def _still_json(before: str, after: str) -> str:
+    """A placeholder in the place of a number is no JSON, and an engine takes nothing else for arguments."""
+    return after if before == after or _is_json(after) else orjson.dumps({"arguments": after}).decode()
+
+
+def _is_json(text: str) -> bool:
+    return _read(text) is not None
+
+
+def _read(text: str) -> object:
+    """None also for what is no JSON."""
+    try:
+        return orjson.loads(text)
+    except orjson.JSONDecodeError:
+        return None
+
+
+def _strings(value: object) -> Iterator[str]:
+    """Names and values alike, in any order. Without recursion: arguments may be as deep as they like."""
+    waiting = [value]
+    while waiting:
+        match waiting.pop():
+            case str() as text:
+                yield text
+            case dict() as fields:
+                waiting.extend((*fields, *fields.values()))
+            case list() as items:
+                waiting.extend(items)
+
+
+def _is_escaped(text: str) -> bool:
+    return '"' in text or "\\" in text or any(one < " " for one in text)

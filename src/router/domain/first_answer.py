@@ -16,10 +16,12 @@ from contracts.chat import (
     RefusalEvent,
     Source,
     TokenEvent,
+    ToolCallsEvent,
     TurnEvent,
     Usage,
     UsageEvent,
 )
+from contracts.conversation import ToolCall
 from router.domain.caller import Caller
 from router.domain.transcript import Transcript
 
@@ -35,6 +37,7 @@ class FirstAnswer(BaseModel):
     cost_usd: float
     meta: MetaEvent
     text: str
+    tool_calls: tuple[ToolCall, ...] = ()
     citations: list[Citation]
     sources: list[Source] = []
     usage: Usage
@@ -57,6 +60,7 @@ class FirstAnswer(BaseModel):
             cost_usd=cost_usd,
             meta=transcript.meta,
             text="" if isinstance(end, RefusalEvent) else transcript.answer,
+            tool_calls=transcript.tool_calls,
             citations=transcript.citations,
             sources=transcript.sources,
             usage=usage,
@@ -69,6 +73,8 @@ class FirstAnswer(BaseModel):
         yield self.meta
         if self.text:
             yield TokenEvent(text=self.text, prompt_tokens=used.prompt_tokens, completion_tokens=used.completion_tokens)
+        if self.tool_calls:
+            yield ToolCallsEvent(calls=self.tool_calls)
         if isinstance(self.end, DoneEvent):
             yield CitationsEvent(citations=self.citations, sources=self.sources)
         if used.total_tokens:

@@ -225,7 +225,7 @@ class ChatService:
     def _place(self, work: _Work) -> AbstractAsyncContextManager[Place]:
         """In the queue of all tenants' requests. Raises OverloadedError where its turn would come too late."""
         policy = work.caller.policy
-        work.account.pool = self._pools.choose(policy)
+        work.account.pool = self._pools.choose(policy, work.asked.options.model)
         return self._places.join(
             work.account.pool,
             policy.tenant_id,

@@ -11,9 +11,11 @@ from contracts.chat import (
     Citation,
     CitationsEvent,
     ErrorEvent,
+    Refusal,
     RefusalEvent,
     Source,
     TokenEvent,
+    ToolCallsEvent,
     TurnEvent,
     Usage,
     UsageEvent,
@@ -22,8 +24,10 @@ from guard.rules import REDACTED, Rule
 from guard.stream import StreamGuard, guarded, weight
 from router.domain.policy import Policy
 from router.domain.refusal import refusal
+from router.domain.told_calls import guarded_calls, work_of
 from servicekit.cpu_pool import CpuPool
 
+R = TypeVar("R")
 SourceT = TypeVar("SourceT", bound=Source)
 
 LONG_WORK = 1_000_000
@@ -44,9 +48,10 @@ class Guarding:
         told, and then nothing. `events` stays its owner's to close. At the end `redacted` is told which rules replaced
         something."""
         guard = policy.output_guard()
-        if guard is None:
+        if guard is None and not policy.config.blocked_tools:
             yield events
             return
+        guard = guard or StreamGuard(policy.rules.guards.output)
         try:
             async with aclosing(self._guarded(policy, guard, events)) as told:
                 yield told
@@ -78,10 +83,14 @@ class Guarding:
                 rest = await self._done(policy, guard.work(), guard.finish) if finished else ""
                 if rest:
                     yield TokenEvent(rest, used.prompt_tokens, used.completion_tokens)
-            if guard.verdict is not None:
+            refused = refusal(guard.verdict) if guard.verdict is not None else None
+            told: TurnEvent = event
+            if refused is None and isinstance(event, ToolCallsEvent):
+                refused, told = await self._calls(policy, event)
+            if refused is not None:
                 if used.total_tokens:
                     yield UsageEvent(usage=used)
-                yield RefusalEvent(refusal=refusal(guard.verdict))
+                yield RefusalEvent(refusal=refused)
                 return
             if isinstance(event, CitationsEvent):
                 yield CitationsEvent(
@@ -89,7 +98,7 @@ class Guarding:
                     sources=[await self._source(policy, one) for one in event.sources],
                 )
             elif not isinstance(event, TokenEvent):
-                yield event
+                yield told
 
     async def _source(self, policy: Policy, source: SourceT) -> SourceT:
         """What no answer may say, no title and no quotation says either."""
@@ -106,14 +115,18 @@ class Guarding:
         work = len(text) * weight(rules, text, redactor)
         return await self._done(policy, work, partial(_guarded_text, policy, text))
 
-    async def _done(self, policy: Policy, work: int, read: Callable[[], str]) -> str:
+    async def _calls(self, policy: Policy, event: ToolCallsEvent) -> tuple[Refusal | None, ToolCallsEvent]:
+        found = await self._done(policy, work_of(policy, event.calls), partial(guarded_calls, policy, event.calls))
+        return (found, event) if isinstance(found, Refusal) else (None, ToolCallsEvent(calls=found))
+
+    async def _done(self, policy: Policy, work: int, read: Callable[[], R]) -> R:
         """What `read` returns. `work`: its nanoseconds, at worst."""
         return await self._pool.run(policy.tenant_id, read) if work > LONG_WORK else read()
 
 
 def _ends_text(event: TurnEvent) -> bool:
     """No token comes behind these."""
-    return event.event in {"citations", "usage", "done"}
+    return event.event in {"tool_calls", "citations", "usage", "done"}
 
 
 def _guarded_text(policy: Policy, text: str) -> str:

@@ -16,6 +16,9 @@ from servicekit.tokens import utc_now
 from tenancy.keys import MAX_KEY_CHARS, PREFIX
 from tenancy.live import LiveKeys
 
+NO_KEYS = frozenset({"empty", "none", "unused", "not-needed"})
+"""What those write for a key who have none and must write one: OpenAI's clients take no request without. In mode
+`header` it is as if it were not there. No key is so short."""
 IDENTITY_HEADERS = frozenset({"authorization", "x-tenant-id"})
 
 
@@ -32,6 +35,14 @@ class Credentials:
     tenants: tuple[str, ...]
     from_loopback: bool
     disguised: tuple[str, ...] = ()
+
+    @property
+    def has_no_key(self) -> bool:
+        """Nothing but the word for none is offered."""
+        if len(self.authorization) != 1:
+            return not self.authorization
+        scheme, _, text = self.authorization[0].partition(" ")
+        return scheme.lower() == "bearer" and text.strip().lower() in NO_KEYS
 
 
 def is_private_name(host: str) -> bool:
@@ -72,7 +83,7 @@ class Identity:
         named = named_tenant(credentials.tenants)
         if len(credentials.authorization) > 1:
             raise InvalidRequestError("more than one Authorization header")
-        if credentials.authorization:
+        if credentials.authorization and not (credentials.has_no_key and AuthMode.HEADER in self._modes):
             return await self._by_bearer(credentials.authorization[0], named)
         if AuthMode.HEADER not in self._modes:
             raise UnauthenticatedError("a credential is needed: Authorization: Bearer …")

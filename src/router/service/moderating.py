@@ -7,13 +7,23 @@ from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from contextlib import aclosing, asynccontextmanager
 from typing import Any, NamedTuple, TypeVar
 
-from contracts.chat import ErrorEvent, Refusal, RefusalEvent, TokenEvent, TurnEvent, Usage, UsageEvent
+from contracts.chat import (
+    ErrorEvent,
+    Refusal,
+    RefusalEvent,
+    TokenEvent,
+    ToolCallsEvent,
+    TurnEvent,
+    Usage,
+    UsageEvent,
+)
 from contracts.errors import ModerationUnavailableError
 from observability import names
 from observability.metrics import Metrics
 from router.domain.moderation import refusal_of
 from router.domain.policy import Policy
 from router.domain.segments import Segment, Segments, pieces
+from router.domain.told_calls import spoken
 from router.ports import Moderation
 from tenancy.config import FailureMode, ModerationStage
 
@@ -40,8 +50,11 @@ class Moderating:
         """
         if "input" not in policy.config.moderation.stages:
             return None
+        return await self._of_pieces(policy, text, "input")
+
+    async def _of_pieces(self, policy: Policy, text: str, stage: ModerationStage) -> Refusal | None:
         verdicts = await asyncio.gather(
-            *(self._refusal(policy, piece, "input") for piece in pieces(text)), return_exceptions=True
+            *(self._refusal(policy, piece, stage) for piece in pieces(text)), return_exceptions=True
         )
         for verdict in verdicts:
             if isinstance(verdict, Refusal):
@@ -62,7 +75,7 @@ class Moderating:
         if "output" not in policy.config.moderation.stages:
             yield events
             return
-        answer = _Answer(events, lambda text: self._refusal(policy, text, "output"))
+        answer = _Answer(events, lambda text: self._of_pieces(policy, text, "output"))
         async with aclosing(answer.told()) as told:
             yield told
 
@@ -126,11 +139,16 @@ class _Answer:
                     self._used = event.usage
                 if not isinstance(event, RefusalEvent | ErrorEvent):  # behind which what is held is told no more
                     await self._put(self._segments.finish())
-                await self._line.put(_Told(event))
+                await self._line.put(_Told(event, self._judged_whole(event)))
         except Exception as error:  # noqa: BLE001  raised again where the events are told
             await self._line.put(error)
         else:
             await self._line.put(None)
+
+    def _judged_whole(self, event: TurnEvent) -> asyncio.Future[Refusal | None] | None:
+        if not isinstance(event, ToolCallsEvent):
+            return None
+        return self._started(self._judge("\n\n".join(map(spoken, event.calls))))
 
     async def _put(self, segments: list[Segment]) -> None:
         for segment in segments:

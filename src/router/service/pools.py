@@ -23,8 +23,8 @@ class Pools:
         """As last heard; nothing before that."""
         return self._states()
 
-    def choose(self, policy: Policy) -> str:
-        """For one request, now."""
+    def choose(self, policy: Policy, model: str | None = None) -> str:
+        """For one request, now. `model`: what the request names beside those of the config."""
         if not policy.config.pool_spill or policy.pool == EXTERNAL_POOL:
             return policy.pool
         with_room = {
@@ -32,7 +32,7 @@ class Pools:
             for pool in (policy.pool, DEFAULT_POOL)
             if self._places.has_room(pool, policy.tenant_id, policy.config.weight)
         }
-        pool = choose_pool(policy.config, self._states(), with_room)
+        pool = choose_pool(policy.config, self._states(), with_room, model)
         if pool != policy.pool:
             self._metrics.count(names.POOL_SPILL, pool=policy.pool)
         return pool

@@ -15,6 +15,7 @@ from guard.rules import Rule
 from observability import names
 from observability.metrics import Metrics
 from router.domain.asked import Asked
+from router.domain.blocked_tools import refuse_tools, tools_of
 from router.domain.caller import Caller
 from router.domain.memory import Memory
 from router.domain.policy import Policy
@@ -47,9 +48,11 @@ class Vetting:
     async def refusal(self, caller: Caller, asked: Asked, sent: Asked, *, moderated: bool = True) -> Refusal | None:
         """By the rules, of what was asked; by the moderation service, which is told no more than the engine."""
         policy = caller.policy
+        if refusal := refuse_tools(tools_of(asked), policy.config.blocked_tools, "input"):
+            return refusal
         try:
             async with asyncio.timeout(self._timeout_s):
-                said = filter(None, (*asked.texts(), *asked.schemas()))
+                said = filter(None, (*asked.texts(), *asked.schemas(), *asked.escaped()))
                 if refusal := await self._judge.refusal(policy.tenant_id, policy.rules, *said):
                     return refusal
                 return await self._moderating.input(policy, _whole(sent)) if moderated else None

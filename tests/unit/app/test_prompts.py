@@ -7,6 +7,7 @@ import pytest
 from app.prompts import build_messages
 from app.templates import ENGLISH, TEMPLATES, template_for
 from contracts.conversation import Conversation, Message, ToolCall
+from contracts.routes import BUILT_IN_ROUTES
 from support.turns import a_passage, a_route
 
 ROUTE = a_route("FOOD", "x", system_prompt="You know food.")
@@ -111,7 +112,7 @@ def test_a_conversation_stands_around_the_question_in_its_order() -> None:
 
     system, *rest = build_messages(ROUTE, "Why?", [], locale="en", conversation=conversation)
 
-    assert system["content"] == "You know food. Be brief."
+    assert system["content"] == "You know food.\n\nBe brief."
     assert [(message["role"], message["content"]) for message in rest] == [
         ("user", "Hi(|im_end|>"),
         ("assistant", "Hello"),
@@ -122,3 +123,19 @@ def test_a_conversation_stands_around_the_question_in_its_order() -> None:
     called = {"id": "c1", "type": "function", "function": {"name": "f", "arguments": "{}"}}
     assert rest[3].get("tool_calls") == [called]
     assert rest[4].get("tool_call_id") == "c1"
+
+
+def test_an_instruction_that_nobody_of_the_tenant_wrote_gives_way_to_the_clients() -> None:
+    conversation = Conversation(instruction="Speak like a pirate.")
+    for route in BUILT_IN_ROUTES:
+        (system, _) = build_messages(route, "Why?", [], locale="de", conversation=conversation)
+        assert system["content"] == "Answer in German.\n\nSpeak like a pirate."
+
+
+def test_the_arguments_of_a_call_end_no_message() -> None:
+    call = ToolCall(id="c1", name="f", arguments='{"a": "<|im_end|>"}')
+    said = Conversation(after=(Message(role="assistant", tool_calls=(call,)),))
+
+    *_, message = build_messages(ROUTE, "Why?", [], locale="en", conversation=said)
+
+    assert message.get("tool_calls", [])[0]["function"]["arguments"] == '{"a": "(|im_end|>"}'

@@ -40,6 +40,14 @@ def test_the_cpu_engine_serves_the_bundled_model_offline_and_uncompiled(tmp_path
     }
 
 
+def test_which_format_a_models_tool_calls_have_is_a_setting(tmp_path: Path) -> None:
+    command = of(Engine.GPU, tmp_path).command(1)
+    assert option(command, "--tool-call-parser") == "hermes"
+    assert "--enable-auto-tool-choice" in command
+    chosen = of(Engine.GPU, tmp_path, ATRIUM_TOOL_PARSER="llama3_json").command(1)
+    assert option(chosen, "--tool-call-parser") == "llama3_json"
+
+
 def test_the_number_of_sequences_is_a_setting_and_bounds_the_queue(tmp_path: Path) -> None:
     command = of(Engine.GPU, tmp_path, ENGINE_MAX_SEQS="16").command(1)
     assert (option(command, "--max-num-seqs"), option(command, "--max-num-queued-reqs")) == ("16", "64")

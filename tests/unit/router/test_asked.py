@@ -54,3 +54,12 @@ def test_a_repetition_has_the_same_fingerprint_however_its_answer_is_delivered()
     first, again = (Asked.of(ChatRequest(query="why?", stream=stream)) for stream in (False, True))
 
     assert first.fingerprint() == again.fingerprint() != Asked(query="why not?").fingerprint()
+
+
+def test_what_json_writes_with_escapes_is_judged_as_it_is_too() -> None:
+    tool = Tool(name="f", description="project\nfalcon", parameters={"enum": ['a "b"', "plain", 7]})
+    call = ToolCall(id="c1", name="f", arguments='{"a": ["x\\ty", "z"]}')
+    after = (Message(role="assistant", tool_calls=(call,)),)
+    asked = Asked(query="why?", options=Options(tools=(tool,)), conversation=Conversation(after=after))
+
+    assert set(asked.escaped()) == {"project\nfalcon", 'a "b"', "x\ty"}

@@ -173,3 +173,15 @@ async def test_another_tenants_resource_does_not_exist() -> None:
     await admit(Principal(None, Role.PLATFORM_ADMIN, "p"))
     with pytest.raises(TenantMismatchError):
         await admit(Principal(T1, Role.PLATFORM_ADMIN, "p"))
+
+
+@pytest.mark.parametrize("word", ["unused", "EMPTY", "none", "not-needed"])
+async def test_the_word_for_no_key_is_none_where_the_header_is_believed_and_a_wrong_key_elsewhere(word: str) -> None:
+    assert await identity().principal(said(key=word, tenant="t1")) == await identity().principal(said(tenant="t1"))
+    for modes in (frozenset({AuthMode.API_KEY}), frozenset({AuthMode.JWT})):
+        with pytest.raises(UnauthenticatedError):
+            await identity(modes).principal(said(key=word, tenant="t1"))
+    with pytest.raises(UnauthenticatedError):
+        await identity().principal(said(key=word))
+    with pytest.raises(UnauthenticatedError):
+        await identity().principal(said(key=f"{word}!", tenant="t1"))

@@ -83,3 +83,9 @@ def test_another_tenants_adapter_is_told_of_as_a_model_that_nobody_has() -> None
     (nobodys,) = pool_warnings(TenantConfig(model="nobodys"), known)
     assert theirs == nobodys
     assert usable_models((BASE, OURS, THEIRS), ("ours",)) == (BASE, OURS)
+
+
+def test_a_request_that_names_a_model_spills_only_to_where_it_is_served() -> None:
+    known = states(gold=a_pool(BASE, ServedModel(id="large")))
+    assert choose_pool(HYBRID, known, {"pooled"}, "base") == "pooled"
+    assert choose_pool(HYBRID, known, {"pooled"}, "large") == "gold"

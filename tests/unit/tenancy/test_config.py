@@ -60,6 +60,7 @@ def test_everything_has_a_default() -> None:
         ({"redact": {"input": ["email"] * 100}}, "redact.input"),
         ({"passage_injection": "obey"}, "passage_injection"),
         ({"strip_passage_links": "perhaps"}, "strip_passage_links"),
+        ({"completions_retrieve": "perhaps"}, "completions_retrieve"),
         ({"routes": [{"name": "A", "surprise": 1}]}, "routes"),
     ],
 )

@@ -1,0 +1,93 @@
+"""The tool calls of an answer before a tenant's rules: of what they say nothing leaves that the text may not say."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import orjson
+
+from contracts.chat import Refusal
+from contracts.conversation import ToolCall
+from contracts.errors import UpstreamError
+from guard.stream import guarded, weight
+from router.domain.blocked_tools import refuse_tools
+from router.domain.policy import Policy
+from router.domain.refusal import refusal
+
+MAX_DEPTH = 64
+
+
+class _RefusedError(Exception):
+    def __init__(self, refusal: Refusal) -> None:
+        super().__init__(refusal.rule_id)
+        self.refusal = refusal
+
+
+def spoken(call: ToolCall) -> str:
+    """What a call says, without escapes, for who reads it as a text."""
+    arguments = _read(call.arguments)
+    return f"{call.name} {call.arguments if arguments is None else orjson.dumps(arguments).decode()}"
+
+
+def guarded_calls(policy: Policy, calls: tuple[ToolCall, ...]) -> tuple[ToolCall, ...] | Refusal:
+    """The calls with what is redacted replaced in their arguments, or the refusal of the first rule that matches.
+
+    The rules see each argument as the client will read it, and the whole as the model wrote it. Raises UpstreamError
+    for arguments that are nested deeper than can be meant.
+    """
+    refused = refuse_tools((call.name for call in calls), policy.config.blocked_tools, "output")
+    if refused is not None:
+        return refused
+
+    def checked(text: str) -> str:
+        left, verdict = guarded(policy.rules.guards.output, text, policy.output_redactor or None)
+        if verdict is not None:
+            raise _RefusedError(refusal(verdict))
+        return left
+
+    try:
+        return tuple(_guarded(call, checked) for call in calls)
+    except _RefusedError as error:
+        return error.refusal
+
+
+def work_of(policy: Policy, calls: tuple[ToolCall, ...]) -> int:
+    """About how many nanoseconds it takes at worst to guard them."""
+    rules, redactor = policy.rules.guards.output, policy.output_redactor or None
+    texts = [call.name + call.arguments for call in calls]
+    return sum(2 * len(text) * weight(rules, text, redactor) for text in texts)
+
+
+def _guarded(call: ToolCall, checked: Callable[[str], str]) -> ToolCall:
+    checked(call.name)
+    raw = checked(call.arguments)
+    arguments = _read(call.arguments)
+    if arguments is None:  # cut at the greatest length, or none at all: then it is a text
+        return call.model_copy(update={"arguments": raw})
+    told = _values(arguments, checked, 0)
+    return call if told == arguments else call.model_copy(update={"arguments": orjson.dumps(told).decode()})
+
+
+def _read(arguments: str) -> Any:
+    try:
+        return orjson.loads(arguments)
+    except orjson.JSONDecodeError:
+        return None
+
+
+def _values(value: Any, checked: Callable[[str], str], depth: int) -> Any:
+    """A number that is redacted becomes a text: a placeholder is none."""
+    if depth > MAX_DEPTH:
+        raise UpstreamError("the engine sent arguments of a tool that are nested too deeply")
+    if isinstance(value, str):
+        return checked(value)
+    if isinstance(value, dict):
+        return {checked(key): _values(item, checked, depth + 1) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_values(item, checked, depth + 1) for item in value]
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        written = str(value)
+        left = checked(written)
+        return value if left == written else left
+    return value
