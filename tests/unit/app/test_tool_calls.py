@@ -11,14 +11,16 @@ from app.adapters.completion import ChunkReader
 from app.adapters.engine_http import wished
 from app.adapters.engine_link import refusal_of
 from app.adapters.memory import MemoryEngine
+from app.domain.routing import Choice
 from app.domain.tool_calls import MAX_CALLS, MAX_CHARS, CallPiece, ToolCalls
-from app.graph import after_classify
+from app.engines import Engines
+from app.graph import after_memory
 from app.nodes.generate import Generate
 from app.ports import Delta, TokenCount
 from contracts.chat import MetaEvent, ToolCallsEvent
 from contracts.conversation import Options, Tool, ToolCall
 from contracts.errors import InvalidRequestError, PromptTooLongError, UpstreamError
-from support.turns import a_request, a_route, a_runtime, kept
+from support.turns import a_budget, a_request, a_route, a_runtime, kept
 
 
 def chunk(*calls: Any, **usage: int) -> bytes:
@@ -75,8 +77,8 @@ def test_what_is_no_call_is_no_completion(call: Any) -> None:
 async def test_calls_are_told_whole_behind_the_text_and_what_they_used_before() -> None:
     pieces = (CallPiece(0, "c1", "f", '{"a"'), CallPiece(0, arguments=":1}"))
     runtime = a_runtime()
-    state: Any = {"route": a_route("A"), "route_score": 0.0}
-    await Generate(MemoryEngine(("Look", "ing"), calls=pieces))(state, runtime)
+    state: Any = {"route": a_route("A"), "choice": Choice(a_route("A"), 0.0)}
+    await Generate(Engines(MemoryEngine(("Look", "ing"), calls=pieces)), a_budget())(state, runtime)
     meta, *texts, progress, told = kept(runtime)
     assert isinstance(meta, MetaEvent)
     assert [delta.text for delta in texts if isinstance(delta, Delta)] == ["Look", "ing"]
@@ -91,7 +93,7 @@ async def test_calls_are_told_whole_behind_the_text_and_what_they_used_before() 
 async def test_a_request_may_say_whether_is_retrieved(route: bool, wish: bool | None, next_node: str) -> None:
     runtime = a_runtime(request=a_request(options=Options(retrieve=wish)))
     state: Any = {"route": a_route("A", retrieve=route), "refusal": None}
-    assert await after_classify(state, runtime) == next_node
+    assert await after_memory(state, runtime) == next_node
 
 
 def test_a_description_of_a_tool_ends_no_message() -> None:
