@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import os
 import random
 import re
 import statistics
@@ -62,6 +63,8 @@ class RoundRobin(Replicas):
     def choose(
         self, context: TenantContext, *, model: str | None = None, tried: Collection[str] = ()
     ) -> Replica | None:
+        if tried:
+            return None
         replicas = self.pools()[context.model_pool]
         self.turn += 1
         return replicas[self.turn % len(replicas)]
@@ -104,7 +107,9 @@ async def converse(
     name: str, replicas: Replicas, link: EngineLink, urls: Sequence[str], model: str, options: argparse.Namespace
 ) -> Seen:
     seen = Seen(name)
-    engine = EngineHttp(link, replicas, Sampling(model, ANSWER, 0.0, extensions=True), metrics=NullMetrics())
+    engine = EngineHttp(
+        link, replicas, Sampling(model, ANSWER, 0.0, extensions=True), metrics=NullMetrics(), hang_s=3_600
+    )
     polling = asyncio.create_task(EnginePools(link, replicas, max_seqs=SEQUENCES, metrics=NullMetrics()).run())
     waiting = [Conversation(number) for number in range(options.conversations)]
     before, began = await counters(link, urls), time.perf_counter()
@@ -176,7 +181,7 @@ def a_context(tenant: str, session: str, *, salt: str) -> TenantContext:
         session_id=session,
         request_id="bench",
         config_version=1,
-        deadline=utc_now() + timedelta(seconds=600),
+        deadline=utc_now() + timedelta(hours=3),
         cache_salt=salt,
     )
 
@@ -235,14 +240,18 @@ def two_engines(options: argparse.Namespace) -> Iterator[tuple[list[str], str]]:
     settings = {"ENGINE_MAX_SEQS": str(SEQUENCES)}
     server = EngineServer.of(EngineEnvironment.of(Engine.CPU, settings), settings)
     limit = [f"--num-gpu-blocks-override={options.blocks}"] if options.blocks else []
-    variables = {**server.variables(), "VLLM_CPU_KVCACHE_SPACE": "1", "VLLM_CPU_OMP_THREADS_BIND": "nobind"}
+    cores = (os.cpu_count() or 2) // 2
     with ExitStack() as stack:
-        urls = [
-            stack.enter_context(
-                running_server(lambda port: ["nice", *server.command(port), *limit], variables, within_s=400)
-            )[0]
-            for _ in range(2)
-        ]
+        urls = []
+        for number in range(2):
+            # Each on its own half of the cores: threads that wait for each other on a busy core wait for ever.
+            own = ",".join(str(number * cores + core) for core in range(cores))
+            variables = {**server.variables(), "VLLM_CPU_KVCACHE_SPACE": "1", "VLLM_CPU_OMP_THREADS_BIND": own}
+            urls.append(
+                stack.enter_context(
+                    running_server(lambda port: [*server.command(port), *limit], variables, within_s=600)
+                )[0]
+            )
         yield urls, server.name
 
 
