@@ -1,13 +1,14 @@
 """Conversations over two real CPU vLLMs: Atrium's choice of replica against round robin, by the engines' own counters.
 
-Each conversation has turns that repeat all that was said in it, as every chat does; who of those that wait has the next
-one is left to chance, the same for both ways. Both use the orchestrator's own client in this process; each way's
-conversations have salts of their own, so that none finds what another way left. With `--blocks` the replicas' KV caches
-hold so many blocks of 128 tokens; without, whatever fits into `VLLM_CPU_KVCACHE_SPACE`.
+Each conversation has turns that repeat all that was said in it, as every chat does; the one that has waited for
+longest has the next, as with people who think for about as long, or, with `--chance`, any. Their number is odd: with an
+even one, round robin would give each the same replica each time. Both use the orchestrator's own client in this
+process; each way's conversations have salts of their own, so that none finds what another way left. With `--blocks` the
+replicas' KV caches hold so many blocks of 128 tokens; without, whatever fits into `VLLM_CPU_KVCACHE_SPACE`.
 
 Then a prefix that two tenants share, with a salt for each and without: what `CACHE_UNSALTED_POOLS` gives and takes.
 
-    PYTHONPATH=src:tests python -m benchmarks.pools [--conversations 32] [--turns 4] [--at-once 8] [--blocks 96]
+    PYTHONPATH=src:tests python -m benchmarks.pools [--conversations 33] [--turns 3] [--at-once 4] [--blocks 64]
 """
 
 from __future__ import annotations
@@ -119,7 +120,7 @@ async def converse(
 
     async def worker() -> None:
         while waiting:
-            conversation = waiting.pop(chance.randrange(len(waiting)))
+            conversation = waiting.pop(chance.randrange(len(waiting)) if options.chance else 0)
             await turn(engine, replicas, conversation, name, seen)
             if conversation.turn < options.turns:
                 waiting.append(conversation)
@@ -264,9 +265,10 @@ def two_engines(options: argparse.Namespace) -> Iterator[tuple[list[str], str]]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--conversations", type=int, default=32)
-    parser.add_argument("--turns", type=int, default=4)
-    parser.add_argument("--at-once", type=int, default=8)
+    parser.add_argument("--conversations", type=int, default=33)
+    parser.add_argument("--turns", type=int, default=3)
+    parser.add_argument("--at-once", type=int, default=4)
+    parser.add_argument("--chance", action="store_true", help="who has the next turn is left to chance")
     parser.add_argument("--blocks", type=int, help="of 128 tokens, that a replica's KV cache holds")
     parser.add_argument("--engines", help="addresses of two that run already, with a comma between them")
     parser.add_argument("--model", default=NAME, help="that those serve")
