@@ -88,7 +88,7 @@ bench-fairness: $(VENV)/.installed ## a victim behind a flood: FIFO, priority al
 
 .PHONY: bench-pools
 bench-pools: $(VENV)/.installed ## prefix-cache hits of conversations over two real vLLMs: Atrium's choice of replica, round robin
-	@PYTHONPATH=src:tests $(PY) -m benchmarks.pools --blocks $(or $(BLOCKS),96)
+	@PYTHONPATH=src:tests $(PY) -m benchmarks.pools --blocks $(or $(BLOCKS),64)
 
 .PHONY: lock
 lock: $(VENV)/.installed ## compile requirements/*.in to *.txt with hashes

@@ -1,25 +1,27 @@
 """Conversations over two real CPU vLLMs: Atrium's choice of replica against round robin, by the engines' own counters.
 
-Each conversation has turns that repeat all that was said in it, as every chat does, and between two turns of one all
-the others have one. Both ways use the orchestrator's own client in this process; each way's conversations have salts of
-their own, so that none finds what another way left. With `--blocks` the replicas' KV caches hold so many blocks of 128
-tokens; without, whatever fits into `VLLM_CPU_KVCACHE_SPACE`.
+Each conversation has turns that repeat all that was said in it, as every chat does; the one that has waited for
+longest has the next, as with people who think for about as long, or, with `--chance`, any. Their number is odd: with an
+even one, round robin would give each the same replica each time. Both use the orchestrator's own client in this
+process; each way's conversations have salts of their own, so that none finds what another way left. With `--blocks` the
+replicas' KV caches hold so many blocks of 128 tokens; without, whatever fits into `VLLM_CPU_KVCACHE_SPACE`.
 
 Then a prefix that two tenants share, with a salt for each and without: what `CACHE_UNSALTED_POOLS` gives and takes.
 
-    PYTHONPATH=src:tests python -m benchmarks.pools [--conversations 24] [--turns 4] [--at-once 8] [--blocks 96]
+    PYTHONPATH=src:tests python -m benchmarks.pools [--conversations 33] [--turns 3] [--at-once 4] [--blocks 64]
 """
 
 from __future__ import annotations
 
 import argparse
 import asyncio
+import os
 import random
 import re
 import statistics
 import time
 from collections import Counter
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -62,6 +64,8 @@ class RoundRobin(Replicas):
     def choose(
         self, context: TenantContext, *, model: str | None = None, tried: Collection[str] = ()
     ) -> Replica | None:
+        if tried:
+            return None
         replicas = self.pools()[context.model_pool]
         self.turn += 1
         return replicas[self.turn % len(replicas)]
@@ -86,10 +90,12 @@ class Seen:
     hits: float = 0.0
     queries: float = 0.0
     requests: Counter[str] = field(default_factory=Counter)
-    prompt: Counter[str] = field(default_factory=Counter)
     first_token_s: list[float] = field(default_factory=list)
     seconds: float = 0.0
-    most_over_mean: float = 0.0
+    load: Counter[str] = field(default_factory=Counter)
+    """Requests under way, summed over the moments in which a first token came."""
+    peak: float = 0.0
+    """The most that a replica had of the mean, while there were two for each."""
 
 
 async def counters(link: EngineLink, urls: Sequence[str]) -> Counter[str]:
@@ -104,14 +110,17 @@ async def converse(
     name: str, replicas: Replicas, link: EngineLink, urls: Sequence[str], model: str, options: argparse.Namespace
 ) -> Seen:
     seen = Seen(name)
-    engine = EngineHttp(link, replicas, Sampling(model, ANSWER, 0.0, extensions=True), metrics=NullMetrics())
+    engine = EngineHttp(
+        link, replicas, Sampling(model, ANSWER, 0.0, extensions=True), metrics=NullMetrics(), hang_s=3_600
+    )
     polling = asyncio.create_task(EnginePools(link, replicas, max_seqs=SEQUENCES, metrics=NullMetrics()).run())
     waiting = [Conversation(number) for number in range(options.conversations)]
     before, began = await counters(link, urls), time.perf_counter()
+    chance = random.Random("who is next")
 
     async def worker() -> None:
         while waiting:
-            conversation = waiting.pop(0)
+            conversation = waiting.pop(chance.randrange(len(waiting)) if options.chance else 0)
             await turn(engine, replicas, conversation, name, seen)
             if conversation.turn < options.turns:
                 waiting.append(conversation)
@@ -137,12 +146,16 @@ async def turn(engine: EngineHttp, replicas: Replicas, conversation: Conversatio
                 replica = generation._replica  # the bench alone looks inside
                 seen.first_token_s.append(time.perf_counter() - began)
                 seen.requests[replica.url] += 1
-                seen.prompt[replica.url] += delta.tokens.prompt
-                busy = [one.in_flight for one in replicas.pools()["pooled"]]
-                if sum(busy) >= 2 * len(busy):
-                    seen.most_over_mean = max(seen.most_over_mean, max(busy) * len(busy) / sum(busy))
+                busy = {one.url: one.in_flight for one in replicas.pools()["pooled"]}
+                seen.load.update(busy)
+                if sum(busy.values()) >= 2 * len(busy):
+                    seen.peak = max(seen.peak, over_mean(busy))
             said += delta.text
     conversation.messages.append({"role": "assistant", "content": said})
+
+
+def over_mean(loads: Mapping[str, int]) -> float:
+    return max(loads.values()) * len(loads) / sum(loads.values())
 
 
 async def shared_prefix(
@@ -176,7 +189,7 @@ def a_context(tenant: str, session: str, *, salt: str) -> TenantContext:
         session_id=session,
         request_id="bench",
         config_version=1,
-        deadline=utc_now() + timedelta(seconds=600),
+        deadline=utc_now() + timedelta(hours=3),
         cache_salt=salt,
     )
 
@@ -196,8 +209,8 @@ async def run(urls: Sequence[str], model: str, options: argparse.Namespace) -> N
             "hits",
             "of tokens asked",
             "x",
-            "requests, most / mean",
-            "at once, most / mean",
+            "requests over the mean",
+            "load over the mean, whole run / worst moment",
             "first token p50",
             "s",
         )
@@ -207,8 +220,8 @@ async def run(urls: Sequence[str], model: str, options: argparse.Namespace) -> N
                 f"{seen.hits:.0f}",
                 f"{seen.hits / max(1, seen.queries):.1%}",
                 f"{seen.hits / max(1, results[0].hits):.2f}",
-                f"{max(seen.requests.values()) * len(urls) / seen.requests.total():.2f}",
-                f"{seen.most_over_mean:.2f}",
+                f"{over_mean(seen.requests):.2f}",
+                f"{over_mean(seen.load):.2f} / {seen.peak:.2f}",
                 f"{statistics.median(seen.first_token_s) * 1e3:.0f} ms",
                 f"{seen.seconds:.0f}",
             )
@@ -235,22 +248,27 @@ def two_engines(options: argparse.Namespace) -> Iterator[tuple[list[str], str]]:
     settings = {"ENGINE_MAX_SEQS": str(SEQUENCES)}
     server = EngineServer.of(EngineEnvironment.of(Engine.CPU, settings), settings)
     limit = [f"--num-gpu-blocks-override={options.blocks}"] if options.blocks else []
-    variables = {**server.variables(), "VLLM_CPU_KVCACHE_SPACE": "1", "VLLM_CPU_OMP_THREADS_BIND": "nobind"}
+    cores = (os.cpu_count() or 2) // 2
     with ExitStack() as stack:
-        urls = [
-            stack.enter_context(
-                running_server(lambda port: ["nice", *server.command(port), *limit], variables, within_s=400)
-            )[0]
-            for _ in range(2)
-        ]
+        urls = []
+        for number in range(2):
+            # Each on its own half of the cores: threads that wait for each other on a busy core wait for ever.
+            own = ",".join(str(number * cores + core) for core in range(cores))
+            variables = {**server.variables(), "VLLM_CPU_KVCACHE_SPACE": "1", "VLLM_CPU_OMP_THREADS_BIND": own}
+            urls.append(
+                stack.enter_context(
+                    running_server(lambda port: [*server.command(port), *limit], variables, within_s=600)
+                )[0]
+            )
         yield urls, server.name
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--conversations", type=int, default=24)
-    parser.add_argument("--turns", type=int, default=4)
-    parser.add_argument("--at-once", type=int, default=8)
+    parser.add_argument("--conversations", type=int, default=33)
+    parser.add_argument("--turns", type=int, default=3)
+    parser.add_argument("--at-once", type=int, default=4)
+    parser.add_argument("--chance", action="store_true", help="who has the next turn is left to chance")
     parser.add_argument("--blocks", type=int, help="of 128 tokens, that a replica's KV cache holds")
     parser.add_argument("--engines", help="addresses of two that run already, with a comma between them")
     parser.add_argument("--model", default=NAME, help="that those serve")

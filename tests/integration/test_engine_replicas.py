@@ -167,12 +167,13 @@ def test_the_deadline_holds_whatever_is_tried() -> None:
 @pytest.mark.parametrize("fault", ["fault:hang-before-headers", "fault:hang", "fault:stall"])
 def test_whoever_leaves_while_another_replica_is_tried_stops_that_one_too(fault: str) -> None:
     with running_pool(2, engine_hang_s=0.2) as pool:
-        first, second = sorted(pool.engines.values(), key=lambda one: one is not pool.preferred())
+        preferred = pool.preferred()
+        first, second = sorted(pool.engines.values(), key=lambda one: one is not preferred)
         first.fault, second.fault = "fault:hang", fault
         body, headers = pool.body("hello"), pool.headers(a_context())
         address = urlsplit(pool.url)
         with socket.create_connection((address.hostname, address.port)) as connection:
-            lines = {**headers, "host": "x", "content-length": str(len(body))}
+            lines = {**headers, "host": "x", "content-length": str(len(body.encode()))}
             head = "".join(f"{name}: {value}\r\n" for name, value in lines.items())
             connection.sendall(f"POST /v1/turns HTTP/1.1\r\n{head}\r\n{body}".encode())
             assert first.wait_for(lambda asked: bool(asked) and asked[0].disconnected)
