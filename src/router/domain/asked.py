@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import uuid
 from collections.abc import Iterator, Sequence
 from typing import Self
 
@@ -26,6 +27,20 @@ class Asked(BaseModel):
     options: Options = Options()
     keeps_conversation: bool = False
     """The client keeps its conversation itself: nothing is recalled for it, and nothing is kept."""
+
+    @property
+    def session(self) -> str:
+        """The one that is named; else, of a client that keeps its conversation itself, one by which the next request of
+        the same conversation is known, so that it finds the replica that has its prefix: by who asks, the instruction
+        and the first message. Else a new one."""
+        if self.session_id is not None:
+            return self.session_id
+        if not self.keeps_conversation:
+            return uuid.uuid4().hex
+        said = self.conversation
+        first = said.before[0].content if said.before else self.query
+        named = "\0".join((self.user_id, said.instruction, first))
+        return hashlib.sha256(named.encode()).hexdigest()[:32]
 
     @property
     def remembered(self) -> bool:

@@ -184,7 +184,7 @@ class ChatService:
 
     @asynccontextmanager
     async def _admitted(self, caller: Caller, asked: Asked, once: Once, *, tell_queue: bool) -> AsyncIterator[Turn]:
-        session_id = asked.session_id or uuid.uuid4().hex
+        session_id = asked.session
         memory = await self._remembering.recall(caller, asked, session_id)
         bounds = self._worst_case.of(caller.policy, memory.joined(asked))
         async with self._accounts.open(

@@ -63,3 +63,18 @@ def test_what_json_writes_with_escapes_is_judged_as_it_is_too() -> None:
     asked = Asked(query="why?", options=Options(tools=(tool,)), conversation=Conversation(after=after))
 
     assert set(asked.escaped()) == {"project\nfalcon", 'a "b"', "x\ty"}
+
+
+def test_the_next_request_of_a_conversation_that_the_client_keeps_is_of_the_same_session() -> None:
+    before = (Message(role="user", content="why?"), Message(role="assistant", content="so"))
+    first = Asked(query="why?", keeps_conversation=True)
+    second = Asked(query="and then?", keeps_conversation=True, conversation=Conversation(before=before))
+
+    assert first.session == second.session
+    assert first.session != Asked(query="why?", keeps_conversation=True, user_id="another").session
+    assert first.session != Asked(query="why not?", keeps_conversation=True).session
+
+
+def test_a_session_that_is_named_is_that_one_and_of_any_other_client_each_question_has_one_of_its_own() -> None:
+    assert Asked(query="why?", session_id="s1", keeps_conversation=True).session == "s1"
+    assert Asked(query="why?").session != Asked(query="why?").session
