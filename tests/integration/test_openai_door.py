@@ -290,3 +290,12 @@ def _transport_of_the_client() -> Any:
     import openai._base_client as built_on  # noqa: PLC0415  private, and its name changes
 
     return getattr(built_on, "httpx2", None) or httpx
+
+
+@pytest.mark.parametrize(("form", "told"), [({"type": "json_object"}, '{"n":[7]}'), ({"type": "text"}, '{"n":}')])
+def test_a_list_in_json_is_no_mark_that_cites_nothing(stack: Stack, form: Any, told: str) -> None:
+    tenant = stack.new_tenant("door", completions_retrieve=True, min_passage_score=-1)
+    with stack.client(tenant) as client:
+        client.post(f"/tenant/{tenant}/documents", json={"title": "Oil", "text": "Oil."}).raise_for_status()
+    answer = create(stack, tenant, '{"n":[7]}', response_format=form, max_tokens=1)
+    assert answer.choices[0].message.content == told

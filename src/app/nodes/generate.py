@@ -57,8 +57,9 @@ class Generate:
         self, state: TurnState, turn: Turn, messages: Sequence[Message], passages: tuple[Passage, ...]
     ) -> TurnState:
         progress, sink, request = turn.progress, turn.sink, turn.request
-        # Without retrieval there is nothing to cite, and `[1]` is whatever the model means by it.
-        marks = MarkFilter(len(passages)) if "passages" in state else None
+        # Without retrieval there is nothing to cite, and `[1]` is whatever the model means by it; so it is in JSON.
+        cites = "passages" in state and request.options.response_format is None
+        marks = MarkFilter(len(passages)) if cites else None
         pieces: list[str] = []
         calls = ToolCalls()
         finish_reason = "stop"

@@ -166,6 +166,7 @@ class _Completing(Answering):
             "tenant_id": str(turn.caller.tenant_id),
             "session_id": turn.session_id,
             "route": self._public_route(turn),
+            "degraded": turn.transcript.meta.degraded,
             "config_version": turn.config_version,
         }
 
@@ -174,10 +175,12 @@ class _Completing(Answering):
         refusal = transcript.refusal
         return {
             "citations": [citation.model_dump() for citation in transcript.citations],
+            "sources": [source.model_dump() for source in transcript.sources],
             "refusal": refusal.model_dump(exclude={"message"}) if refusal else None,
             "cost_usd_estimate": turn.cost(),
             "latency_ms": self._elapsed_ms(),
             "queue_ms": turn.queue_ms,
+            "timings_ms": transcript.timings_ms,
         }
 
 

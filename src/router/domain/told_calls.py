@@ -10,7 +10,8 @@ import orjson
 from contracts.chat import Refusal
 from contracts.conversation import ToolCall
 from contracts.errors import UpstreamError
-from guard.stream import guarded, weight
+from guard.rules import Rule
+from guard.stream import StreamGuard, weight
 from router.domain.blocked_tools import refuse_tools
 from router.domain.policy import Policy
 from router.domain.refusal import refusal
@@ -30,8 +31,11 @@ def spoken(call: ToolCall) -> str:
     return f"{call.name} {call.arguments if arguments is None else orjson.dumps(arguments).decode()}"
 
 
-def guarded_calls(policy: Policy, calls: tuple[ToolCall, ...]) -> tuple[ToolCall, ...] | Refusal:
-    """The calls with what is redacted replaced in their arguments, or the refusal of the first rule that matches.
+def guarded_calls(
+    policy: Policy, calls: tuple[ToolCall, ...], redacted: dict[int, Rule] | None = None
+) -> tuple[ToolCall, ...] | Refusal:
+    """The calls with what is redacted replaced in their arguments, or the refusal of the first rule that matches. The
+    rules that replaced something are added to `redacted`, by their rank.
 
     The rules see each argument as the client will read it, and the whole as the model wrote it. Raises UpstreamError
     for arguments that are nested deeper than can be meant.
@@ -41,9 +45,12 @@ def guarded_calls(policy: Policy, calls: tuple[ToolCall, ...]) -> tuple[ToolCall
         return refused
 
     def checked(text: str) -> str:
-        left, verdict = guarded(policy.rules.guards.output, text, policy.output_redactor or None)
-        if verdict is not None:
-            raise _RefusedError(refusal(verdict))
+        guard = StreamGuard(policy.rules.guards.output, policy.output_redactor or None)
+        left = guard.feed(text) + guard.finish()
+        if guard.verdict is not None:
+            raise _RefusedError(refusal(guard.verdict))
+        if redacted is not None:
+            redacted.update(guard.redacted)
         return left
 
     try:

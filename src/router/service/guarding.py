@@ -86,7 +86,7 @@ class Guarding:
             refused = refusal(guard.verdict) if guard.verdict is not None else None
             told: TurnEvent = event
             if refused is None and isinstance(event, ToolCallsEvent):
-                refused, told = await self._calls(policy, event)
+                refused, told = await self._calls(policy, guard, event)
             if refused is not None:
                 if used.total_tokens:
                     yield UsageEvent(usage=used)
@@ -115,8 +115,11 @@ class Guarding:
         work = len(text) * weight(rules, text, redactor)
         return await self._done(policy, work, partial(_guarded_text, policy, text))
 
-    async def _calls(self, policy: Policy, event: ToolCallsEvent) -> tuple[Refusal | None, ToolCallsEvent]:
-        found = await self._done(policy, work_of(policy, event.calls), partial(guarded_calls, policy, event.calls))
+    async def _calls(
+        self, policy: Policy, guard: StreamGuard, event: ToolCallsEvent
+    ) -> tuple[Refusal | None, ToolCallsEvent]:
+        read = partial(guarded_calls, policy, event.calls, guard.redacted)
+        found = await self._done(policy, work_of(policy, event.calls), read)
         return (found, event) if isinstance(found, Refusal) else (None, ToolCallsEvent(calls=found))
 
     async def _done(self, policy: Policy, work: int, read: Callable[[], R]) -> R:

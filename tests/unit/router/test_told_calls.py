@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from contracts.chat import Refusal
 from contracts.conversation import ToolCall
 from contracts.errors import UpstreamError
+from guard.rules import Rule
 from router.domain.policy import Policy
 from router.domain.told_calls import guarded_calls, spoken, work_of
 from support.policies import a_policy, contains
@@ -65,6 +66,12 @@ def test_what_is_redacted_leaves_the_arguments_json() -> None:
     assert json.loads(arguments_of(REDACTING, arguments)) == {
         "to": "[EMAIL]", "card": "[CARD]", "n": [1, True, None, 1.5], "on": "[REDACTED]",
     }  # fmt: skip
+
+
+def test_the_rules_that_replaced_something_are_known() -> None:
+    redacted: dict[int, Rule] = {}
+    guarded_calls(REDACTING, (ToolCall(id="c1", name="f", arguments='{"on": "falcon"}'),), redacted)
+    assert [rule.reason for rule in redacted.values()] == ["no falcon"]
 
 
 def test_arguments_of_which_nothing_is_redacted_stay_as_the_model_wrote_them() -> None:
