@@ -17,7 +17,7 @@ from app.adapters.engine_link import EngineLink, open_engine_session
 from app.adapters.memory import MemoryEmbedder, MemoryEngine, MemoryRetriever
 from app.adapters.rag_http import RagHttp
 from app.adapters.replicas import Replicas
-from app.ports import Caller, Embedder, Engine, Message, Retriever
+from app.ports import Caller, Embedder, Engine, Message, QueryVector, Retriever
 from contracts.context import Audience
 from contracts.errors import OverloadedError, UpstreamError, UpstreamTimeoutError
 from contracts.ranking import Ranking
@@ -177,10 +177,10 @@ async def rag(request: pytest.FixtureRequest, rag_server: tuple[str, ImitationRa
 
 async def test_texts_become_unit_vectors_in_order(rag: Rag) -> None:
     texts = [f"text {at}" for at in range(300)]  # more than one call may carry
-    vectors = await rag[0].embed(a_caller(), texts)
-    assert len(vectors) == 300
+    model, vectors = await rag[0].embed(a_caller(), texts)
+    assert (bool(model), len(vectors)) == (True, 300)
     assert all(float(np.linalg.norm(vector)) == pytest.approx(1.0, abs=1e-5) for vector in vectors)
-    (again,) = await rag[0].embed(a_caller(), ["text 299"])
+    (again,) = (await rag[0].embed(a_caller(), ["text 299"])).vectors
     assert float(again @ vectors[299]) == pytest.approx(1.0, abs=1e-5)
 
 
@@ -189,7 +189,8 @@ async def test_a_search_finds_the_callers_own_passages_only(rag: Rag, with_vecto
     embedder, retriever = rag
     for tenant in (T1, T2):
         caller = a_caller(tenant)
-        vector = (await embedder.embed(caller, ["protein in lentils"]))[0] if with_vector else None
-        found = await retriever.search(caller, "protein in lentils", vector, 5, ranking=Ranking())
+        model, (vector,) = await embedder.embed(caller, ["protein in lentils"])
+        query = QueryVector(model, vector) if with_vector else None
+        found = await retriever.search(caller, "protein in lentils", query, 5, ranking=Ranking())
         assert [passage.chunk_id for passage in found] == [f"of-{tenant}"]
         assert 0.5 < found[0].score <= 1.0

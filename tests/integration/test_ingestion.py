@@ -164,7 +164,8 @@ async def open_embedder(source, **_):
 
 rag.main.open_embedder = open_embedder
 from rag.settings import Settings
-serve(rag.main.create_app(Settings()), host="127.0.0.1", port=int(sys.argv[1]))
+settings = Settings()
+serve(rag.main.create_app(settings), settings, host="127.0.0.1", port=int(sys.argv[1]))
 """
 
 
@@ -184,6 +185,7 @@ class Killable:
         until(self._answers)
 
     def _answers(self) -> bool:
+        assert self.process.poll() is None, "the service ended"
         try:
             return httpx.get(f"{self.url}/healthz", timeout=5).status_code == 200
         except httpx.HTTPError:
