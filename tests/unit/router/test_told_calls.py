@@ -88,10 +88,9 @@ def test_a_call_is_read_to_a_moderation_service_without_escapes() -> None:
     assert spoken(ToolCall(id="c", name="f", arguments='{"a": "')) == 'f {"a": "'
 
 
-_JSON = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
-    lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
-    max_leaves=10,
+_LEAF = st.none() | st.booleans() | st.integers() | st.floats() | st.text()
+_JSON: st.SearchStrategy[object] = st.deferred(
+    lambda: _LEAF | st.lists(_JSON, max_size=3) | st.dictionaries(st.text(), _JSON, max_size=3)
 )
 
 
