@@ -11,7 +11,7 @@ import pytest
 from stores.objects_folder import FolderObjects
 from stores.postgres import Database
 from support.killed_process import new_tenant, writer
-from support.killed_runner import SCENARIO, Worker, text_of
+from support.killed_runner import SCENARIO, Worker, end_leases, text_of
 from support.postgres import Addresses
 from support.retrieval import EMBEDDER
 
@@ -32,6 +32,11 @@ def possible(deeds: tuple[str, ...], before: dict[str, set[int | None]]) -> dict
         elif deed == "withdraw":
             found[name] = {None}
     return found
+
+
+@pytest.fixture(autouse=True)
+def _leases_have_ended(monkeypatch: pytest.MonkeyPatch) -> None:
+    end_leases(monkeypatch.setattr)
 
 
 @pytest.mark.parametrize("first", range(1, 150, AT_ONCE))

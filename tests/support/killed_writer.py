@@ -29,8 +29,6 @@ from support.retrieval import put_texts, replica
 
 SCENARIO = ("put a", "put b", "compact", "put a", "delete b", "put c", "compact")
 
-compactor.LEASE = timedelta(0)
-
 
 class Steps:
     def __init__(self, fatal: int) -> None:
@@ -92,6 +90,7 @@ async def live(database_url: str, tenant: TenantId, folder: Path, fatal: int) ->
 
 
 def main(database_url: str, tenant: str, folder: str) -> None:
+    compactor.LEASE = timedelta(0)  # who comes after a killed process does not wait for it
     for line in sys.stdin:
         pid = os.fork()
         if pid == 0:
