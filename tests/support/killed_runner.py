@@ -38,8 +38,8 @@ WORDS = 900
 
 
 def end_leases(set_: Callable[[object, str, object], None] = setattr) -> None:
-    """Who comes after a killed process does not wait for its leases. A test passes `monkeypatch.setattr`: importing this
-    changes nothing."""
+    """Who comes after a killed process does not wait for its leases. A test passes `monkeypatch.setattr`: to import
+    this changes nothing."""
     for name in ("LEASE", "COMMIT_LEASE"):
         set_(job_runner, name, timedelta(0))
     set_(job_runner, "PART_CHUNKS", 2)
