@@ -20,6 +20,8 @@ from servicekit.tokens import generate_signing_key, load_signing_key, public_tex
 from support.imitation_engine import Imitation, running_imitation
 from support.server import served
 
+ALL_BY_NAME = 1_000
+"""Tenants in metrics: the stack of a whole run has more of them than a process names by default."""
 PLATFORM_KEY = "atr_platform-key-of-the-test-stack"
 OUTBOUND: dict[str, Any] = {
     "sealing_keys": "YSBzZWFsaW5nIGtleSBvZiB0aGUgdGVzdCBzdGFjay4=",
@@ -74,6 +76,7 @@ def another_router(stack: Stack, valkey_url: str, **changes: Any) -> Any:
         "service_signing_key": stack.signing_key,
         "auth_mode": "header,api_key",
         "header_role": "tenant_admin",
+        "metrics_top_tenants": ALL_BY_NAME,
         **OUTBOUND,
     }
     return router.main.create_app(router.settings.Settings(**(values | changes)))
@@ -85,11 +88,19 @@ def running_stack(database_url: str, valkey_url: str) -> Iterator[Stack]:
     trusted = public_text(load_signing_key(signing_key))
     with ExitStack() as stack:
         engine, imitation = stack.enter_context(running_imitation())
-        rag_app = rag.main.create_app(rag.settings.Settings(database_url=database_url, service_verify_keys=trusted))
+        rag_app = rag.main.create_app(
+            rag.settings.Settings(
+                database_url=database_url, service_verify_keys=trusted, metrics_top_tenants=ALL_BY_NAME
+            )
+        )
         rag_url = stack.enter_context(served(rag_app))
         orchestrator_app = app.main.create_app(
             app.settings.Settings(
-                rag_service_url=rag_url, vllm_service_url=engine, service_verify_keys=trusted, **OUTBOUND
+                rag_service_url=rag_url,
+                vllm_service_url=engine,
+                service_verify_keys=trusted,
+                metrics_top_tenants=ALL_BY_NAME,
+                **OUTBOUND,
             )
         )
         orchestrator_url = stack.enter_context(served(orchestrator_app))
