@@ -68,7 +68,7 @@ MAY = {
 }
 
 
-_NOTHING = {"document_id": "none", "key_id": "none", "version": "1", "model": "atrium"}
+_NOTHING = {"session_id": "none", "document_id": "none", "key_id": "none", "version": "1", "model": "atrium"}
 """What paths name where a test does not say it."""
 
 
