@@ -19,6 +19,7 @@ import rag.settings
 from servicekit.tokens import generate_signing_key, load_signing_key, public_text
 from support.imitation_engine import MODEL, Imitation, Sequences, running_imitation
 from support.pools import until
+from support.postgres import running_valkey
 from support.server import served
 from support.stack import PLATFORM_KEY, Stack, another_router
 
@@ -52,7 +53,14 @@ class Pools:
 
 
 @pytest.fixture(scope="module")
-def running(database_url: str, valkey_url: str) -> Iterator[Pools]:
+def own_valkey(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Routers that share a Valkey share the places of a pool, and the test stack's router would take one of two."""
+    with running_valkey(tmp_path_factory.mktemp("pools") / "valkey") as server:
+        yield server.url
+
+
+@pytest.fixture(scope="module")
+def running(database_url: str, own_valkey: str) -> Iterator[Pools]:
     signing_key = generate_signing_key()
     trusted = public_text(load_signing_key(signing_key))
     with ExitStack() as stack:
@@ -71,7 +79,7 @@ def running(database_url: str, valkey_url: str) -> Iterator[Pools]:
         behind = Stack("", orchestrator, rag_url, shared_url, shared, signing_key, database_url)
         router_app = another_router(
             behind,
-            valkey_url,
+            own_valkey,
             atrium_bootstrap_key=PLATFORM_KEY,
             cache_unsalted_pools="gold",
             pool_kept_free=0,
