@@ -77,7 +77,11 @@ Connect = Callable[..., Caller]
 @contextmanager
 def running_service(database_url: str, **settings: Any) -> Iterator[str]:
     trusted = public_text(load_signing_key(SIGNING_KEY))
-    with served(create_app(Settings(database_url=database_url, service_verify_keys=trusted, **settings))) as base_url:
+    with served(
+        create_app(
+            Settings(database_url=database_url, service_verify_keys=trusted, metrics_top_tenants=1_000, **settings)
+        )
+    ) as base_url:
         yield base_url
 
 
