@@ -77,7 +77,7 @@ def running_server(
         process = subprocess.Popen(command(port), env=variables, stdout=log, stderr=log)
         try:
             try:
-                _wait_for(f"{url}/health", within_s)
+                wait_for(f"{url}/health", within_s)
             except OSError as error:
                 raise RuntimeError(Path(log.name).read_text(errors="replace")[-4_000:]) from error
             yield url, process
@@ -127,7 +127,7 @@ def _tree_cpu(process: psutil.Process) -> float:
     return total
 
 
-def _wait_for(url: str, within_s: float) -> None:
+def wait_for(url: str, within_s: float) -> None:
     until = time.monotonic() + within_s
     while True:
         try:

@@ -16,7 +16,6 @@ import statistics
 import subprocess
 import sys
 import time
-import urllib.request
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -27,7 +26,7 @@ import numpy as np
 import psutil
 
 from benchmarks.hops import many
-from benchmarks.local_stack import running_engine
+from benchmarks.local_stack import running_engine, wait_for
 from contracts.chat import TurnRequest
 from contracts.context import Audience
 from contracts.routes import BUILT_IN_ROUTES
@@ -78,23 +77,11 @@ def running_turns() -> Iterator[Turns]:
         process = subprocess.Popen([sys.executable, "-m", "app"], env={**os.environ, **environment})
         try:
             url = f"http://127.0.0.1:{port}"
-            _wait_for(f"{url}/healthz")
+            wait_for(f"{url}/healthz", 60)
             yield Turns(url, psutil.Process(process.pid), TokenSigner(key))
         finally:
             process.terminate()
             process.wait(30)
-
-
-def _wait_for(url: str) -> None:
-    until = time.monotonic() + 60
-    while True:
-        try:
-            with urllib.request.urlopen(url, timeout=1):  # noqa: S310  our own loopback address
-                return
-        except OSError:
-            if time.monotonic() > until:
-                raise
-            time.sleep(0.1)
 
 
 def body(tokens: int) -> bytes:

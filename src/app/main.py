@@ -173,15 +173,7 @@ def _discovery(settings: Settings, replicas: Replicas, metrics: Metrics) -> Kube
 async def _external(
     settings: Settings, sampling: Sampling, metrics: Metrics, stack: AsyncExitStack
 ) -> HttpExternalEngines:
-    networks = settings.networks()
-    sealing = open_sealing(
-        settings.sealing_key_text(),
-        settings.kms_key_id,
-        region=settings.aws_region,
-        endpoint_url=settings.aws_endpoint_url,
-    )
-    if sealing is not None:
-        stack.push_async_callback(sealing.close)
+    networks, sealing = settings.networks(), open_sealing(settings, stack)
     session = await stack.enter_async_context(open_external_session(networks))
     return HttpExternalEngines(
         session, sealing, sampling, networks=networks, metrics=metrics, hang_s=settings.engine_hang_s

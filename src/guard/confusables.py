@@ -50,11 +50,6 @@ def _letter(named: re.Match[str]) -> str:
     return str(next(filter(None, named.groups()))).lower()
 
 
-def is_look_alike(character: str) -> bool:
-    """Whether TR39 has the character looking like an ASCII letter or digit."""
-    return character in _prototypes() and look_alike()(character) is not None
-
-
 @cache
 def _prototypes() -> Mapping[str, str]:
     from confusable_homoglyphs.confusables import confusables_data  # noqa: PLC0415  reads a file of 1 MB

@@ -22,13 +22,9 @@ from observability.service_metrics import ServiceMetrics
 from observability.telemetry import Telemetry
 from router.adapters.documents_http import HttpDocuments
 from router.adapters.orchestrator_http import HttpOrchestrator
-from router.adapters.postgres_prices import PostgresPriceStore
 from router.adapters.tenant_traces import ObjectTraces, ValkeyTraces
-from router.adapters.valkey_admissions import ValkeyAdmissions
-from router.adapters.valkey_first_answers import ValkeyFirstAnswers
 from router.adapters.valkey_heartbeats import ValkeyHeartbeats
 from router.adapters.valkey_recent import ValkeyRecentRequests
-from router.adapters.valkey_sessions import ValkeySessions
 from router.api import audit as audit_api
 from router.api import chat, completions, configs, documents, dry_run, exports, models, tenants
 from router.api import keys as keys_api
@@ -40,11 +36,8 @@ from router.api import usage as usage_api
 from router.api.dependencies import Services, gate
 from router.api.description import described
 from router.domain.openai_errors import openai_error
-from router.domain.pricing import ANY_MODEL, price_in_usd
 from router.domain.worst_case import WorstCase
 from router.service.access import Access
-from router.service.accounts import Accounts
-from router.service.admission_gate import AdmissionGate
 from router.service.audit import AuditService
 from router.service.audit_archive import AuditArchive
 from router.service.chat import ChatService
@@ -54,9 +47,9 @@ from router.service.deletion import DeletionService, TenantTraces
 from router.service.documents import DocumentService
 from router.service.dry_run import DryRunService
 from router.service.engine_places import EnginePlaces
+from router.service.engine_secrets import EngineSecrets
 from router.service.export import TenantExport
 from router.service.export_sources import AuditRows, ConfigRows, DocumentRows, KeyRows, UsageRows
-from router.service.first_answers import FirstAnswers
 from router.service.guarding import Guarding
 from router.service.housekeeping import Housekeeping, Job
 from router.service.identity import Identity
@@ -64,16 +57,14 @@ from router.service.index_traces import IndexTraces
 from router.service.judging import Judge
 from router.service.key_uses import KeyUses
 from router.service.keys import KeyService
-from router.service.ledger_writer import LedgerWriter
 from router.service.limits import LimitService
-from router.service.local_admissions import LocalAdmissions
 from router.service.models import Models
 from router.service.moderating import Moderating
 from router.service.orphans import ORPHANS_S, Orphans
 from router.service.policies import Policies
 from router.service.pool_share import PoolShare
 from router.service.pools import Pools
-from router.service.prices import REFRESH_S, Prices
+from router.service.prices import REFRESH_S
 from router.service.recent import RecentNotes
 from router.service.rule_hits import RuleHits
 from router.service.telling import Telling
@@ -84,7 +75,7 @@ from router.service.tenants import TenantService
 from router.service.usage import UsageService
 from router.service.vetting import Vetting
 from router.settings import AuthMode, Settings
-from router.wiring.engine_secrets import open_engine_secrets
+from router.wiring.accounting import open_accounts, open_link, open_prices
 from router.wiring.json_web_tokens import open_tokens
 from router.wiring.memory import open_memory
 from router.wiring.moderation import open_moderation
@@ -96,8 +87,8 @@ from servicekit.server import serve
 from servicekit.tokens import TokenSigner, utc_now
 from stores.objects import Objects, open_objects
 from stores.postgres import Database
+from stores.sealing_choice import open_sealing
 from stores.valkey import Valkey
-from stores.valkey_link import ValkeyLink
 from tenancy.announcements import ValkeyAnnouncements
 from tenancy.feed import ChangeFeed
 from tenancy.keys import keyed
@@ -115,9 +106,9 @@ MAX_UPLOAD_BYTES = 2 * MAX_DOCUMENT_BYTES + 64 * 1024
 # The framework reads these before it asks who sent them: small enough to be parsed without holding up others.
 MAX_BODY_BYTES = 2 * 1024 * 1024
 CONFIG_THREADS, JUDGING_THREADS = 2, 2
+"""Of their own: neither waits for the other, nor for what uses asyncio's threads, such as an export's compression."""
 SWITCH_S = 0.0005
 """After so long a thread that computes lets the event loop go on: each time that it wakes up it waits for that."""
-"""Of their own: neither waits for the other, nor for what uses asyncio's threads, such as an export's compression."""
 KEY_USES_S, DELETIONS_S, ARCHIVE_S, POOLS_S, OLD_METRICS_S = 15.0, 60.0, 600.0, 0.5, 3_600.0
 
 _logger = logging.getLogger("atrium.router")
@@ -202,10 +193,15 @@ async def _open(
     stack.callback(work.close)
     stack.callback(judging.close)
     judge, guarding, uses = Judge(judging), Guarding(judging), KeyUses(keys)
-    compiled = Policies(work, moderated=settings.moderated, engines=open_engine_secrets(settings, stack))
+    compiled = Policies(
+        work,
+        moderated=settings.moderated,
+        engines=EngineSecrets(open_sealing(settings, stack), settings.networks()),
+    )
     tenants = LiveTenants(store, compiled.of, feed=feed)
 
-    key, signer = settings.signing_key(), TokenSigner(settings.signing_key())
+    key = settings.signing_key()
+    signer = TokenSigner(key)
     contexts = ContextFactory(
         salt_secret=_derived(key, b"atrium cache salt"), now=utc_now, unsalted_pools=settings.cache_unsalted_pools
     )
@@ -213,15 +209,15 @@ async def _open(
     turns, rag_documents = HttpOrchestrator(orchestrator, signer), HttpDocuments(rag, signer)
     notes = RecentNotes(recent := ValkeyRecentRequests(valkey), metrics)
     stack.push_async_callback(notes.close)
-    ledger, prices = PostgresLedger(database), await _open_prices(settings, database)
+    ledger, prices = PostgresLedger(database), await open_prices(settings, database)
     places = EnginePlaces(metrics, headroom=settings.pool_kept_free)
     share = PoolShare(uuid.uuid4().hex, places, turns, ValkeyHeartbeats(valkey), metrics)
     stack.push_async_callback(share.leave)
     pools = Pools(places, share.states, metrics)
-    admissions, first_answers, cache = await _open_link(settings, share, metrics, stack)
+    admissions, first_answers, cache = await open_link(settings, share, metrics, stack)
     memory = await open_memory(settings, database, cache, guarding, tenants, metrics, stack)
-    accounts = await _open_accounts(admissions, ledger, prices, metrics, stack)
-    hits = await stack.enter_async_context(_hits(audit, metrics))
+    accounts = await open_accounts(admissions, ledger, prices, metrics, stack)
+    hits = await _open_hits(audit, metrics, stack)
     moderating = Moderating(open_moderation(settings, session, metrics, stack), metrics)
     telling = Telling(accounts, guarding, moderating, hits)
     tenant_metrics = _tenant_metrics(database, metrics, stack)
@@ -320,51 +316,10 @@ def _objects(settings: Settings, stack: AsyncExitStack) -> Objects | None:
     return objects
 
 
-async def _open_link(
-    settings: Settings, share: PoolShare, metrics: ServiceMetrics, stack: AsyncExitStack
-) -> tuple[AdmissionGate, FirstAnswers, ValkeySessions]:
-    """What asks Valkey in every chat, over one connection; told when it goes down and comes up from its opening on."""
-    link = ValkeyLink(settings.redis_url.get_secret_value(), metrics)
-    admissions = AdmissionGate(ValkeyAdmissions(link), LocalAdmissions(share.live_routers), metrics)
-    first_answers, sessions = FirstAnswers(ValkeyFirstAnswers(link)), ValkeySessions(link)
-    link.listen(admissions.heard)
-    stack.push_async_callback(admissions.close)
-    await stack.enter_async_context(link)
-    stack.push_async_callback(first_answers.close)
-    return admissions, first_answers, sessions
-
-
-async def _open_prices(settings: Settings, database: Database) -> Prices:
-    first = price_in_usd(
-        settings.price_prompt_usd_per_mtok, settings.price_cached_usd_per_mtok, settings.price_completion_usd_per_mtok
-    )
-    prices = Prices(PostgresPriceStore(database), {ANY_MODEL: first})
-    with suppress(AtriumError):  # the store is out of reach: read as soon as it is there
-        await prices.refresh()
-    return prices
-
-
-async def _open_accounts(
-    admissions: AdmissionGate, ledger: PostgresLedger, prices: Prices, metrics: ServiceMetrics, stack: AsyncExitStack
-) -> Accounts:
-    writer = await stack.enter_async_context(_writer(ledger, metrics))
-    accounts = Accounts(admissions, writer, ledger, prices.get, metrics, now=utc_now)
-    await stack.enter_async_context(accounts.running())
-    return accounts
-
-
-@asynccontextmanager
-async def _writer(ledger: PostgresLedger, metrics: ServiceMetrics) -> AsyncIterator[LedgerWriter]:
-    writer = LedgerWriter(ledger, metrics)
-    async with writer.running():
-        yield writer
-
-
-@asynccontextmanager
-async def _hits(audit: PostgresAuditLog, metrics: ServiceMetrics) -> AsyncIterator[RuleHits]:
+async def _open_hits(audit: PostgresAuditLog, metrics: ServiceMetrics, stack: AsyncExitStack) -> RuleHits:
     hits = RuleHits(audit, metrics, now=utc_now)
-    async with hits.running():
-        yield hits
+    await stack.enter_async_context(hits.running())
+    return hits
 
 
 async def _last_uses(uses: KeyUses) -> None:

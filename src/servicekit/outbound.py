@@ -2,7 +2,7 @@
 
 A name is checked by what it resolves to, each time that a connection is made, and the connection goes to the very
 address that was checked: a name that changes its mind in between (DNS rebinding) gains nothing. Whoever uses this
-checks the address before each request (`check_url`), resolves by `CheckedResolver`, and follows no redirect.
+checks the address itself as well (`check_url`), resolves by `CheckedResolver`, and follows no redirect.
 """
 
 from __future__ import annotations

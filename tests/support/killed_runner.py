@@ -5,7 +5,6 @@ As `killed_writer`, whose steps it counts: before a statement of SQL or a commit
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
 import os
 import sys
@@ -29,7 +28,7 @@ from rag.uploads import Uploads
 from stores.objects import Objects
 from stores.postgres import Database
 from support.ingesting import InlineExtractor
-from support.killed_writer import MortalObjects, Steps
+from support.killed_writer import MortalObjects, Steps, forked
 from support.retrieval import EMBEDDER
 
 SCENARIO = ("upload a", "work", "upload b", "upload a", "withdraw b", "upload c", "work", "work")
@@ -92,16 +91,6 @@ async def live(database_url: str, tenant: TenantId, folder: Path, fatal: int) ->
     await database.close()
 
 
-def main(database_url: str, tenant: str, folder: str) -> None:
-    end_leases()
-    for line in sys.stdin:
-        pid = os.fork()
-        if pid == 0:
-            asyncio.run(live(database_url, TenantId(tenant), Path(folder), int(line)))
-            os._exit(0)
-        _, status = os.waitpid(pid, 0)
-        os.write(1, f"ended {status}\n".encode())
-
-
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    end_leases()
+    forked(live, *sys.argv[1:])

@@ -11,7 +11,7 @@ import asyncio
 import os
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -26,6 +26,9 @@ from rag.adapters.snapshot_disk import SnapshotDisk
 from stores.objects_folder import FolderObjects
 from stores.postgres import Database
 from support.retrieval import put_texts, replica
+
+Live = Callable[[str, TenantId, Path, int], Coroutine[Any, Any, None]]
+"""A database's address, a tenant, a folder, and the step that is the last."""
 
 SCENARIO = ("put a", "put b", "compact", "put a", "delete b", "put c", "compact")
 
@@ -89,8 +92,8 @@ async def live(database_url: str, tenant: TenantId, folder: Path, fatal: int) ->
     await database.close()
 
 
-def main(database_url: str, tenant: str, folder: str) -> None:
-    compactor.LEASE = timedelta(0)  # who comes after a killed process does not wait for it
+def forked(live: Live, database_url: str, tenant: str, folder: str) -> None:
+    """For each line of stdin a life of its own, which ends at the step that the line names."""
     for line in sys.stdin:
         pid = os.fork()
         if pid == 0:
@@ -101,4 +104,5 @@ def main(database_url: str, tenant: str, folder: str) -> None:
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    compactor.LEASE = timedelta(0)  # who comes after a killed process does not wait for it
+    forked(live, *sys.argv[1:])

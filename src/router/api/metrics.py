@@ -9,9 +9,9 @@ from fastapi import APIRouter, Query
 from pydantic import AwareDatetime, BaseModel
 from starlette.responses import JSONResponse, Response
 
-from contracts.errors import InvalidRequestError
 from contracts.tenant import TenantId
 from router.api.dependencies import CallerDep, ServicesDep
+from router.api.grouping import groups_of
 from router.domain.pricing import usd
 from router.service.tenant_metrics import Seen
 from servicekit.problems import OPENAPI_ERRORS
@@ -79,7 +79,7 @@ async def tenant_metrics(
 ) -> Response:
     """Requests, tokens, cost, latency, refusals by reason and throttling by limit, over time. At most ten seconds
     late. `latency_ms` is of what was answered or refused; a request that failed, or was left, stands in `errors`."""
-    groups = _groups(group_by, {MetricsGroup.AT, MetricsGroup.ROUTE})
+    groups = groups_of(group_by, (MetricsGroup.AT, MetricsGroup.ROUTE))
     seen = await found.tenant_metrics.seen(caller.tenant_id, step, _utc(first), _utc(to), groups)
     return JSONResponse({"tenant_id": str(caller.tenant_id), **_said(seen)})
 
@@ -90,7 +90,8 @@ async def fleet_metrics(
 ) -> Response:
     """The same numbers of all tenants, by UTC days, the most requests first. Reasons of refusals, which are tenants'
     own words, are not told apart."""
-    seen = await found.tenant_metrics.fleet(_utc(first), _utc(to), _groups(group_by, set(MetricsGroup)), limit=limit)
+    groups = groups_of(group_by, tuple(MetricsGroup))
+    seen = await found.tenant_metrics.fleet(_utc(first), _utc(to), groups, limit=limit)
     return JSONResponse(_said(seen))
 
 
@@ -131,13 +132,3 @@ def _quantiles(histogram: Histogram) -> dict[str, float | None]:
 
 def _utc(at: datetime | None) -> datetime | None:
     return at.astimezone(UTC) if at is not None else None
-
-
-def _groups(said: str, known: set[MetricsGroup]) -> tuple[MetricsGroup, ...]:
-    try:
-        groups = tuple(MetricsGroup(name.strip()) for name in said.split(",") if name.strip())
-    except ValueError:
-        groups = ()
-    if not groups or not known.issuperset(groups) or len(set(groups)) < len(groups):
-        raise InvalidRequestError(f"group_by takes {', '.join(sorted(known))}, each once; several with commas")
-    return groups

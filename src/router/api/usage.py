@@ -13,6 +13,7 @@ from contracts.errors import InvalidRequestError
 from contracts.tenant import TenantId
 from router.api.csv_answer import csv_answer
 from router.api.dependencies import CallerDep, ServicesDep
+from router.api.grouping import groups_of
 from router.domain.billing import InvoiceLine, InvoiceState
 from router.domain.pricing import usd, usd_per_mtok, usd_text
 from router.service.usage import Report
@@ -108,7 +109,7 @@ async def usage(
 ) -> Response:
     """Requests, tokens and cost of what is settled, by the UTC day on which each request started. `from` and `to` are
     both meant; at most 400 days and 10,000 rows. As CSV there is no total."""
-    groups = _groups(group_by)
+    groups = groups_of(group_by, tuple(GroupBy))
     report = await found.usage.report(caller.tenant_id, _day(first, "from"), _day(to, "to"), groups)
     if format == "csv" or (format is None and "text/csv" in accept):
         return _as_csv(caller.tenant_id, report)
@@ -167,16 +168,6 @@ def _tokens(counts: Counts) -> dict[str, int]:
 
 def _sums(counts: Counts) -> dict[str, int | float]:
     return {**_tokens(counts), "cost_usd": usd(counts.cost_nano_usd)}
-
-
-def _groups(said: str) -> tuple[GroupBy, ...]:
-    try:
-        groups = tuple(GroupBy(name.strip()) for name in said.split(","))
-    except ValueError:
-        raise InvalidRequestError(f"group_by takes {', '.join(GroupBy)}; several with commas") from None
-    if len(set(groups)) < len(groups):
-        raise InvalidRequestError("group_by names something twice")
-    return groups
 
 
 def _day(said: str | None, name: str) -> date | None:

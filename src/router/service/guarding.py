@@ -62,9 +62,10 @@ class Guarding:
     async def text(self, policy: Policy, text: str) -> str | None:
         """What may be told of a text that is whole; None where a rule refuses it."""
         rules, redactor = policy.rules.guards.output, policy.output_redactor or None
+        if not rules.any and redactor is None:
+            return text
         work = len(text) * weight(rules, text, redactor)
-        told = partial(guarded, rules, text, redactor)
-        left, verdict = await self._pool.run(policy.tenant_id, told) if work > LONG_WORK else told()
+        left, verdict = await self._done(policy, work, partial(guarded, rules, text, redactor))
         return left if verdict is None else None
 
     async def _guarded(
@@ -109,11 +110,8 @@ class Guarding:
     async def quoted(self, policy: Policy, text: str) -> str:
         """A text that is told beside answers, as an answer would have told it; a placeholder alone where a rule
         refuses it."""
-        rules, redactor = policy.rules.guards.output, policy.output_redactor or None
-        if not rules.any and redactor is None:
-            return text
-        work = len(text) * weight(rules, text, redactor)
-        return await self._done(policy, work, partial(_guarded_text, policy, text))
+        told = await self.text(policy, text)
+        return REDACTED if told is None else told
 
     async def _calls(
         self, policy: Policy, guard: StreamGuard, event: ToolCallsEvent
@@ -130,8 +128,3 @@ class Guarding:
 def _ends_text(event: TurnEvent) -> bool:
     """No token comes behind these."""
     return event.event in {"tool_calls", "citations", "usage", "done"}
-
-
-def _guarded_text(policy: Policy, text: str) -> str:
-    left, verdict = guarded(policy.rules.guards.output, text, policy.output_redactor or None)
-    return REDACTED if verdict is not None else left
