@@ -12,10 +12,12 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse
 
 from contracts.errors import RequestTimeoutError
+from observability.logging import REQUEST_LOGGER
 from observability.middleware import MAX_ROUTE_LABELS, RequestMiddleware
 from observability.prometheus import PrometheusMetrics
 from observability.record import record_of
 from observability.service_metrics import ServiceMetrics
+from support.telling import told_here
 
 SCOPE = {"type": "http", "method": "GET", "path": "/x", "headers": []}
 
@@ -33,8 +35,9 @@ async def test_a_client_that_has_just_left_is_no_error(caplog: pytest.LogCapture
     with caplog.at_level(logging.INFO):
         middleware = RequestMiddleware(PlainTextResponse("x"), metrics=PrometheusMetrics(), max_body_bytes=10)
         await middleware(dict(SCOPE), no_body, closed)
-    assert [record.levelname for record in caplog.records] == ["INFO"]
-    assert caplog.records[0].fields["disconnected"] is True  # type: ignore[attr-defined]
+    (record,) = told_here(caplog, REQUEST_LOGGER)
+    assert record.levelname == "INFO"
+    assert record.__dict__["fields"]["disconnected"] is True  # type: ignore[attr-defined]
 
 
 async def requests_of(tenants: list[str], metrics: ServiceMetrics, *, exist: bool) -> list[str]:

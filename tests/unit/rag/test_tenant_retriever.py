@@ -22,6 +22,7 @@ from rag.domain.query import ChunkRows, IndexQuery, Scored
 from rag.domain.vectors import to_half
 from rag.ports import IndexBuilder
 from support.retrieval import EMBEDDER, MIB, put_texts, question, replica
+from support.telling import told_here
 
 T1, T2, T3 = TenantId("t1"), TenantId("t2"), TenantId("t3")
 
@@ -210,7 +211,7 @@ async def test_a_planted_foreign_chunk_is_dropped_counted_and_costs_no_place(cap
     )
     assert await world.search(T1, "milk", k=3) == ["milk one", "milk two", "milk three"]
     assert world.metrics.counted == {(names.CROSS_TENANT_DROP.name, "t1"): 1}
-    errors = [entry for entry in caplog.records if entry.levelname == "ERROR"]
+    errors = [entry for entry in told_here(caplog, "atrium.retriever") if entry.levelname == "ERROR"]
     assert [entry.__dict__["fields"]["foreign"] for entry in errors] == [{"t2/secret": "t2"}]
 
 
@@ -237,7 +238,8 @@ async def test_chunks_of_another_model_are_not_compared_but_reported(caplog: pyt
     await world.put(T1, "old", "milk", model="another")
     await world.put(T1, "new", "bread")
     assert await world.search(T1, "milk") == ["bread"]
-    assert [entry.__dict__["fields"]["chunks"] for entry in caplog.records if entry.levelname == "WARNING"] == [1]
+    warned = [entry for entry in told_here(caplog, "atrium.retriever") if entry.levelname == "WARNING"]
+    assert [entry.__dict__["fields"]["chunks"] for entry in warned] == [1]
 
 
 async def test_a_large_index_is_searched_off_the_event_loop() -> None:

@@ -17,6 +17,7 @@ from observability.names import Metric
 from router.adapters.memory_recent import MemoryRecentRequests
 from router.domain.recent_request import MAX_QUERY_BYTES, RecentRequest
 from router.service.recent import RecentNotes
+from support.telling import told_here
 
 T1 = TenantId("t1")
 NOW = datetime(2026, 5, 4, tzinfo=UTC)
@@ -122,7 +123,7 @@ async def test_a_store_that_fails_is_counted_each_time_and_told_once_an_outage(
             notes.note(T1, asked(query), keep_for=HOUR)
         await notes.close()
     assert await kept(store) == ["back"]
-    assert (drops.by_reason, len(caplog.records)) == ({"unreachable": 3}, 1)
+    assert (drops.by_reason, len(told_here(caplog, "atrium.recent"))) == ({"unreachable": 3}, 1)
 
 
 async def test_closing_waits_no_longer_than_its_time_and_counts_what_is_lost() -> None:

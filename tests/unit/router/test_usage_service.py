@@ -16,6 +16,7 @@ from router.service import usage as usage_module
 from router.service.orphans import ORPHAN_AFTER_S, Orphans
 from router.service.prices import Prices
 from router.service.usage import UsageService
+from support.telling import told_here
 from support.tenants import ALICE
 from support.usage import MAY_4, an_event, so_far
 from tenancy.memory_ledger import MemoryLedger
@@ -85,10 +86,11 @@ async def test_requests_that_nobody_renews_are_closed_after_half_a_minute(caplog
     with caplog.at_level(logging.INFO):
         now += timedelta(seconds=ORPHAN_AFTER_S)
         await Orphans(ledger).close()
-        assert caplog.records == []
+        assert told_here(caplog, "atrium.ledger") == []
         await ledger.write([so_far(T1, "live", 9)])
         now += timedelta(seconds=1)
         await Orphans(ledger).close()
     rows = await ledger.rows(T1, after="", limit=9)
     assert [(row.event.event_id, row.event.outcome) for row in rows] == [("dead", "crashed"), ("live", None)]
-    assert caplog.records[0].__dict__["fields"] == {"events": 1}
+    (record,) = told_here(caplog, "atrium.ledger")
+    assert record.__dict__["fields"] == {"events": 1}
