@@ -4,6 +4,7 @@ SHELL := /bin/bash
 PYTHON ?= python3
 VENV := .venv
 PY := $(VENV)/bin/python
+TOOLS := .venv-tools
 # uv does not read pip's settings; the CPU build of torch may lie where pip is told to look.
 export UV_FIND_LINKS ?= $(or $(PIP_FIND_LINKS),$(shell $(PYTHON) -m pip config get global.find-links 2>/dev/null))
 export UV_INDEX_STRATEGY ?= unsafe-best-match
@@ -22,6 +23,12 @@ $(VENV)/.installed: requirements/uv.txt requirements/dev.txt pyproject.toml
 	@$(VENV)/bin/uv pip install --quiet --python $(PY) --no-deps --no-build-isolation --editable .
 	@touch $@
 
+$(TOOLS)/.installed: requirements/tools.txt $(VENV)/.installed
+	@echo "setting up $(TOOLS) (checks of manifests, images, workflows; hashed requirements)"
+	@test -x $(TOOLS)/bin/python || $(VENV)/bin/uv venv --quiet --python $(PY) $(TOOLS)
+	@$(VENV)/bin/uv pip sync --quiet --python $(TOOLS)/bin/python --require-hashes requirements/tools.txt
+	@touch $@
+
 .PHONY: setup
 setup: $(VENV)/.installed ## install both environments and prepare the model
 	@$(VENV)/bin/atrium engine prepare
@@ -31,7 +38,7 @@ run: setup ## start the whole stack with two example tenants, and print a curl t
 	@exec $(VENV)/bin/atrium up --with-parent
 
 .PHONY: test
-test: setup ## every test, real vLLM included
+test: setup $(TOOLS)/.installed ## every test, real vLLM included
 	@$(PY) -m pytest
 
 .PHONY: test-fast
