@@ -102,6 +102,7 @@ lock: $(VENV)/.installed ## compile requirements/*.in to *.txt with hashes
 	$(LOCK) requirements/app.in -o requirements/app.txt
 	$(LOCK) requirements/dev.in -c requirements/app.txt -o requirements/dev.txt
 	for image in router orchestrator rag sbom; do $(LOCK) requirements/$$image.in -c requirements/app.txt -o requirements/$$image.txt; done
+	$(LOCK) requirements/tools.in -o requirements/tools.txt
 	$(LOCK) requirements/uv.in -c requirements/dev.txt -o requirements/uv.txt
 	$(LOCK) --override requirements/engine-cpu.overrides requirements/engine-cpu.in -o requirements/engine-cpu.txt
 	UV_FIND_LINKS= $(LOCK) requirements/engine-gpu.in -o requirements/engine-gpu.txt
