@@ -15,6 +15,7 @@ from cli.local.postgres import Postgres
 from contracts.tenant import TenantId
 from observability.metrics import NullMetrics
 from observability.names import Metric
+from router.service.group_commit import Pace
 from router.service.ledger_writer import LedgerWriter
 from support.postgres import frozen, running_postgres
 from support.tenants import opened, postgres_stores
@@ -90,7 +91,7 @@ async def test_every_connection_is_cut_again_and_again(server: Postgres) -> None
         tenants = [await postgres_stores(database).add() for _ in range(3)]
         ledger = PostgresLedger(database)
         async with (
-            running(ledger, NullMetrics(), max_batch=7, first_pause_s=0.001, last_pause_s=0.01) as writer,
+            running(ledger, NullMetrics(), max_batch=7, pace=Pace(first_pause_s=0.001, last_pause_s=0.01)) as writer,
             await psycopg.AsyncConnection.connect(server.owner_url, autocommit=True) as owner,
         ):
             tasks = await settle_all(writer, tenants)

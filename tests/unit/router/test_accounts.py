@@ -18,6 +18,7 @@ from router.domain.pricing import Price, PriceList
 from router.domain.worst_case import Bounds
 from router.service import accounts as module
 from router.service.accounts import Account, Accounts
+from router.service.group_commit import Pace
 from router.service.ledger_writer import LedgerWriter
 from servicekit.tokens import utc_now
 from support.policies import BORN, a_caller, a_policy
@@ -85,7 +86,7 @@ async def world() -> AsyncIterator[World]:
         return PRICES
 
     ledger, admissions = GatedLedger(), HeardAdmissions()
-    writer = LedgerWriter(ledger, NullMetrics(), first_pause_s=0.001, last_pause_s=0.001, every_s=0.0)
+    writer = LedgerWriter(ledger, NullMetrics(), pace=Pace(every_s=0.0, first_pause_s=0.001, last_pause_s=0.001))
     accounts = Accounts(admissions, writer, ledger, prices, NullMetrics(), now=utc_now)
     async with writer.running(), accounts.running():
         yield World(ledger, admissions, accounts)

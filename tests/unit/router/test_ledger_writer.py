@@ -15,6 +15,7 @@ from contracts.tenant import TenantId
 from observability import names
 from observability.metrics import NullMetrics
 from observability.names import Metric
+from router.service.group_commit import Pace
 from router.service.ledger_writer import LedgerWriter
 from support.usage import an_event, so_far
 from tenancy.memory_ledger import MemoryLedger
@@ -85,9 +86,8 @@ def metrics() -> Counting:
 
 @asynccontextmanager
 async def running(ledger: GatedLedger, metrics: Counting, **options: Any) -> AsyncIterator[LedgerWriter]:
-    writer = LedgerWriter(
-        ledger, metrics, **({"first_pause_s": 0.001, "last_pause_s": 0.002, "every_s": 0.0} | options)
-    )
+    pace = Pace(every_s=0.0, first_pause_s=0.001, last_pause_s=0.002)
+    writer = LedgerWriter(ledger, metrics, **({"pace": pace} | options))
     async with writer.running():
         yield writer
 

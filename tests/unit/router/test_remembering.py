@@ -23,11 +23,12 @@ from router.domain.access import Principal
 from router.domain.asked import Asked
 from router.domain.caller import Caller
 from router.domain.memory import Bounds, Memory, Mode
+from router.service.group_commit import Pace
 from router.service.guarding import Guarding
 from router.service.remembering import Remembering
 from router.service.retention import Retention
 from router.service.sessions import SessionService
-from router.service.turn_writer import TurnWriter
+from router.service.turn_writer import GIVE_UP_S, TurnWriter
 from servicekit.cpu_pool import CpuPool
 from support.policies import a_caller, a_policy
 from tenancy.conversations import EarlierTurn, Recalled, SessionKey, Summary, ToldTurn, TurnState
@@ -127,7 +128,7 @@ async def test_what_was_written_over_another_revision_than_was_read_is_read_anew
 async def test_turns_wait_while_the_store_is_away_and_what_finds_no_room_is_counted() -> None:
     store, metrics = a_store(), PrometheusMetrics()
     write, store.write = store.write, away  # type: ignore[method-assign]
-    writer = TurnWriter(store, metrics, max_waiting=2, first_pause_s=0.001)
+    writer = TurnWriter(store, metrics, max_waiting=2, pace=Pace(first_pause_s=0.001))
     async with writer.running():
         waiting = [writer.write(told(number)) for number in range(3)]
         assert await waiting[2] is None
@@ -149,6 +150,19 @@ async def test_one_turn_that_cannot_be_kept_holds_up_no_other() -> None:
             writer.write(told(1)), writer.write(replace(told(2), state=strange)), writer.write(told(3))
         )
     assert [one is not None for one in found] == [True, False, True]
+
+
+async def test_a_turn_that_has_waited_longer_than_an_erasure_is_remembered_is_written_no_more() -> None:
+    store, metrics = a_store(), PrometheusMetrics()
+    writer = TurnWriter(store, metrics)
+    async with writer.running():
+        old = replace(told(1), asked=time.monotonic() - GIVE_UP_S - 1)
+        assert [one is not None for one in await asyncio.gather(writer.write(old), writer.write(told(2)))] == [
+            False,
+            True,
+        ]
+        assert await writer.write(old) is None
+    assert 'atrium_memory_dropped_total{reason="late"} 2.0' in metrics.render().decode()
 
 
 @pytest.mark.parametrize(
