@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable, Collection, Mapping
 from typing import Annotated
 
 from fastapi import APIRouter, Query, Response
+from fastapi.responses import PlainTextResponse
 
 from contracts.health import Readiness, State
 from observability.metrics import ExposedMetrics
@@ -55,7 +56,7 @@ def operations_router(checks: Mapping[str, Check], metrics: ExposedMetrics, *, w
         response.status_code = 200 if answer.status == "ready" else 503
         return answer
 
-    @router.get("/metrics")
+    @router.get("/metrics", response_class=PlainTextResponse)
     async def prometheus() -> Response:
         return Response(metrics.render(), media_type=CONTENT_TYPE)
 

@@ -11,6 +11,7 @@ from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse, Response
+from starlette.routing import compile_path
 
 from contracts import errors
 from contracts.errors import AtriumError, ErrorBody, ErrorEnvelope
@@ -147,7 +148,15 @@ async def _framework(request: Request, error: Exception) -> JSONResponse:
     if error.status_code == 400:  # a body that is not JSON in UTF-8
         return _envelope(request, 422, errors.InvalidRequestError.code, str(error.detail), {})
     code = _FRAMEWORK_CODES.get(error.status_code, errors.InvalidRequestError.code)
-    return _envelope(request, error.status_code, code, str(error.detail), {}, error.headers)
+    headers = {"allow": _methods(request)} if error.status_code == 405 else error.headers
+    return _envelope(request, error.status_code, code, str(error.detail), {}, headers)
+
+
+def _methods(request: Request) -> str:
+    """Of the path asked for: the framework names those of the first route alone that has it."""
+    described = request.app.openapi()["paths"]
+    matching = (of_path for path, of_path in described.items() if compile_path(path)[0].match(request.url.path))
+    return ", ".join(sorted({method.upper() for of_path in matching for method in of_path}))
 
 
 async def _gone(_request: Request, _error: Exception) -> Response:

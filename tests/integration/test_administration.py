@@ -226,6 +226,8 @@ def test_every_write_is_a_version_with_author_comment_and_diff(stack: Stack) -> 
         ]
         page = admin.get(f"{path}/versions", params={"limit": 1, "before": 3}).json()
         assert ([item["version"] for item in page["items"]], page["next"]) == ([2], 2)
+        empty = {"items": [], "next": None}
+        assert admin.get(f"{path}/versions", params={"before": 1}).json() == empty
         assert admin.get(f"{path}/versions/2").json()["config"]["rate_limit_per_minute"] == 30
         assert admin.get(f"{path}/versions/9").status_code == 404
         back = admin.post(f"{path}/rollback", json={"version": 1})

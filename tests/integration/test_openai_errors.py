@@ -217,6 +217,12 @@ def test_a_body_that_is_too_large_is_told_in_openais_words(stack: Stack, declare
     assert answer.json()["error"]["code"] == "body_too_large"
 
 
+def test_a_wrong_method_is_told_all_that_the_path_has(stack: Stack) -> None:
+    for path, methods in [("/keys", "GET, POST"), ("/tenant/t1/config", "GET, PATCH, PUT"), ("/chat", "POST")]:
+        answer = httpx.options(stack.router + path, timeout=30)
+        assert (answer.status_code, answer.headers["allow"]) == (405, methods)
+
+
 @pytest.mark.parametrize(("path", "status"), [("/v1/embeddings", 404), ("/v1/chat/completions", 405), ("/v1", 404)])
 def test_what_there_is_not_is_told_in_openais_words(stack: Stack, path: str, status: int) -> None:
     answer = httpx.get(stack.router + path, timeout=30)

@@ -23,7 +23,7 @@ from contracts.errors import SlowReaderError
 from observability.record import record_of
 from router.api.answering import Answering
 from router.api.dependencies import IdempotencyKey, PrincipalDep, ServicesDep, admit, own_tenant
-from router.api.stream import sse
+from router.api.stream import EVENT_STREAM, sse
 from router.domain.access import Permission
 from router.domain.asked import Asked
 from router.service.chat import Turn
@@ -33,7 +33,7 @@ from servicekit.problems import OPENAPI_ERRORS
 api = APIRouter(tags=["chat"], responses=OPENAPI_ERRORS)
 
 
-@api.post("/chat", response_model=ChatAnswer)
+@api.post("/chat", response_model=ChatAnswer, responses=EVENT_STREAM)
 async def chat(
     body: ChatRequest,
     request: Request,

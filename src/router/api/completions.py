@@ -22,6 +22,7 @@ from contracts.errors import ErrorBody, SlowReaderError
 from observability.record import RequestRecord, record_of
 from router.api.answering import Answering
 from router.api.dependencies import IdempotencyKey, PrincipalDep, Services, ServicesDep, admit, own_tenant
+from router.api.stream import EVENT_STREAM
 from router.domain.access import Permission
 from router.domain.openai_answers import (
     CONTENT_FILTER,
@@ -43,7 +44,7 @@ DONE = b"data: [DONE]\n\n"
 api = APIRouter(prefix="/v1", tags=["openai"], responses=OPENAI_ERRORS)
 
 
-@api.post("/chat/completions")
+@api.post("/chat/completions", responses=EVENT_STREAM)
 async def complete(
     body: CompletionRequest,
     request: Request,

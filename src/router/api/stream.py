@@ -19,6 +19,8 @@ HEARTBEAT_S = 15.0
 SLOW_READER_S = 30.0
 LAST_WORD_S = 2.0
 HEADERS = {"content-type": "text/event-stream; charset=utf-8", "cache-control": "no-cache", "x-accel-buffering": "no"}
+EVENT_STREAM: dict[int | str, dict[str, Any]] = {200: {"content": {"text/event-stream": {}}}}
+"""For the description of a route that may stream."""
 
 
 def sse(event: str, data: object) -> bytes:

@@ -243,7 +243,7 @@ def _same(said: Any, current: Any) -> bool:
 
 def _told(entries: Sequence[ConfigEntry], limit: int) -> list[HistoryItem]:
     """Of each version but the last, which is there for the one before it; the very first has none."""
-    older: list[ConfigEntry | None] = [*entries[1:], None]
+    older: list[ConfigEntry | None] = [*entries, None][1:]
     whole = entries and entries[-1].version == FIRST_VERSION
     return [
         HistoryItem(entry, changes(previous.config, entry.config) if previous else [])
