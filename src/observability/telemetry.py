@@ -48,30 +48,32 @@ class Telemetry:
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
-        """Tells what there is to tell until it is left, which takes at most a few seconds."""
-        parts = self._parts()
-        for part in parts:
+        """Tells what there is to tell until it is left, which takes `CLOSE_S` more where sinks do not answer."""
+        reporters, sinks = self._parts()
+        for part in (*sinks, *reporters):
             part.start()
         try:
             yield
         finally:
-            for part in parts:
-                await asyncio.to_thread(part.end, within_s=CLOSE_S)
+            for parts in (reporters, sinks):  # an interval's last words go into a sink
+                await asyncio.gather(*(asyncio.to_thread(part.end, within_s=CLOSE_S) for part in parts))
 
-    def _parts(self) -> list[Part]:
-        """In the order in which they end."""
-        found: list[Part] = []
+    def _parts(self) -> tuple[list[Part], list[Part]]:
+        """Who tells by the clock, and who sends."""
+        reporters: list[Part] = []
+        sinks: list[Part] = []
         every_s = self._settings.metrics_interval_s
         if self._settings.metrics_sink == "emf":
-            found.append(Reporter(self._interval, self._print, every_s=every_s))
+            reporters.append(Reporter(self._interval, self._print, every_s=every_s))
         elif self._settings.metrics_sink == "cloudwatch":
             outbox = self._outbox()
-            found += [Reporter(self._interval, lambda taken: _put(outbox, taken), every_s=every_s), outbox]
+            reporters.append(Reporter(self._interval, lambda taken: _put(outbox, taken), every_s=every_s))
+            sinks.append(outbox)
         if self._traces is not None:
-            found.append(self._traces)
+            sinks.append(self._traces)
         if self._settings.logs_sink == "cloudwatch":
-            found.append(self._logs())
-        return found
+            sinks.append(self._logs())
+        return reporters, sinks
 
     def _outbox(self) -> Outbox[list[Datum]]:
         client = self._client("cloudwatch")
