@@ -29,6 +29,7 @@ ROUNDS, REQUESTS, CONNECTIONS, TOKENS = 40, 50, 4, 20
 INTERVAL_MS = 10.0
 RESAMPLES = 1_000
 _MARK = re.compile(rb"event: done")
+_DROPPED = re.compile(r"^atrium_telemetry_dropped_total\{.*\} (\S+)$", re.MULTILINE)
 
 
 def deaf(url: str) -> dict[str, str]:
