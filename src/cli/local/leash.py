@@ -41,7 +41,7 @@ def _main() -> None:
     parent, with_signal, *command = sys.argv[1:]
     if not end_with_parent(int(parent), int(with_signal)):
         sys.exit(f"{command[0]}: not started, whoever asked for it has ended")
-    os.execv(command[0], command)  # noqa: S606  the program, and no shell
+    os.execv(command[0], command)  # noqa: S606  the program, and no shell  # nosec B606
 
 
 if __name__ == "__main__":

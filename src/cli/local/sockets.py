@@ -28,7 +28,7 @@ def socket_folder(data_dir: Path) -> Path:
     name = f"atrium-{os.getuid()}-{hashlib.sha256(os.fsencode(data_dir.resolve())).hexdigest()[:12]}"
     folder = Path(tempfile.gettempdir()) / name
     if len(os.fsencode(folder)) > _MAX_PATH:
-        folder = Path("/tmp") / name  # noqa: S108  the name is fixed, so its owner is checked below
+        folder = Path("/tmp") / name  # noqa: S108  the name is fixed, so its owner is checked below  # nosec B108
     folder.mkdir(mode=0o700, exist_ok=True)
     found = folder.lstat()
     if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid() or stat.S_IMODE(found.st_mode) & 0o077:

@@ -109,6 +109,7 @@ def test_keys_travel_as_text() -> None:
     assert load_verify_key(public_text(key)).public_bytes_raw() == key.public_key().public_bytes_raw()
 
 
+# pragma: allowlist nextline secret
 @pytest.mark.parametrize("text", ["", "changeme", "AAAA", "-----BEGIN PRIVATE KEY-----\nx\n-----END PRIVATE KEY-----"])
 def test_a_text_that_is_no_key_says_so(text: str) -> None:
     with pytest.raises(InvalidKeyError):
