@@ -15,6 +15,7 @@ from langgraph.graph.state import CompiledStateGraph
 from langgraph.runtime import Runtime
 from langgraph.types import Command
 
+from app.bare_node import without_callbacks
 from app.nodes.cite import cite_passages
 from app.nodes.classify import Classify
 from app.nodes.generate import Generate
@@ -68,14 +69,16 @@ def build_graph(
     graph.add_edge("record", END)
     graph.add_edge("refuse", END)
     graph.add_edge("nothing_found", "record")
-    return graph.compile()
+    compiled = graph.compile()
+    without_callbacks(compiled)
+    return compiled
 
 
 async def run_graph(graph: TurnGraph, turn: Turn) -> str | None:
     """The whole answer, None where there was none. Of all that the nodes add to the state no other is told: LangGraph
     would else put the whole of it together again after each."""
     output = await graph.ainvoke({}, context=turn, output_keys="answer", version="v2")
-    return cast(str | None, output.value)
+    return cast("str | None", output.value)
 
 
 def timed(name: str, node: Node) -> Node:
