@@ -7,12 +7,15 @@ runs what the model asks for, and leads back to it; its results go into the stat
 
 from __future__ import annotations
 
-from typing import Literal, Protocol
+from collections.abc import Callable
+from typing import Any, Protocol, cast
 
 from langgraph.graph import END, START, StateGraph
 from langgraph.graph.state import CompiledStateGraph
 from langgraph.runtime import Runtime
+from langgraph.types import Command
 
+from app.bare_node import without_callbacks
 from app.nodes.cite import cite_passages
 from app.nodes.classify import Classify
 from app.nodes.generate import Generate
@@ -24,25 +27,26 @@ from app.nodes.retrieve import Retrieve
 from app.state import Turn, TurnState
 
 TurnGraph = CompiledStateGraph[TurnState, Turn, TurnState, TurnState]
+Then = Callable[[TurnState, Turn], str]
+"""The name of the node that follows, by the state with what the node has added to it."""
 
 
 class Node(Protocol):
     async def __call__(self, state: TurnState, runtime: Runtime[Turn]) -> TurnState: ...
 
 
-async def after_classify(state: TurnState) -> Literal["refuse", "memory"]:
-    """`async` although nothing is awaited: LangGraph would run a plain function in a thread."""
+def after_classify(state: TurnState, _turn: Turn) -> str:
     return "memory" if state["refusal"] is None else "refuse"
 
 
-async def after_memory(state: TurnState, runtime: Runtime[Turn]) -> Literal["retrieve", "generate"]:
+def after_memory(state: TurnState, turn: Turn) -> str:
     """What the client says of retrieval is said over the route's head."""
-    wished = runtime.context.request.options.retrieve
+    wished = turn.request.options.retrieve
     return "retrieve" if (state["route"].retrieve if wished is None else wished) else "generate"
 
 
-async def after_retrieve(state: TurnState, runtime: Runtime[Turn]) -> Literal["generate", "nothing_found"]:
-    says_so = runtime.context.request.when_nothing_found == "say_so"
+def after_retrieve(state: TurnState, turn: Turn) -> str:
+    says_so = turn.request.when_nothing_found == "say_so"
     return "nothing_found" if says_so and not state["passages"] else "generate"
 
 
@@ -51,24 +55,30 @@ def build_graph(
 ) -> TurnGraph:
     """Compile the graph; done once a process. It keeps no state between runs: what a run needs is in its `Turn`."""
     graph = StateGraph(TurnState, context_schema=Turn)
-    graph.add_node("classify", timed("classify", classify))
+    graph.add_node("classify", routed("classify", classify, after_classify), destinations=("refuse", "memory"))
     graph.add_node("refuse", timed("refuse", refuse))
-    graph.add_node("memory", timed("memory", memory))
-    graph.add_node("retrieve", timed("retrieve", retrieve))
+    graph.add_node("memory", routed("memory", memory, after_memory), destinations=("retrieve", "generate"))
+    graph.add_node("retrieve", routed("retrieve", retrieve, after_retrieve), destinations=("generate", "nothing_found"))
     graph.add_node("nothing_found", timed("nothing_found", say_nothing_found))
     graph.add_node("generate", timed("generate", generate))
     graph.add_node("cite", timed("cite", cite_passages))
     graph.add_node("record", timed("record", record))
     graph.add_edge(START, "classify")
-    graph.add_conditional_edges("classify", after_classify)
-    graph.add_conditional_edges("memory", after_memory)
-    graph.add_conditional_edges("retrieve", after_retrieve)
     graph.add_edge("generate", "cite")
     graph.add_edge("cite", "record")
     graph.add_edge("record", END)
     graph.add_edge("refuse", END)
     graph.add_edge("nothing_found", "record")
-    return graph.compile()
+    compiled = graph.compile()
+    without_callbacks(compiled)
+    return compiled
+
+
+async def run_graph(graph: TurnGraph, turn: Turn) -> str | None:
+    """The whole answer, None where there was none. Of all that the nodes add to the state no other is told: LangGraph
+    would else put the whole of it together again after each."""
+    output = await graph.ainvoke({}, context=turn, output_keys="answer", version="v2")
+    return cast("str | None", output.value)
 
 
 def timed(name: str, node: Node) -> Node:
@@ -81,5 +91,17 @@ def timed(name: str, node: Node) -> Node:
             return await node(state, runtime)
         finally:
             steps.end()
+
+    return run
+
+
+def routed(name: str, node: Node, then: Then) -> Callable[..., Any]:
+    """The timed node, which says itself what follows: a conditional edge costs LangGraph a task and a copy of the state
+    of its own."""
+    step = timed(name, node)
+
+    async def run(state: TurnState, runtime: Runtime[Turn]) -> Command[str]:
+        added = await step(state, runtime)
+        return Command(update=added, goto=then({**state, **added}, runtime.context))
 
     return run

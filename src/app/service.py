@@ -10,7 +10,7 @@ from contextlib import asynccontextmanager
 
 from langsmith import tracing_context
 
-from app.graph import TurnGraph
+from app.graph import TurnGraph, run_graph
 from app.pipe import PATIENCE_S, Event, EventPipe
 from app.ports import Caller
 from app.state import Progress, Turn
@@ -80,7 +80,7 @@ class RunningTurn:
         try:
             # The one bound of the whole turn; the adapters keep to the deadline as well, and say what was late.
             async with asyncio.timeout(seconds_left(context.deadline)):
-                self.answer = (await self._graph.ainvoke({}, context=self._turn)).get("answer")
+                self.answer = await run_graph(self._graph, self._turn)
         except SlowReaderError as error:
             self._failure = error
             if not self.reading.expired():

@@ -90,10 +90,10 @@ async def test_calls_are_told_whole_behind_the_text_and_what_they_used_before() 
 @pytest.mark.parametrize(("route", "wish", "next_node"), [
     (True, None, "retrieve"), (False, None, "generate"), (True, False, "generate"), (False, True, "retrieve"),
 ])  # fmt: skip
-async def test_a_request_may_say_whether_is_retrieved(route: bool, wish: bool | None, next_node: str) -> None:
+def test_a_request_may_say_whether_is_retrieved(route: bool, wish: bool | None, next_node: str) -> None:
     runtime = a_runtime(request=a_request(options=Options(retrieve=wish)))
     state: Any = {"route": a_route("A", retrieve=route), "refusal": None}
-    assert await after_memory(state, runtime) == next_node
+    assert after_memory(state, runtime.context) == next_node
 
 
 def test_a_description_of_a_tool_ends_no_message() -> None:
