@@ -61,10 +61,12 @@ def prompts(name: str, rules: list[Rule]) -> None:
     guard = compile_rules(rules).input
     costs = []
     for kind, unit in TEXTS.items():
-        text = (unit * PROMPT)[:PROMPT]
-        assert guard.judge(text) is None, kind
-        costs.append(f"{kind} {best(lambda text=text: guard.judge(text)):.0f}")  # type: ignore[misc]
-    print(f"a prompt of {PROMPT} characters, {name}, µs: {', '.join(costs)}")
+        whole = (unit * PROMPT)[:PROMPT]
+        texts = whole, whole.encode()[:PROMPT].decode(errors="ignore")
+        assert guard.judge(*texts) is None, kind
+        characters, in_bytes = (best(lambda text=text: guard.judge(text)) for text in texts)  # type: ignore[misc]
+        costs.append(f"{kind} {characters:.0f} ({in_bytes:.0f})")
+    print(f"a prompt of {PROMPT} characters (of {PROMPT} bytes), {name}, µs: {', '.join(costs)}")
 
 
 def streams(name: str, compiled: CompiledGuards) -> None:

@@ -21,7 +21,8 @@ class ToolCall(BaseModel):
 
 
 class Message(BaseModel):
-    """One message of a conversation. `tool_call_id` says which call a tool's result answers."""
+    """One message of a conversation. `tool_call_id` says which call a tool's result answers: both are ours, not the
+    client's."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 

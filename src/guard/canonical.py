@@ -11,7 +11,7 @@ All is decided cluster by cluster (a character and what is written onto it), so 
 from __future__ import annotations
 
 from array import array
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import cache, cached_property
 from typing import NamedTuple
 
@@ -26,6 +26,9 @@ LONG_TEXT = 64
 _ASCII = {at: chr(at).lower() for at in range(128)}
 _ASCII |= {ord(one): " " for one in "\t\n\x0b\x0c\r\x1c\x1d\x1e\x1f"}
 _ASCII |= dict.fromkeys((*range(9), *range(0xE, 0x1C), 0x7F), "")
+_SEPARATOR, _ASCII_SEPARATOR = "\ue000", "\0"
+"""Between two texts, so that no rule is found partly in one and partly in the next: no pattern has a NUL."""
+_ASCII_PARTS = _ASCII | {ord(_ASCII_SEPARATOR): _ASCII_SEPARATOR}
 
 
 class Canonical:
@@ -104,6 +107,16 @@ def canonical(text: str) -> Canonical:
         except UnreadError:
             pass
     return _Clustered(text)
+
+
+def canonical_parts(texts: Iterable[str]) -> Canonical:
+    """Of several texts, one behind the other."""
+    parts = [text.replace(_ASCII_SEPARATOR, "") for text in texts]
+    whole = _ASCII_SEPARATOR.join(parts)
+    if not whole.isascii():
+        return canonical(_SEPARATOR.join(parts))
+    plain = _spaced(whole.translate(_ASCII_PARTS))
+    return Canonical(whole, plain, plain)
 
 
 class LiteralForm(NamedTuple):

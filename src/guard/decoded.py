@@ -5,23 +5,26 @@ from __future__ import annotations
 import binascii
 import html
 import re
-from collections.abc import Iterator
-from itertools import chain
+import string
+from collections.abc import Iterable, Iterator
 from urllib.parse import unquote
 
 import re2
 
-MIN_ENCODED = 8
-SEPARATOR = "\ue000"
-"""Between two decoded texts, so that no rule is found partly in one and partly in the next."""
+from guard.canonical import Canonical, canonical, canonical_parts
 
-_RUN = re.compile(r"[A-Za-z0-9+/]{8,}")
-_LINES = re.compile(r"(?<![A-Za-z0-9+/])[A-Za-z0-9+/]{16,}+(?:\r?\n[A-Za-z0-9+/]++)+")
+MIN_ENCODED = 8
+
+_ALPHABET = (string.ascii_letters + string.digits + "+/").encode()
+_TO_STANDARD = bytes.maketrans(b"-_", b"+/")
+_RUNS = bytes(one if one in _ALPHABET else ord(" ") for one in _TO_STANDARD)
+"""A text of base64's alphabet alone, as a table for `bytes.translate`: in either of its two ways of writing."""
+_LINES = re.compile(rb"(?<![A-Za-z0-9+/])[A-Za-z0-9+/]{16,}+(?:\r?\n[A-Za-z0-9+/]++)+")
 """base64 in lines, as mail and programs write it."""
-_HEX = re.compile(r"(?:(?:0x|\\x)?[0-9A-Fa-f]{2}[ :,]{0,2}){8,}")
 _PERCENT = re.compile(r"%[0-9A-Fa-f]{2}")
 _QUOTED = re.compile(r"=(?:([0-9A-F]{2})|\r?\n)")
-_MAY_BE_QUOTED = re.compile(r"=[0-9A-F]{2}\S{0,8}=[0-9A-F]{2}|\w=\r?\n\w")
+_TWO_QUOTED = re.compile(r"=[0-9A-F]{2}\S{0,8}=[0-9A-F]{2}")
+_QUOTED_LINE = re.compile(r"\w=\r?\n\w")
 _INLINE = re.compile(
     r"<!--.{0,200}?-->|</?(?:a|abbr|b|bdi|bdo|big|code|em|font|i|ins|mark|q|s|small|span|strong|sub|sup|tt|u|wbr)"
     r"(?:\s[^<>]{0,200})?/?>",
@@ -36,40 +39,41 @@ _ESCAPE = re.compile(
 )
 _WRITTEN = {"n": "\n", "r": "\n", "t": "\t"}
 _MAY_HAVE_RUN = re2.compile(rb"[a-z][A-Z]|[A-Z]{2}|[0-9][A-Za-z]|[A-Za-z][0-9]|[A-Za-z0-9][+/][A-Za-z0-9]")
-_MAY_BE_HEX = re2.compile(rb"(?:(?:0x|\\x)?[0-9A-Fa-f]{2}[ :,]{0,2}){8}")
-_HEX_MARKS = re.compile(r"0x|\\x|[ :,]")
+_HEX = re2.compile(rb"(?:(?:0x|\\x)?[0-9A-Fa-f]{2}[ :,]{0,2}){8,}")
+"""RE2, as Python's `re` takes 2 ms of the longest prompt, in which no other thread runs."""
+_HEX_MARKS = re.compile(rb"0x|\\x|[ :,]")
 _REVERSED = re.compile("\u202e([^\u202c\r\n]{1,400})")
 _DOTS_AND_DASHES = "\u00b7\u2022\u2027\u2219\u2013\u2014"
 _BETWEEN = rf"[ .,;:/*~+_|()\[\]\r\n\t{_DOTS_AND_DASHES}-]{{1,2}}"
 _APART = re.compile(rf"(?<![A-Za-z0-9])(?:[A-Za-z0-9]{_BETWEEN}){{3,}}[A-Za-z0-9](?![A-Za-z0-9])")
 _MAY_BE_APART = re2.compile(rf"(?:^|[^A-Za-z0-9])(?:[A-Za-z0-9]{_BETWEEN}){{3}}[A-Za-z0-9](?:[^A-Za-z0-9]|$)".encode())
-_WORD = re.compile(r"[A-Z]?[a-z]+(?:[+/][A-Za-z]?[a-z]*)*|\d+|[+/]+")
+_WORD = re.compile(rb"[A-Z]?[a-z]+(?:[+/][A-Za-z]?[a-z]*)*|\d+|[+/]+")
 """Runs of base64's alphabet that people write: words, also joined by hyphens (which stand for its `+`), and numbers."""
 _SHARE_OF_TEXT = 0.9
 
 
-def readings(text: str, skeleton: str) -> Iterator[str]:
+def readings(text: str, skeleton: str) -> Iterator[Canonical]:
     """Of a text, and of what its letters look like: what else a reader may make of it. Less than a dozen, none longer
     than the text. In linear time."""
-    yield from _unmarked(text)
-    if parts := SEPARATOR.join(_parts(text)):
-        yield parts
+    yield from map(canonical, _unmarked(text))
+    if parts := list(_parts(text)):
+        yield canonical_parts(parts)
     if _MAY_BE_APART.search(skeleton.encode(errors="replace")):
-        yield SEPARATOR.join("".join(filter(str.isalnum, one)) for one in _APART.findall(skeleton))
+        yield canonical_parts("".join(filter(str.isalnum, one)) for one in _APART.findall(skeleton))
 
 
 def _parts(text: str) -> Iterator[str]:
     encoded = text.encode("ascii", errors="replace")  # asked of RE2 first: most prompts end here
     if _MAY_HAVE_RUN.search(encoded):
-        standard = text.replace("-", "+").replace("_", "/")
-        for run in _RUN.findall(standard):
-            if not run.islower() and not _WORD.fullmatch(run):
-                yield from _from_base64(run)
+        is_word = _WORD.fullmatch
+        runs = encoded.translate(_RUNS).split()
+        long = [run for run in runs if len(run) >= MIN_ENCODED]
+        yield from _from_base64([run for run in long if not run.islower() and not is_word(run)])
         if "\n" in text:
-            yield from chain(*(_from_base64("".join(lines.split())) for lines in _LINES.findall(standard)))
-    if _MAY_BE_HEX.search(encoded):
-        for run in _HEX.findall(text):
-            yield from _from_hex(run)
+            standard = encoded.translate(_TO_STANDARD)
+            yield from _from_base64([b"".join(lines.split()) for lines in _LINES.findall(standard)])
+    for run in _HEX.finditer(encoded):
+        yield from _from_hex(run[0])
     if "\u202e" in text:
         yield from (one[::-1] for one in _REVERSED.findall(text))
 
@@ -85,7 +89,7 @@ def _unmarked(text: str) -> Iterator[str]:
         yield html.unescape(text)
     if "\\" in text and _ESCAPE.search(text):
         yield _ESCAPE.sub(_escaped, text)
-    if "=" in text and _MAY_BE_QUOTED.search(text):
+    if "=" in text and (_TWO_QUOTED.search(text) or ("\n" in text and _QUOTED_LINE.search(text))):
         yield unquote(_QUOTED.sub(lambda match: f"%{match[1]}" if match[1] else "", text), errors="replace")
     if "<" in text and _INLINE.search(text):
         yield _INLINE.sub("", text)
@@ -103,18 +107,28 @@ def _escaped(match: re.Match[str]) -> str:
     return chr(point) if point < 0x110000 and not 0xD800 <= point < 0xE000 else match[0]
 
 
-def _from_hex(run: str) -> Iterator[str]:
-    found = bytes.fromhex(_HEX_MARKS.sub("", run)).decode(errors="replace")
+def _from_hex(run: bytes) -> Iterator[str]:
+    found = binascii.unhexlify(_HEX_MARKS.sub(b"", run)).decode(errors="replace")
     if _is_text(found):
         yield found
 
 
-def _from_base64(run: str) -> Iterator[str]:
+def _from_base64(runs: Iterable[bytes]) -> Iterator[str]:
+    for run in runs:
+        if len(run) % 4 != 1:  # by far most of what is meant to be read
+            raw = binascii.a2b_base64(run + b"==")
+            if raw.isascii() and (found := raw.decode()).isprintable():
+                yield found
+                continue
+        yield from _within_base64(run)
+
+
+def _within_base64(run: bytes) -> Iterator[str]:
     """It may begin anywhere in the run: a path or a word joined to it uses the same letters."""
     for start in range(4):
         part = run[start : len(run) - ((len(run) - start) % 4 == 1)]
         try:
-            found = binascii.a2b_base64(part + "==").decode(errors="replace")
+            found = binascii.a2b_base64(part + b"==").decode(errors="replace")
         except (binascii.Error, ValueError):
             continue
         if len(found) >= MIN_ENCODED // 2 and _is_text(found):

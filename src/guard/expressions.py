@@ -93,12 +93,14 @@ class Expressions:
 
     def forms(self, form: Canonical) -> list[str]:
         """The plain form, and the text as written where an expression could see a difference."""
-        plain, text = form.plain, form.text
-        if plain == text or (
-            not self.sees_case and len(plain) == len(text) and text.isascii() and text.lower() == plain
-        ):
-            return [plain]
-        return [plain, text]
+        return [form.plain, form.text] if self.tell_apart(form.text, form.plain) else [form.plain]
+
+    def tell_apart(self, written: str, plain: str) -> bool:
+        """Whether any may see a difference between a text as written and its plain form. RE2 knows of each letter all
+        that differ from it by case alone, in classes too."""
+        if written == plain:
+            return False
+        return self.sees_case or written.lower() != plain or _KELVIN in written
 
 
 class _Set:
@@ -143,6 +145,8 @@ def _options(memory: int) -> re2.Options:
     return options
 
 
+_KELVIN = "\u212a"
+"""The one letter beyond ASCII whose small form alone is in it: `\\w` and `\\b` tell them apart."""
 _CASE = re.compile(r"\(\?[a-zA-Z]*-")
 """Flags that an expression takes back."""
 _DIFFERENT = re.compile(r"\{,|\[\[|\[\^?\]|&&|\\[0-9xuUNkg]|\(\?[^:P]")

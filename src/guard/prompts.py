@@ -70,7 +70,7 @@ class InputGuard:
         form = canonical(text)
         yield from self._ranks_of(form)
         for reading in readings(text, form.skeleton):
-            yield from self._ranks_of(canonical(reading))
+            yield from self._ranks_of(reading)
 
     def _ranks_of(self, form: Canonical) -> Iterator[int | None]:
         if len(form.skeleton) > MAX_CANONICAL_CHARS:

@@ -177,7 +177,7 @@ class StreamGuard:
         refused = self._found(whole.plain, begin, end, whole)
         first, last = whole.offsets[begin], whole.offsets[end]
         written = whole.text[first:last]
-        if written != whole.plain[begin:end] and not (self._sees_no_case and written.lower() == whole.plain[begin:end]):
+        if self._rules.expressions.tell_apart(written, whole.plain[begin:end]):
             refused += self._found(whole.text, first, last, None)
         if whole.skeleton[begin:end] != whole.plain[begin:end]:
             for one in self._possible(whole.skeleton, begin, end):
@@ -187,10 +187,6 @@ class StreamGuard:
                 for span in spans if one.redacts else ():
                     self._redacts(one.rank, *whole.span(*span))
         return refused
-
-    @property
-    def _sees_no_case(self) -> bool:
-        return not self._rules.expressions.sees_case
 
     def _found(self, text: str, begin: int, end: int, whole: Canonical | None) -> list[Expression]:
         """`whole`: when `text` is its plain form, and not the original."""

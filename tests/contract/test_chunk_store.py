@@ -334,3 +334,61 @@ async def test_work_that_began_under_an_earlier_tenant_finds_and_keeps_nothing(s
     assert await store.version(tenant, born=later) == CorpusVersion(later, 1)
     assert [item.document_id for item in await store.documents(tenant, after="", limit=9, born=later)] == ["d"]
     assert await store.delete(tenant, "d", born=later)
+
+
+LARGE = 6_000
+"""Chunks: several portions."""
+
+
+def book(tenant: TenantId, edition: str) -> tuple[Document, list[Chunk], HalfMatrix, str]:
+    rows = [replace(one, chunk_id=f"{one.chunk_id}-{edition}") for one in chunks(tenant, "book", *["page"] * LARGE)]
+    return document("book", content_hash=edition.encode().ljust(32)), rows, vectors(LARGE), MODEL
+
+
+@pytest.mark.parametrize("standing", [False, True], ids=["a new one", "in the place of another"])
+async def test_what_else_is_written_to_a_tenant_does_not_wait_for_a_book(database_url: str, standing: bool) -> None:
+    database = Database(database_url)
+    try:
+        stored = Stored(PostgresChunkStore(database), database)
+        tenant = await stored.add()
+        if standing:
+            await stored.store.put(tenant, *book(tenant, "first"))
+        begun = await stored.store.version(tenant)
+        keeping = asyncio.create_task(stored.store.put(tenant, *book(tenant, "second")))
+        written = 0
+        while not keeping.done():
+            await put(stored.store, tenant, f"d{written}", "short")
+            written += 1
+            told = await stored.store.tail(tenant, begun, MODEL, DIMENSION)
+            assert told is not None
+            pages = sum(record.document_id == "book" for record in told.added.records)
+            assert pages in {0, LARGE}
+        seq = await keeping
+        assert seq > begun.seq + 2  # the first of the others may be before it
+        assert seq <= begun.seq + written + 1
+        corpus = await stored.store.load(tenant, MODEL, DIMENSION)
+        assert len(corpus.records) == LARGE + written
+        assert {one.seq for one in corpus.records if one.document_id == "book"} == {seq}
+        again = await stored.store.put(tenant, *book(tenant, "second"))
+        assert again == begun.seq + written + 2
+        assert len((await stored.store.load(tenant, MODEL, DIMENSION)).records) == LARGE + written
+    finally:
+        await database.close()
+
+
+async def test_a_large_document_is_replaced_deleted_and_kept_by_several_at_once(database_url: str) -> None:
+    """Whoever is first, nobody waits for one who waits for them, and what stands at the end is one of them."""
+    database = Database(database_url)
+    try:
+        stored = Stored(PostgresChunkStore(database), database)
+        tenant = await stored.add()
+        await stored.store.put(tenant, *book(tenant, "first"))
+        some = [stored.store.put(tenant, *book(tenant, edition)) for edition in ("second", "third", "third")]
+        await asyncio.gather(*some, stored.store.delete(tenant, "book"), put(stored.store, tenant, "book", "short"))
+        version = await stored.store.version(tenant)
+        assert version.seq in {5, 6}
+        corpus = await stored.store.load(tenant, MODEL, DIMENSION)
+        standing = await stored.store.standing(tenant, "book")
+        assert len(corpus.records) == (standing.chunks if standing else 0)
+    finally:
+        await database.close()

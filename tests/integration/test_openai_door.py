@@ -147,7 +147,8 @@ def test_the_conversation_reaches_the_engine_around_the_question(stack: Stack) -
         "system", "user", "assistant", "user", "assistant", "tool",
     ]  # fmt: skip
     assert sent["messages"][0]["content"] == "Be brief."
-    assert sent["messages"][4]["tool_calls"] == [call]
+    assert sent["messages"][4]["tool_calls"] == [call | {"id": "call00001"}]
+    assert sent["messages"][5]["tool_call_id"] == "call00001"
     assert sent["tools"] == [a_tool()]
     assert (sent["temperature"], sent["stop"], sent["seed"]) == (0.5, ["END"], 7)
 

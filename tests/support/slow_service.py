@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 from collections.abc import AsyncIterator
 
@@ -22,6 +23,11 @@ def create_app() -> FastAPI:
     @app.get("/healthz")
     async def healthz() -> dict[str, str]:
         return {"status": "ok"}
+
+    @app.get("/objects")
+    async def objects() -> dict[str, int]:
+        """Those that the garbage collector walks, and those that it leaves alone."""
+        return {"walked": len(gc.get_objects()), "left_alone": gc.get_freeze_count()}
 
     @app.get("/stream/{pieces}")
     async def stream(pieces: int) -> StreamingResponse:

@@ -5,7 +5,11 @@ from __future__ import annotations
 from sqlalchemy import text
 
 VERSION = text("SELECT corpus_seq, created_at FROM tenants WHERE tenant_id = :tenant")
-LOCK_TENANT = text("SELECT corpus_seq FROM tenants WHERE tenant_id = :tenant FOR UPDATE")
+LOCK_TENANT = text("SELECT corpus_seq FROM tenants WHERE tenant_id = :tenant FOR NO KEY UPDATE")
+LOCK_DOCUMENT = text(
+    "SELECT pg_advisory_xact_lock(hashtextextended('atrium document ' || :tenant || ' ' || :document, 0))"
+)
+"""Taken before the tenant's row by everyone who writes a document."""
 NEXT_SEQ = text("UPDATE tenants SET corpus_seq = corpus_seq + 1 WHERE tenant_id = :tenant RETURNING corpus_seq")
 
 # One statement, so one moment: its first row is the version, and says which chunks were removed after the sequence
@@ -52,6 +56,15 @@ INSERT_CHUNK = text("""
       (:tenant, :chunk, :document, :ordinal, :seq, :body, :heading, :start, :end, :embedding, :model)
 """)
 
+# Chunks of a large document wait under the sequence 0, which no write has, in a transaction that nobody sees into. The
+# tenant's key is held from the first of them on, so that no deletion of the tenant waits for them and they for it.
+STAGED = 0
+CONTENT = text("""
+    SELECT (SELECT content_hash FROM documents WHERE tenant_id = :tenant AND document_id = :document) AS content_hash
+    FROM tenants t WHERE t.tenant_id = :tenant FOR KEY SHARE OF t
+""")
+PLACE_CHUNKS = text("UPDATE chunks SET seq = :seq WHERE tenant_id = :tenant AND document_id = :document AND seq = 0")
+
 PASSAGES = text("""
     SELECT chunk_id, char_start, char_end, body FROM chunks
     WHERE tenant_id = :tenant AND document_id = :document ORDER BY ordinal
@@ -59,7 +72,8 @@ PASSAGES = text("""
 
 REMOVE_CHUNKS = text("""
     WITH gone AS (
-      DELETE FROM chunks WHERE tenant_id = :tenant AND document_id = :document RETURNING tenant_id, chunk_id)
+      DELETE FROM chunks WHERE tenant_id = :tenant AND document_id = :document AND seq > 0
+      RETURNING tenant_id, chunk_id)
     INSERT INTO chunk_tombstones (tenant_id, seq, chunk_id) SELECT tenant_id, :seq, chunk_id FROM gone
 """)
 DELETE_DOCUMENT = text("DELETE FROM documents WHERE tenant_id = :tenant AND document_id = :document")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -70,25 +70,29 @@ class PostgresChunkStore:
         *,
         born: datetime | None = None,
     ) -> int:
+        key = {"tenant": str(tenant_id), "document": document.document_id}
+        values = _document_values(document, len(chunks))
         async with self._database.tenant(tenant_id, born=born) as connection:
+            await connection.execute(sql.LOCK_DOCUMENT, key)
+            rows = _portions(key, chunks, vectors, model)
+            staged = len(chunks) > INSERTED_AT_ONCE and await _stage(connection, key, values, rows)
             seq = await _next_seq(connection, tenant_id)
-            key = {"tenant": str(tenant_id), "document": document.document_id, "seq": seq}
-            await connection.execute(sql.PUT_DOCUMENT, {**key, **_document_values(document, len(chunks))})
-            await connection.execute(sql.REMOVE_CHUNKS, key)
-            for first in range(0, len(chunks), INSERTED_AT_ONCE):
-                some = slice(first, first + INSERTED_AT_ONCE)
-                rows = [
-                    {**key, **_chunk_values(chunk), "embedding": packed, "model": model}
-                    for chunk, packed in zip(chunks[some], pack_rows(vectors[some]), strict=True)
-                ]
-                await connection.execute(sql.INSERT_CHUNK, rows)
+            placed = {**key, "seq": seq}
+            await connection.execute(sql.PUT_DOCUMENT, {**placed, **values})
+            await connection.execute(sql.REMOVE_CHUNKS, placed)
+            if staged:
+                await connection.execute(sql.PLACE_CHUNKS, placed)
+            else:
+                for some in rows:
+                    await connection.execute(sql.INSERT_CHUNK, [{**row, "seq": seq} for row in some])
         return seq
 
     @bounded(CALL_S, "postgres")
     async def delete(self, tenant_id: TenantId, document_id: str, *, born: datetime | None = None) -> bool:
         key = {"tenant": str(tenant_id), "document": document_id}
         async with self._database.tenant(tenant_id, born=born) as connection:
-            # The tenant's row is locked first, as every writer does: two in another order could wait for each other.
+            # Locked in this order by every writer: two in another could wait for each other.
+            await connection.execute(sql.LOCK_DOCUMENT, key)
             row = (await connection.execute(sql.LOCK_TENANT, key)).one_or_none()
             if row is None:
                 raise NotFoundError("there is no such tenant")
@@ -180,12 +184,43 @@ async def _version(connection: AsyncConnection, tenant_id: TenantId) -> CorpusVe
     return CorpusVersion(row.created_at, row.corpus_seq)
 
 
+async def _stage(
+    connection: AsyncConnection, key: dict[str, Any], values: dict[str, Any], rows: Iterator[list[dict[str, Any]]]
+) -> bool:
+    """Insert a large document's chunks before the tenant's row is locked: what else is written to the tenant does not
+    wait for them. False, and nothing done, where the same file stands already: then its chunks have the same ids."""
+    key = {**key, "seq": sql.STAGED}
+    found = (await connection.execute(sql.CONTENT, key)).one_or_none()
+    if found is None:
+        raise NotFoundError("there is no such tenant")
+    standing = found.content_hash
+    if standing is None:
+        await connection.execute(sql.PUT_DOCUMENT, {**key, **values})  # which its chunks refer to
+    elif bytes(standing) == values["content_hash"]:
+        return False
+    for some in rows:
+        await connection.execute(sql.INSERT_CHUNK, [{**row, **key} for row in some])
+    return True
+
+
 async def _next_seq(connection: AsyncConnection, tenant_id: TenantId) -> int:
     """Takes the tenant's row lock: from here to the commit no other writer of this tenant runs."""
     row = (await connection.execute(sql.NEXT_SEQ, {"tenant": str(tenant_id)})).one_or_none()
     if row is None:
         raise NotFoundError("there is no such tenant")
     return int(row.corpus_seq)
+
+
+def _portions(
+    key: dict[str, Any], chunks: Sequence[Chunk], vectors: HalfMatrix, model: str
+) -> Iterator[list[dict[str, Any]]]:
+    """The rows, all but their sequence."""
+    for first in range(0, len(chunks), INSERTED_AT_ONCE):
+        some = slice(first, first + INSERTED_AT_ONCE)
+        yield [
+            {**key, **_chunk_values(chunk), "embedding": packed, "model": model}
+            for chunk, packed in zip(chunks[some], pack_rows(vectors[some]), strict=True)
+        ]
 
 
 def _document_values(document: Document, chunks: int) -> dict[str, Any]:

@@ -35,7 +35,7 @@ _KEEP = text("""
 """)
 
 # The tenant's row first, as every writer of the corpus does: nobody adds a chunk between the look and the switch.
-_LOCK = text("SELECT 1 FROM tenants WHERE tenant_id = :tenant FOR UPDATE")
+_LOCK = text("SELECT 1 FROM tenants WHERE tenant_id = :tenant FOR NO KEY UPDATE")
 _LACKING = text("""
     SELECT 1 FROM chunks
     WHERE tenant_id = :tenant AND model <> :model AND next_model IS DISTINCT FROM :model LIMIT 1

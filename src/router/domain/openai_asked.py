@@ -54,13 +54,23 @@ def _conversation(messages: Sequence[SaidMessage]) -> tuple[str, Conversation]:
     if not query:
         _refuse(f"messages[{last}].content", "the last message of the role `user` is empty")
     instruction = "\n\n".join(one.content for one in messages if one.role in _SYSTEM and one.content)
+    ids = _CallIds()
     return query, Conversation(
-        instruction=instruction, before=_spoken(messages[:last]), after=_spoken(messages[last + 1 :])
+        instruction=instruction, before=_spoken(messages[:last], ids), after=_spoken(messages[last + 1 :], ids)
     )
 
 
-def _spoken(messages: Sequence[SaidMessage]) -> tuple[Message, ...]:
-    return tuple(_said(one) for one in messages if one.role not in _SYSTEM)
+class _CallIds(dict[str, str]):
+    """What calls are known by to the engine, instead of the client's own ids: some chat formats write them into the
+    prompt, and no rule has read them. Nine letters and digits, since that is all that Mistral's formats take."""
+
+    def __missing__(self, said: str) -> str:
+        found = self[said] = f"call{len(self) + 1:05d}"
+        return found
+
+
+def _spoken(messages: Sequence[SaidMessage], ids: _CallIds) -> tuple[Message, ...]:
+    return tuple(_said(one, ids) for one in messages if one.role not in _SYSTEM)
 
 
 def _check(path: str, message: SaidMessage) -> None:
@@ -83,20 +93,20 @@ def _is_object(arguments: str) -> bool:
         return False
 
 
-def _said(message: SaidMessage) -> Message:
+def _said(message: SaidMessage, ids: _CallIds) -> Message:
     assert message.role not in _SYSTEM  # noqa: S101  the caller left those out
     return Message.model_validate(
         {
             "role": message.role,
             "content": message.content or message.refusal or "",
-            "tool_calls": tuple(map(_called, message.tool_calls or ())),
-            "tool_call_id": message.tool_call_id,
+            "tool_calls": tuple(_called(call, ids) for call in message.tool_calls or ()),
+            "tool_call_id": None if message.tool_call_id is None else ids[message.tool_call_id],
         }
     )
 
 
-def _called(call: CalledTool) -> ToolCall:
-    return ToolCall(id=call.id, name=call.function.name, arguments=call.function.arguments)
+def _called(call: CalledTool, ids: _CallIds) -> ToolCall:
+    return ToolCall(id=ids[call.id], name=call.function.name, arguments=call.function.arguments)
 
 
 def _options(body: CompletionRequest, model: str | None, retrieve: bool) -> Options:

@@ -52,7 +52,7 @@ class Vetting:
             return refusal
         try:
             async with asyncio.timeout(self._timeout_s):
-                said = filter(None, (*asked.texts(), *asked.schemas(), *asked.escaped()))
+                said = filter(None, (*asked.texts(), *asked.schemas(), *asked.escaped(), *asked.options.stop))
                 if refusal := await self._judge.refusal(policy.tenant_id, policy.rules, *said):
                     return refusal
                 return await self._moderating.input(policy, _whole(sent)) if moderated else None

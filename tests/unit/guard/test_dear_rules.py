@@ -99,3 +99,12 @@ def test_the_work_of_a_token_is_that_of_reading_all_that_is_held() -> None:
     phones = StreamGuard(compiled(["falcon"], action=Action.REFUSE).output, Redactor(["phone"], "US"))
     assert phones.work("call me, please, at any time") < 100_000
     assert phones.work("202-555-0123 202-555-0123 202-555-0123") > 1_000_000
+
+
+@pytest.mark.parametrize("word", ["falcon", "\u0441\u043e\u043a\u043e\u043b"])
+def test_a_literal_is_found_wherever_it_stands_in_a_long_text(word: str) -> None:
+    """A long text is looked through in parts."""
+    guards = compile_rules([Rule("r", "no", PatternType.WORD, word, Stage.BOTH)]).input
+    for before in (*range(4_090, 4_100), *range(2_044, 2_052), 8_190, 30_000):
+        assert guards.judge(f"{'a' * (before - 1)} {word} {'b' * 5_000}") is not None
+        assert guards.judge(f"{'a' * (before - 1)} {word}s {'b' * 5_000}") is None

@@ -6,8 +6,9 @@ import time
 
 import pytest
 
+from guard.canonical import canonical
 from guard.compiled import MAX_NESTED, MAX_REDACTING, compile_rules
-from guard.expressions import MAX_WIDTH, greatest_width
+from guard.expressions import MAX_WIDTH, Expressions, expression, greatest_width
 from guard.rules import Action, PatternType, Rule, Stage, TextTooLongError, UnusableRulesError
 from guard.stream import guarded
 
@@ -136,3 +137,27 @@ def test_a_text_that_is_written_out_beyond_measure_is_not_judged() -> None:
 )
 def test_the_greatest_width_of_an_expression_is_known_or_taken_to_be_the_greatest(pattern: str, width: int) -> None:
     assert greatest_width(pattern) == width
+
+
+def test_what_differs_by_case_alone_is_the_same_letter_to_an_expression() -> None:
+    """So a text in which nothing else differs from its plain form is asked once."""
+    letters = [one for one in map(chr, range(0x110000)) if one.lower() != one and canonical(one).plain == one.lower()]
+    assert len(letters) > 1_000
+    for one in letters:
+        assert expression(0, one).occurs(one.lower())
+        assert expression(0, one.lower()).occurs(one)
+        assert expression(0, f"[^{one.lower()}]").occurs(one) is False
+
+
+@pytest.mark.parametrize("pattern", [r"\p{Lu}\p{Lu}", r"[\p{Lu}]{2}", "[\u0410-\u042f]{2}", r"\PN\p{Ll}"])
+def test_a_class_of_capitals_has_their_small_letters_too(pattern: str) -> None:
+    asked = Expressions([expression(0, pattern)])
+    form = canonical("\u0414\u0430")  # two letters of Russian, one of them a capital
+    assert asked.forms(form) == [form.plain]
+    assert [list(found) for found in asked.passes(form.plain)] == [list(found) for found in asked.passes(form.text)]
+
+
+@pytest.mark.parametrize(("pattern", "text"), [("(?-i:\u0414)", "\u0414\u0430"), ("a", "\u212a"), ("a", "\uff21")])
+def test_a_text_in_which_an_expression_may_see_more_is_asked_as_it_is_written_too(pattern: str, text: str) -> None:
+    form = canonical(text)
+    assert Expressions([expression(0, pattern)]).forms(form) == [form.plain, text]

@@ -58,11 +58,27 @@ def test_the_question_is_what_the_user_said_last() -> None:
     assert asked.query == "what do olives cost?"
     assert said.instruction == "Be brief.\n\nNo\njokes."
     assert said.before == (Message(role="user", content="hi"), Message(role="assistant", content="hello"))
-    call = ToolCall(id="c1", name="look_up", arguments='{"what": "olives"}')
+    call = ToolCall(id="call00001", name="look_up", arguments='{"what": "olives"}')
     assert said.after == (
         Message(role="assistant", tool_calls=(call,)),
-        Message(role="tool", content="9 euros", tool_call_id="c1"),
+        Message(role="tool", content="9 euros", tool_call_id="call00001"),
     )
+
+
+def test_calls_keep_their_results_under_ids_that_are_ours() -> None:
+    """Whatever the client's are: also where a later call has the id of an earlier one."""
+
+    def turn(*ids: str) -> list[dict[str, Any]]:
+        results = [{"role": "tool", "tool_call_id": one, "content": one} for one in reversed(ids)]
+        return [*HELLO, {"role": "assistant", "tool_calls": [CALLED | {"id": one} for one in ids]}, *results]
+
+    said = read(messages=[*turn("toolu_1", "{x}!"), *turn("call00001", "toolu_1"), *turn()[:1]]).conversation
+    told = [
+        (*(call.id for call in one.tool_calls), one.tool_call_id or "") for one in said.before if one.role != "user"
+    ]
+
+    first, second, third = "call00001", "call00002", "call00003"
+    assert told == [(first, second, ""), (second,), (first,), (third, first, ""), (first,), (third,)]
 
 
 def test_what_clients_send_of_an_answer_they_got_is_taken_back() -> None:
