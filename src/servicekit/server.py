@@ -32,6 +32,7 @@ class _LingeringServer(uvicorn.Server):
         await super().startup(sockets)
         gc.collect()
         gc.freeze()
+        gc.set_threshold(COLLECT_AFTER, *gc.get_threshold()[1:])
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         loop = asyncio.get_running_loop()
@@ -41,14 +42,6 @@ class _LingeringServer(uvicorn.Server):
             await self.on_tick(0)  # makes the headers that every answer gets
             await asyncio.sleep(TICK_S)
         await super().shutdown(sockets)
-
-
-def _spare_the_collector() -> None:
-    """What is loaded by now stays until the end. A search for cycles through all of it takes a tenth of a second, in
-    which no stream goes on; so it is never looked through again."""
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(COLLECT_AFTER, *gc.get_threshold()[1:])
 
 
 def serve(app: FastAPI, settings: ServiceSettings, *, host: str, port: int) -> None:
@@ -66,6 +59,5 @@ def serve(app: FastAPI, settings: ServiceSettings, *, host: str, port: int) -> N
         timeout_graceful_shutdown=settings.shutdown_grace_s,
         proxy_headers=False,
     )
-    _spare_the_collector()
     with suppress(KeyboardInterrupt):  # uvicorn raises what it was ended by once more
         _LingeringServer(config, linger_s=settings.shutdown_linger_s).run()
