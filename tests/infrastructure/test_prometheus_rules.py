@@ -58,8 +58,8 @@ def series() -> dict[str, set[str]]:
     return found | {rule["record"]: set(rule["labels"]) for rule in rules() if "record" in rule}
 
 
-@pytest.mark.parametrize("expr", sorted(set(expressions())))
-def test_an_expression_selects_series_that_exist_by_labels_that_they_have(expr: str) -> None:
+def check(expr: str) -> None:
+    """Raises AssertionError for a series, a label or a function that does not exist."""
     known = series()
     asked = {label.strip() for _, labels in GROUPED.findall(expr) for label in labels.split(",") if label.strip()}
     bare = WINDOW.sub("", GROUPED.sub("", expr))
@@ -70,6 +70,27 @@ def test_an_expression_selects_series_that_exist_by_labels_that_they_have(expr: 
         assert {pair.partition("=")[0] for pair in labels.split(",") if pair} <= known[name]
     assert asked <= set().union(*(known[name] for name, _ in selected))
     assert set(re.findall(r"\b(\w+) ?\(", STRING.sub("", GROUPED.sub("", expr)))) - WORDS <= FUNCTIONS
+
+
+@pytest.mark.parametrize("expr", sorted(set(expressions())))
+def test_an_expression_selects_series_that_exist_by_labels_that_they_have(expr: str) -> None:
+    check(expr)
+
+
+@pytest.mark.parametrize(
+    "expr",
+    [
+        "sum(atrium_requests_total) > 1",
+        'max(atrium_limiter_local{tenant="a"})',
+        "sum by (route) (rate(atrium_throttled_total[5m]))",
+        "summe(rate(atrium_throttled_total[5m]))",
+        'slo:bad_share:2h{slo="availability"} > 1',
+        'sum(increase(atrium_error_total[5m])) > 1 unless on () ALERTS{name="X"}',
+    ],
+)
+def test_what_does_not_exist_is_found(expr: str) -> None:
+    with pytest.raises(AssertionError):
+        check(expr)
 
 
 @pytest.mark.parametrize("expr", sorted(set(expressions())))

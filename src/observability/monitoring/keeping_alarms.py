@@ -73,7 +73,17 @@ MONEY = (
 )
 
 STORES = (
-    _unreachable("postgres", "PostgreSQL", "page"),
+    Alarm(
+        _POSTGRES,
+        "Calls to PostgreSQL have been failing for five minutes.",
+        "page",
+        Total(names.DEPENDENCY_FAILURE, (("dependency", "postgres"),)),
+        "at_least",
+        3,
+        "fine",
+        window_s=MINUTE,
+        windows=5,
+    ),
     _unreachable("object_store", "the object store", "ticket"),
     _unreachable("jwks", "the issuer of the JWTs", "page", at_least=3),
     Alarm(
