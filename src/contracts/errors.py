@@ -155,6 +155,22 @@ class SlowReaderError(AtriumError):
     code = "slow_reader"
 
 
+FAULTS = frozenset(
+    cls.code
+    for cls in (
+        AtriumError,
+        OverloadedError,
+        PoolUnavailableError,
+        ModelUnavailableError,
+        DependencyDownError,
+        ModerationUnavailableError,
+        UpstreamError,
+        UpstreamTimeoutError,
+    )
+)
+"""Codes of failures that are not the client's: those that are told with 5xx, in an event of a stream as well."""
+
+
 def error_classes() -> dict[str, type[AtriumError]]:
     """Every code with its class, so that an envelope from the next service can be raised again here."""
     found: dict[str, type[AtriumError]] = {AtriumError.code: AtriumError}

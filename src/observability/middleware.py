@@ -13,7 +13,7 @@ import orjson
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from contracts.errors import AtriumError, BodyTooLargeError, ErrorBody, RequestTimeoutError
+from contracts.errors import FAULTS, AtriumError, BodyTooLargeError, ErrorBody, RequestTimeoutError
 from observability import names
 from observability.error_shape import ErrorShape, attach_shape, told
 from observability.logging import REQUEST_LOGGER, log
@@ -170,6 +170,8 @@ class RequestMiddleware:
             self._metrics.count(names.REFUSAL_COUNT, reason=record.refusal_kind or record.refusal_reason, **labels)
         if record.error_code:
             self._metrics.count(names.ERROR_COUNT, reason=record.error_code, **labels)
+        if record.error_code in FAULTS:
+            self._metrics.count(names.FAULT_COUNT, **labels)
         if record.dependency_down:
             self._metrics.count(names.DEPENDENCY_FAILURE, dependency=record.dependency_down, reason="out_of_reach")
         if self._observer is not None:

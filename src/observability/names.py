@@ -1,5 +1,5 @@
 """Every metric, declared once: name, kind, unit, dimensions, help, and what of it goes to CloudWatch. `/metrics`, the
-CloudWatch metrics and `docs/metrics.md` are made from this list.
+CloudWatch metrics and `docs/metrics.md` are made from this list, dashboards and alarms by `observability.monitoring`.
 
 The dimension `route` is the intent of a chat, or the HTTP operation where there is none.
 """
@@ -59,6 +59,7 @@ _OF_ROUTES = CloudWatch((_PER_ROUTE, ("tenant",), ()))
 _WITH_REASONS = CloudWatch(((*_PER_ROUTE, "reason"), ("tenant",), ("reason",), ()))
 _OF_ENGINES = CloudWatch((("pool",), ()), ("orchestrator",))
 _OF_ALL = CloudWatch(((),), SERVICES)
+_OF_ROUTERS = CloudWatch(((),))
 
 REQUEST_COUNT = Metric(
     "RequestCount", "counter", "count", (*_PER_ROUTE, "status"), "Requests answered.", cloudwatch=_OF_ROUTES
@@ -125,6 +126,23 @@ ERROR_COUNT = Metric(
     "Requests that failed, by error code.",
     cloudwatch=_WITH_REASONS,
 )
+FAULT_COUNT = Metric(
+    "FaultCount",
+    "counter",
+    "count",
+    _PER_ROUTE,
+    "Requests that failed through no fault of their client's: what availability is reckoned from.",
+    cloudwatch=CloudWatch((("tenant",), ())),
+)
+BUDGET_USED = Metric(
+    "BudgetUsed",
+    "histogram",
+    "ratio",
+    ("tenant",),
+    "Of a tenant's monthly budget, the share that is spent or reserved, as each of its requests found it.",
+    (0.25, 0.5, 0.75, 0.8, 0.9, 0.95, 1.0),
+    CloudWatch((("tenant",), ())),
+)
 QUEUE_TIME = Metric(
     "QueueTime",
     "histogram",
@@ -134,7 +152,14 @@ QUEUE_TIME = Metric(
     _LATENCY,
     CloudWatch((("tenant",), ("pool",), ())),
 )
-QUEUE_DEPTH = Metric("QueueDepth", "gauge", "count", ("pool",), "Requests that wait in this router for a place.")
+QUEUE_DEPTH = Metric(
+    "QueueDepth",
+    "gauge",
+    "count",
+    ("pool",),
+    "Requests that wait in this router for a place.",
+    cloudwatch=CloudWatch((("pool",), ())),
+)
 ENGINE_QUEUE_DEPTH = Metric(
     "EngineQueueDepth",
     "gauge",
@@ -165,6 +190,7 @@ ENGINE_REPLICAS = Metric(
     "count",
     ("pool", "state"),
     "Replicas of an engine pool by what becomes of new work: usable, ejected, unreachable, draining.",
+    cloudwatch=CloudWatch((("pool", "state"),), ("orchestrator",)),
 )
 ENGINE_EJECTION = Metric(
     "EngineEjection",
@@ -172,6 +198,7 @@ ENGINE_EJECTION = Metric(
     "count",
     ("pool", "reason"),
     "Replicas that were taken out after failures in a row, by the last one's reason.",
+    cloudwatch=_OF_ENGINES,
 )
 ENGINE_RETRY = Metric(
     "EngineRetry",
@@ -192,10 +219,28 @@ DEPENDENCY_FAILURE = Metric(
     cloudwatch=CloudWatch((("dependency",), ()), SERVICES),
 )
 LIMITER_LOCAL = Metric(
-    "LimiterLocal", "gauge", "count", (), "1 while limits are kept by this process alone: Valkey is out of reach."
+    "LimiterLocal",
+    "gauge",
+    "count",
+    (),
+    "1 while limits are kept by this process alone: Valkey is out of reach.",
+    cloudwatch=_OF_ROUTERS,
+)
+PROCESSES_UP = Metric(
+    "ProcessesUp",
+    "gauge",
+    "count",
+    ("component",),
+    "1 from every process of a service (router, orchestrator, rag): where it is missing, none tells anything.",
+    cloudwatch=CloudWatch((("component",),), SERVICES),
 )
 HOUSEKEEPING_FAILURE = Metric(
-    "HousekeepingFailure", "counter", "count", ("job", "reason"), "Turns of a background job that failed."
+    "HousekeepingFailure",
+    "counter",
+    "count",
+    ("job", "reason"),
+    "Turns of a background job that failed.",
+    cloudwatch=CloudWatch((("job",), ()), SERVICES),
 )
 CROSS_TENANT_DROP = Metric(
     "CrossTenantDrop",
@@ -228,6 +273,7 @@ SNAPSHOT_FAULT = Metric(
     ("place", "reason"),
     "Snapshots that could not be used (damaged, missing, unreachable, unreadable, full, or of another format): another"
     " source was taken.",
+    cloudwatch=CloudWatch((("reason",),), ("rag",)),
 )
 RECENT_DROPPED = Metric(
     "RecentDropped", "counter", "count", ("reason",), "Requests not kept for dry runs: full, unreachable or closed."
@@ -238,6 +284,7 @@ MEMORY_RECALL = Metric(
     "count",
     ("source",),
     "Sessions recalled for a request: from the cache, from the store, or unavailable (answered without memory).",
+    cloudwatch=CloudWatch((("source",), ())),
 )
 MEMORY_LEFT_OUT = Metric(
     "MemoryLeftOut",
@@ -253,6 +300,7 @@ MEMORY_DROPPED = Metric(
     "count",
     ("reason",),
     "Told turns that were not kept: full, closed, late, or rejected by the store.",
+    cloudwatch=_OF_ROUTERS,
 )
 SUMMARY = Metric(
     "SummaryCount",
@@ -270,6 +318,14 @@ PROMPT_TRIMMED = Metric(
 )
 LEDGER_BACKLOG = Metric(
     "LedgerBacklog", "gauge", "count", (), "Settled usage events that wait to be committed.", cloudwatch=_OF_ALL
+)
+LEDGER_LAG = Metric(
+    "LedgerLag",
+    "gauge",
+    "seconds",
+    (),
+    "How long the oldest settled usage event of this router has waited to be committed; 0 when none waits.",
+    cloudwatch=_OF_ROUTERS,
 )
 LEDGER_BATCH = Metric(
     "LedgerBatch",
@@ -294,6 +350,7 @@ MODERATION = Metric(
     "count",
     ("stage", "outcome"),
     "Texts that a tenant wanted moderated: passed, flagged, or without a verdict (let_through, stopped).",
+    cloudwatch=CloudWatch((("outcome",), ())),
 )
 MODERATION_TIME = Metric(
     "ModerationTime",
@@ -309,6 +366,7 @@ RULE_HIT_DROPPED = Metric(
     "count",
     ("reason",),
     "Rule hits that the audit log has as a number only (rate, full), or not at all (tenant_gone, failed, closed).",
+    cloudwatch=CloudWatch((("reason",),)),
 )
 DEGRADED = Metric(
     "Degraded",
@@ -316,6 +374,7 @@ DEGRADED = Metric(
     "count",
     ("step",),
     "Answers given without the RAG service, by the step that did without it (classify, retrieve).",
+    cloudwatch=CloudWatch((("step",), ()), ("orchestrator",)),
 )
 NOTHING_FOUND = Metric(
     "NothingFound",
@@ -354,6 +413,7 @@ TENANT_METRICS_DROPPED = Metric(
     "count",
     (),
     "Hours and days of tenants' own metrics that were lost while PostgreSQL was out of reach for long.",
+    cloudwatch=_OF_ROUTERS,
 )
 CHUNKS_INGESTED = Metric("ChunksIngested", "counter", "count", ("tenant",), "Chunks committed.")
 CHUNKS_REEMBEDDED = Metric(
@@ -363,7 +423,12 @@ PARSER_LOST = Metric(
     "ParserLost", "counter", "count", (), "Parser processes that a file ended: out of time, memory, or broken down."
 )
 INGEST_JOBS = Metric(
-    "IngestJobs", "counter", "count", ("reason",), "Ingestion jobs that ended: ready, failed, cancelled."
+    "IngestJobs",
+    "counter",
+    "count",
+    ("reason",),
+    "Ingestion jobs that ended: ready, failed, cancelled.",
+    cloudwatch=CloudWatch((("reason",),), ("rag",)),
 )
 TELEMETRY_DROPPED = Metric(
     "TelemetryDropped",

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-from importlib import import_module
 from pathlib import Path
 
 import pytest
-import typer.main
 
 import app.settings
 import rag.settings
 import router.settings
-from cli.main import COMMANDS
 from contracts.errors import error_classes
 from router.main import create_app
 from servicekit.tokens import generate_signing_key
+from support.cli_commands import commands
 from tenancy.config import TenantConfig
 
 DOCS = Path(__file__).parents[2] / "docs"
@@ -38,14 +36,6 @@ def endpoints() -> list[str]:
         )
     ).openapi()
     return sorted(f"{method.upper()} {path}" for path, item in described["paths"].items() for method in item)
-
-
-def commands() -> list[str]:
-    found = []
-    for name in COMMANDS:
-        inner = getattr(typer.main.get_command(import_module(f"cli.commands.{name}").app), "commands", {})
-        found += [f"atrium {name} {sub}" for sub in inner] or [f"atrium {name}"]
-    return sorted(found)
 
 
 @pytest.mark.parametrize("setting", settings())

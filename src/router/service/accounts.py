@@ -195,9 +195,16 @@ class Accounts:
         if admission.needs_spend:
             spent = await self._ledger.month_spend(policy.tenant_id, month)
             admission = await self._admissions.admit(policy.tenant_id, policy.limits, ask, month, spent)
+        self._note_budget(policy.tenant_id, admission)
         if not admission.allowed:
             raise self._over_limit(policy.tenant_id, policy.limits, ask, admission)
         return admission
+
+    def _note_budget(self, tenant_id: TenantId, admission: Admission) -> None:
+        """A router on its own knows its share of a budget, which says nothing of the whole."""
+        budget = admission.state(MONTHLY_BUDGET)
+        if budget is not None and budget.limit and not admission.local:
+            self._metrics.observe(names.BUDGET_USED, 1 - budget.remaining / budget.limit, tenant=str(tenant_id))
 
     def _over_limit(self, tenant_id: TenantId, limits: Limits, ask: Ask, admission: Admission) -> RateLimitedError:
         name = admission.refused_by or ""

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Sequence
+import time
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from itertools import islice
 
@@ -26,6 +28,8 @@ RENEWALS_IN_BATCH = 100
 """Places that renewals have in a batch however many settled events wait, so that no live stream looks dead."""
 FULL_AT = 5_000
 DRAIN_S = 10.0
+MEASURE_S = 5.0
+"""How often it is told how far behind the ledger is."""
 
 Key = tuple[TenantId, str]
 
@@ -35,6 +39,7 @@ _logger = logging.getLogger("atrium.ledger")
 @dataclass(slots=True)
 class _Settled:
     event: UsageEvent
+    since: float = field(default_factory=time.monotonic)
     committed: asyncio.Future[None] = field(default_factory=lambda: asyncio.get_running_loop().create_future())
 
 
@@ -50,12 +55,14 @@ class LedgerWriter(GroupCommit[UsageEvent]):
         full_at: int = FULL_AT,
         drain_s: float = DRAIN_S,
         pace: Pace = Pace(),  # noqa: B008  frozen
+        measure_s: float = MEASURE_S,
     ) -> None:
         super().__init__("usage events", _logger, pace=pace, drain_s=drain_s)
         self._ledger = ledger
         self._metrics = metrics
         self._max_batch = max_batch
         self._full_at = full_at
+        self._measure_s = measure_s
         self._settled: dict[Key, _Settled] = {}
         self._renewals: dict[Key, UsageEvent] = {}
 
@@ -68,6 +75,12 @@ class LedgerWriter(GroupCommit[UsageEvent]):
     def full(self) -> bool:
         """So many wait that no further request is to be admitted."""
         return self.backlog > self._full_at
+
+    @property
+    def lag_s(self) -> float:
+        """How long the oldest of them has waited; 0 when none does."""
+        oldest = next(iter(self._settled.values()), None)
+        return time.monotonic() - oldest.since if oldest else 0.0
 
     async def settle(self, event: UsageEvent) -> None:
         """Returns when the event is committed. Who is cancelled meanwhile gives up waiting, not the write.
@@ -91,6 +104,22 @@ class LedgerWriter(GroupCommit[UsageEvent]):
         if event.key not in self._settled and not self._closed:
             self._renewals[event.key] = event
             self._work.set()
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        async with super().running():
+            measuring = asyncio.create_task(self._measure(), name="ledger lag")
+            try:
+                yield
+            finally:
+                measuring.cancel()
+                await asyncio.gather(measuring, return_exceptions=True)
+
+    async def _measure(self) -> None:
+        """Beside the writing, which may hang."""
+        while True:
+            self._metrics.level(names.LEDGER_LAG, self.lag_s)
+            await asyncio.sleep(self._measure_s)
 
     def _next_batch(self) -> list[UsageEvent]:
         kept_free = min(RENEWALS_IN_BATCH, self._max_batch // 5, len(self._renewals))

@@ -153,7 +153,8 @@ async def test_a_service_prints_its_documents_and_those_of_the_last_interval_at_
     async with telemetry.running():
         telemetry.metrics.count(names.REQUEST_COUNT, tenant="t1", route="X", status="200")
         assert stdout.getvalue() == ""
-    (document,) = [checked(line.encode()) for line in stdout.getvalue().splitlines()]
+    up, document = sorted((checked(line.encode()) for line in stdout.getvalue().splitlines()), key=len)
+    assert (up["ProcessesUp"], up["component"]) == (1, "router")
     assert document["RequestCount"] == 1
     assert before - 1 <= document["_aws"]["Timestamp"] / 1000 <= time.time() + 1
 

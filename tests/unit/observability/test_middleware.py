@@ -64,6 +64,25 @@ async def test_neither_many_tenants_nor_many_routes_can_fill_the_metrics() -> No
     assert any('route="other"' in line and line.endswith('tenant="other"} 50.0') for line in lines)
 
 
+@pytest.mark.parametrize(
+    ("error", "counted"),
+    [("upstream_error", True), ("overloaded", True), ("rate_limited", False), ("not_found", False)],
+)
+async def test_a_failure_that_is_not_the_clients_is_counted_as_a_fault_in_a_stream_too(
+    error: str, counted: bool
+) -> None:
+    async def app(scope: Any, _receive: Any, send: Any) -> None:
+        record_of(scope).error_code = error  # an event of a stream, whose status was 200
+        await PlainTextResponse("x")(scope, _receive, send)
+
+    async def send(_message: MutableMapping[str, Any]) -> None:
+        return
+
+    metrics = ServiceMetrics()
+    await RequestMiddleware(app, metrics=metrics, max_body_bytes=10)(dict(SCOPE), no_body, send)
+    assert ("atrium_fault_total{" in metrics.render().decode()) is counted
+
+
 async def test_a_tenant_that_nobody_has_seen_to_exist_is_no_label_and_takes_no_place() -> None:
     metrics = ServiceMetrics(top_tenants=2)
     lines = await requests_of(["made-up-1", "made-up-2", "made-up-3"], metrics, exist=False)

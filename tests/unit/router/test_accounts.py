@@ -11,7 +11,9 @@ from typing import Any
 import pytest
 
 from contracts.errors import DependencyDownError
+from observability import names
 from observability.metrics import NullMetrics
+from observability.names import Metric
 from router.adapters.memory_admissions import MemoryAdmissions
 from router.domain.admission import CONCURRENT_REQUESTS, month_of
 from router.domain.pricing import Price, PriceList
@@ -58,11 +60,21 @@ class HeardAdmissions(MemoryAdmissions):
         return was_live
 
 
+class Counting(NullMetrics):
+    def __init__(self) -> None:
+        self.budgets: list[float] = []
+
+    def observe(self, metric: Metric, value: float, /, **dimensions: str) -> None:
+        assert (metric, dimensions) == (names.BUDGET_USED, {"tenant": str(CALLER.tenant_id)})
+        self.budgets.append(value)
+
+
 @dataclass
 class World:
     ledger: GatedLedger
     admissions: HeardAdmissions
     accounts: Accounts
+    metrics: Counting
 
     @asynccontextmanager
     async def request(self) -> AsyncIterator[Account]:
@@ -87,9 +99,10 @@ async def world() -> AsyncIterator[World]:
 
     ledger, admissions = GatedLedger(), HeardAdmissions()
     writer = LedgerWriter(ledger, NullMetrics(), pace=Pace(every_s=0.0, first_pause_s=0.001, last_pause_s=0.001))
-    accounts = Accounts(admissions, writer, ledger, prices, NullMetrics(), now=utc_now)
+    metrics = Counting()
+    accounts = Accounts(admissions, writer, ledger, prices, metrics, now=utc_now)
     async with writer.running(), accounts.running():
-        yield World(ledger, admissions, accounts)
+        yield World(ledger, admissions, accounts, metrics)
         ledger.away = False
         ledger.gate.set()
 
@@ -145,3 +158,14 @@ async def test_while_the_ledger_is_away_reservations_are_given_back_and_valkey_i
     world.ledger.away = False
     assert await asyncio.wait_for(world.admissions.heard.get(), 5)
     assert await world.row() is not None
+
+
+async def test_each_request_of_a_tenant_with_a_budget_tells_how_much_of_it_is_spent_or_reserved(world: World) -> None:
+    async with world.request() as account:
+        account.used.prompt_tokens, account.used.completion_tokens = 100_000, 850_000  # 0.01 and 0.34 USD
+    await turns()
+    async with world.request():
+        pass
+    first, second = world.metrics.budgets
+    assert first < 0.01
+    assert second == pytest.approx(0.35, abs=0.001)

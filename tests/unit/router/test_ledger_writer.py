@@ -60,6 +60,11 @@ class Counting(NullMetrics):
         self.backlog = 0.0
         self.sizes: list[float] = []
         self.failures: list[str] = []
+        self.lags: asyncio.Queue[float] = asyncio.Queue()
+
+    def level(self, metric: Metric, value: float, /, **_dimensions: str) -> None:
+        assert metric is names.LEDGER_LAG
+        self.lags.put_nowait(value)
 
     def gauge(self, metric: Metric, delta: float, /) -> None:
         assert metric is names.LEDGER_BACKLOG
@@ -103,6 +108,22 @@ async def shut(ledger: GatedLedger, writer: LedgerWriter) -> asyncio.Task[None]:
     first = asyncio.create_task(writer.settle(an_event(T2, "first")))
     await ledger.asked.wait()
     return first
+
+
+async def test_how_long_the_oldest_event_waits_is_told_while_a_write_hangs(
+    ledger: GatedLedger, metrics: Counting
+) -> None:
+    async with running(ledger, metrics, measure_s=0.001) as writer:
+        assert await metrics.lags.get() == 0.0
+        first = await shut(ledger, writer)
+        while (lag := await metrics.lags.get()) == 0.0:
+            continue
+        later = asyncio.create_task(writer.settle(an_event(T1, "later")))
+        while await metrics.lags.get() <= lag:  # the oldest's, however many come after it
+            continue
+        ledger.gate.set()
+        await asyncio.gather(first, later)
+        assert writer.lag_s == 0.0
 
 
 async def test_settled_means_committed(ledger: GatedLedger, metrics: Counting) -> None:

@@ -10,7 +10,7 @@ import pytest
 from fastapi import FastAPI, Query
 from pydantic import BaseModel, ConfigDict
 
-from contracts.errors import RateLimitedError, error_classes
+from contracts.errors import FAULTS, RateLimitedError, error_classes
 from observability.prometheus import PrometheusMetrics
 from servicekit.edge import dress
 from servicekit.problems import STATUS, error_from_envelope
@@ -49,6 +49,10 @@ async def client() -> AsyncIterator[httpx.AsyncClient]:
 
 def test_the_table_from_code_to_status_is_complete() -> None:
     assert set(STATUS) == set(error_classes())
+
+
+def test_a_failure_is_counted_against_availability_if_it_is_told_with_5xx() -> None:
+    assert {code for code, status in STATUS.items() if status >= 500} == FAULTS
 
 
 @pytest.mark.parametrize(

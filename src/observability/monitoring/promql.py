@@ -1,0 +1,116 @@
+"""Signals as PromQL."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from observability.monitoring.alarm import Alarm, Comparison, window
+from observability.monitoring.signals import Level, Peak, Percentile, Share, Signal, Slower, Total, Where
+from observability.names import Metric
+
+OPERATORS: dict[Comparison, str] = {"above": ">", "at_least": ">=", "below": "<"}
+GAP = "1h"
+RATE = "$__rate_interval"
+"""Grafana's: long enough for a rate at the zoom that is looked at."""
+
+
+def selector(name: str, where: Where = ()) -> str:
+    labels = ",".join(f'{label}="{value}"' for label, value in where)
+    return f"{name}{{{labels}}}" if labels else name
+
+
+def edge(metric: Metric, value: float) -> str:
+    """A bucket's edge as the client library writes it. Raises ValueError for one that the metric does not have."""
+    if value not in metric.buckets:
+        raise ValueError(f"{metric.name} has no bucket that ends at {value}")
+    return str(float(value))
+
+
+def grown(name: str, where: Where, over: str, by: Sequence[str] = ()) -> str:
+    """How much a counter grew. A series that was not there before has grown by all that it says: `increase` alone
+    does not see the first error of a kind. Not there: not within an hour, as Prometheus itself may have been away."""
+    series = selector(name, where)
+    new = f"{series} unless last_over_time({series}[{GAP}] offset {over})"
+    return f"{_sum(by)}(({new}) or increase({series}[{over}]))"
+
+
+def condition(alarm: Alarm) -> str:
+    found = _compared(alarm)
+    for cause in alarm.unless:
+        found += f' unless on () ALERTS{{alertname="{alert_name(cause)}",alertstate="firing"}}'
+    return found
+
+
+def alert_name(name: str) -> str:
+    return "".join(part.capitalize() for part in name.split("-"))
+
+
+def bad_share(bad: Share | Slower, over: str) -> str:
+    """Nothing where there were too few requests."""
+    if isinstance(bad, Share):
+        part = grown(bad.part.metric.prometheus_name, bad.part.where, over)
+        whole = grown(bad.whole.metric.prometheus_name, bad.whole.where, over)
+        return f"({part} or vector(0)) / ({whole} >= {bad.at_least})"
+    name = bad.metric.prometheus_name
+    within = grown(f"{name}_bucket", (("le", edge(bad.metric, bad.than)),), over)
+    return f"1 - {within} / ({grown(f'{name}_count', (), over)} >= {bad.at_least})"
+
+
+def shown(signal: Signal, *, period_s: int, by: Sequence[str] = ()) -> str:
+    """For a panel: what is counted is told per `period_s`."""
+    match signal:
+        case Total():
+            scale = f"{period_s} * " if period_s != 1 else ""
+            return f"{scale}{_sum(by)}(rate({selector(signal.metric.prometheus_name, signal.where)}[{RATE}]))"
+        case Level():
+            over = "max" if signal.over == "Maximum" else "sum"
+            return f"{over}{_by(by)}({selector(signal.metric.prometheus_name, signal.where)})"
+        case Percentile():
+            return _quantile(signal, RATE, by)
+        case Peak():
+            return _quantile(Percentile(signal.metric, 100, where=signal.where), RATE, by)
+        case Share():
+            part, whole = (shown(one, period_s=1, by=by) for one in (signal.part, signal.whole))
+            return f"{part} / {whole}"
+        case Slower():
+            return bad_share(signal, RATE)
+
+
+def _compared(alarm: Alarm) -> str:
+    signal, over = alarm.signal, window(alarm.window_s)
+    than = f"{OPERATORS[alarm.when]} {alarm.threshold:g}"
+    match signal:
+        case Total():
+            return f"{grown(signal.metric.prometheus_name, signal.where, over)} {than}"
+        case Level():
+            level = shown(signal, period_s=1)
+            return f"({level} or vector(0)) {than}" if alarm.missing == "alarming" else f"{level} {than}"
+        case Percentile():
+            enough = f"{grown(f'{signal.metric.prometheus_name}_count', signal.where, over)} >= {signal.at_least}"
+            return f"{_quantile(signal, over)} {than} and {enough}"
+        case Peak():
+            return _peak(signal, alarm, over)
+        case Share() | Slower():
+            return f"{bad_share(signal, over)} {than}"
+
+
+def _peak(signal: Peak, alarm: Alarm, over: str) -> str:
+    """More observations than are at or below the threshold, and of whom."""
+    if alarm.when != "above":
+        raise ValueError("buckets tell what is above their edge")
+    name, by = signal.metric.prometheus_name, signal.metric.dimensions
+    below = (*signal.where, ("le", edge(signal.metric, alarm.threshold)))
+    return f"{grown(f'{name}_count', signal.where, over, by)} - {grown(f'{name}_bucket', below, over, by)} > 0"
+
+
+def _quantile(signal: Percentile, over: str, by: Sequence[str] = ()) -> str:
+    buckets = selector(f"{signal.metric.prometheus_name}_bucket", signal.where)
+    return f"histogram_quantile({signal.percent / 100:g}, {_sum(('le', *by))}(rate({buckets}[{over}])))"
+
+
+def _sum(by: Sequence[str]) -> str:
+    return f"sum{_by(by)}"
+
+
+def _by(by: Sequence[str]) -> str:
+    return f" by ({', '.join(by)}) " if by else ""
