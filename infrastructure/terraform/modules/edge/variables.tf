@@ -46,7 +46,7 @@ variable "zone_id" {
   description = "The public Route 53 zone of the domain."
   type        = string
   validation {
-    condition     = can(regex("^Z[A-Z0-9]+$", var.zone_id))
+    condition     = can(regex("^[A-Z0-9]{8,32}$", var.zone_id))
     error_message = "zone_id: like Z0123456789ABCDEFGHIJ."
   }
 }

@@ -17,20 +17,12 @@ resource "aws_iam_role" "this" {
   })
 }
 
-# A policy of its own, not an inline one: those end at 10,240 characters all together.
-resource "aws_iam_policy" "this" {
+resource "aws_iam_role_policy" "this" {
   count = var.policy == null ? 0 : 1
 
-  name   = var.name
+  name   = "own"
+  role   = aws_iam_role.this.id
   policy = var.policy
-  tags   = var.tags
-}
-
-resource "aws_iam_role_policy_attachment" "own" {
-  count = var.policy == null ? 0 : 1
-
-  role       = aws_iam_role.this.name
-  policy_arn = aws_iam_policy.this[0].arn
 }
 
 resource "aws_iam_role_policy_attachment" "managed" {

@@ -42,7 +42,7 @@ variable "service_account" {
 }
 
 variable "policy" {
-  description = "What the role may do (JSON), or null."
+  description = "What the role may do (JSON, 10,240 characters at most: IAM's limit for inline policies), or null."
   type        = string
   default     = null
 }
