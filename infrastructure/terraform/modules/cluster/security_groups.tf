@@ -39,6 +39,7 @@ resource "aws_vpc_security_group_ingress_rule" "api_from_networks" {
 }
 
 resource "aws_vpc_security_group_ingress_rule" "nodes_from_api" {
+  #checkov:skip=CKV_AWS_25: from the control plane's group alone, no network
   security_group_id            = aws_security_group.nodes.id
   description                  = "Kubelets, webhooks and API services, which listen where they like above 1024"
   referenced_security_group_id = local.control_plane_group
