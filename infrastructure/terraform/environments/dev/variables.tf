@@ -1,0 +1,60 @@
+variable "account_id" {
+  description = "The AWS account: nothing is done in another. An account each: the manifests' names (roles, secrets, log groups) are an account's."
+  type        = string
+  validation {
+    condition     = can(regex("^[0-9]{12}$", var.account_id))
+    error_message = "account_id: twelve digits."
+  }
+}
+
+variable "region" {
+  description = "The region."
+  type        = string
+  default     = "us-east-1"
+  validation {
+    condition     = can(regex("^[a-z]{2}-[a-z]+-[0-9]$", var.region))
+    error_message = "region: like us-east-1."
+  }
+}
+
+variable "azs" {
+  description = "Three of the region's zones, best those that have the GPUs you want."
+  type        = list(string)
+  default     = ["us-east-1a", "us-east-1b", "us-east-1c"]
+  validation {
+    condition     = alltrue([for az in var.azs : startswith(az, var.region)])
+    error_message = "azs: zones of the region."
+  }
+}
+
+variable "domain" {
+  description = "The host clients use."
+  type        = string
+}
+
+variable "zone_id" {
+  description = "The public Route 53 zone of the domain."
+  type        = string
+}
+
+variable "admin_principal_arns" {
+  description = "IAM roles that administer the cluster."
+  type        = set(string)
+}
+
+variable "api_access_cidrs" {
+  description = "Networks from which kubectl reaches the API server: in production private ones (VPN, runner), else public ones."
+  type        = list(string)
+}
+
+variable "alarm_emails" {
+  description = "Who is told of alarms."
+  type        = set(string)
+}
+
+variable "model" {
+  description = "The model's folder in the models bucket."
+  type        = string
+  default     = "qwen2.5-7b-instruct"
+}
+

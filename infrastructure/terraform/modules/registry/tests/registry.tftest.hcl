@@ -1,0 +1,43 @@
+mock_provider "aws" {
+  mock_data "aws_caller_identity" {
+    defaults = { account_id = "111122223333" }
+  }
+}
+
+variables {
+  name = "atrium-test"
+}
+
+run "tags_are_immutable_images_scanned_and_encrypted" {
+  command = plan
+
+  assert {
+    condition     = toset(keys(aws_ecr_repository.this)) == toset(["atrium-router", "atrium-orchestrator", "atrium-rag", "vllm-openai"])
+    error_message = "one for each image of the manifests"
+  }
+  assert {
+    condition     = alltrue([for one in aws_ecr_repository.this : one.image_tag_mutability == "IMMUTABLE"])
+    error_message = "a tag means one image"
+  }
+  assert {
+    condition     = alltrue([for one in aws_ecr_repository.this : one.image_scanning_configuration[0].scan_on_push])
+    error_message = "scanned on push"
+  }
+  assert {
+    condition     = alltrue([for one in aws_ecr_repository.this : one.encryption_configuration[0].encryption_type == "KMS"])
+    error_message = "under a key of our own"
+  }
+}
+
+run "no_repository_no_key" {
+  command = plan
+
+  variables {
+    repositories = []
+  }
+
+  assert {
+    condition     = length(module.key) == 0
+    error_message = "nothing is paid for nothing"
+  }
+}

@@ -1,0 +1,62 @@
+"""Terraform's own checks of every module and environment, each found by its folder: format, validity, and its tests."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from support.terraform import Outcome, Terraform, roots, tested
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
+
+Checked = Mapping[str, Future[dict[str, Outcome]]]
+
+
+def check(terraform: Terraform, root: str) -> dict[str, Outcome]:
+    """init, validate and test, in a copy of its own; what follows a failure is left out."""
+    folder = terraform.copy(root.replace("/", "-")) / root
+    said = {"init": terraform.init(folder)}
+    if said["init"].passed:
+        said["validate"] = terraform.run(folder, "validate")
+    if tested(root) and said.get("validate", said["init"]).passed:
+        said["test"] = terraform.run(folder, "test")
+    return said
+
+
+@pytest.fixture(scope="module")
+def terraform(tmp_path_factory: pytest.TempPathFactory) -> Terraform:
+    return Terraform(tmp_path_factory.mktemp("terraform"))
+
+
+@pytest.fixture(scope="module")
+def checked(terraform: Terraform, request: pytest.FixtureRequest) -> Iterator[Checked]:
+    """As many at a time as there are cores, and no more than the selected tests ask for."""
+    calls = [
+        item.callspec for item in request.session.items if hasattr(item, "callspec") and item.path == Path(__file__)
+    ]
+    wanted = sorted({call.params["root"] for call in calls if "root" in call.params})
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        yield {root: pool.submit(check, terraform, root) for root in wanted}
+
+
+def test_every_file_is_formatted(terraform: Terraform) -> None:
+    done = terraform.run(terraform.copy("format"), "fmt", "-check", "-recursive", "-diff")
+    assert done.passed, done.said
+
+
+@pytest.mark.parametrize("root", roots())
+def test_it_is_valid(checked: Checked, root: str) -> None:
+    said = checked[root].result()
+    assert said["init"].passed, said["init"].said
+    assert said["validate"].passed, said["validate"].said
+
+
+@pytest.mark.parametrize("root", [root for root in roots() if tested(root)])
+def test_its_own_tests_pass(checked: Checked, root: str) -> None:
+    said = checked[root].result()
+    assert "test" in said, "it is not valid"
+    assert said["test"].passed, said["test"].said

@@ -1,0 +1,108 @@
+"""Terraform over copies of infrastructure/terraform, with the provider from a folder of this machine or the registry."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from support.rendered import ROOT
+
+TERRAFORM = ROOT / "infrastructure" / "terraform"
+MIRROR_SETTING = "ATRIUM_TERRAFORM_MIRROR"
+_PROVIDER = "registry.terraform.io/hashicorp/aws"
+_MADE_BY_RUNS = shutil.ignore_patterns(".terraform*", "*.tfstate*", "*.tfvars", "backend.hcl")
+_INSTALL = (
+    "Terraform 1.11 or newer is needed, and its AWS provider: docs/development.md, 'Terraform'. "
+    "Without them: make test-fast."
+)
+
+
+class NotInstalled(RuntimeError):
+    """There is no Terraform, or no provider for it."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a command of Terraform's said."""
+
+    passed: bool
+    said: str
+
+
+def roots() -> list[str]:
+    """Every folder that Terraform may be run in, relative to infrastructure/terraform."""
+    found = [TERRAFORM / "bootstrap", *(TERRAFORM / "modules").iterdir(), *(TERRAFORM / "environments").iterdir()]
+    return sorted(str(folder.relative_to(TERRAFORM)) for folder in found if any(folder.glob("*.tf")))
+
+
+def tested(root: str) -> bool:
+    return any((TERRAFORM / root / "tests").glob("*.tftest.hcl"))
+
+
+def _mirror() -> Path | None:
+    """A folder that holds the provider as a file-system mirror: the setting's, or one in a usual place."""
+    if MIRROR_SETTING in os.environ:
+        return Path(os.environ[MIRROR_SETTING])
+    return next(_usual_mirrors(), None)
+
+
+def _usual_mirrors() -> Iterator[Path]:
+    usual = (Path("/opt"), Path("/usr/local/share"), Path("/usr/share"), Path("/var/lib"), Path.home())
+    for place in usual:
+        for depth in ("", "*/", "*/*/"):
+            yield from (found.parents[2] for found in place.glob(f"{depth}{_PROVIDER}"))
+
+
+class Terraform:
+    """Runs in `folder`, which gets the provider once: what runs beside one another reads it, and writes elsewhere."""
+
+    def __init__(self, folder: Path) -> None:
+        binary = shutil.which("terraform")
+        if binary is None:
+            raise NotInstalled(_INSTALL)
+        self._binary = binary
+        self._folder = folder
+        self._environment = self._settings()
+        self._plugins = self._install()
+
+    def copy(self, name: str) -> Path:
+        """A copy of infrastructure/terraform: modules know one another by their relative paths."""
+        made = self._folder / name
+        shutil.copytree(TERRAFORM, made, ignore=_MADE_BY_RUNS)
+        return made
+
+    def init(self, folder: Path) -> Outcome:
+        return self.run(folder, "init", "-backend=false", f"-plugin-dir={self._plugins}")
+
+    def run(self, folder: Path, *command: str) -> Outcome:
+        done = subprocess.run(
+            [self._binary, *command, *(() if command[0] == "fmt" else ("-no-color",))],
+            check=False, cwd=folder, env=self._environment, capture_output=True, text=True,
+        )  # fmt: skip
+        return Outcome(done.returncode == 0, done.stdout + done.stderr)
+
+    def _settings(self) -> dict[str, str]:
+        """The environment less what is this machine's own: no account, no arguments, and a configuration that exists."""
+        kept = {name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "TF_"))}
+        kept |= {"AWS_EC2_METADATA_DISABLED": "true", "CHECKPOINT_DISABLE": "1", "TF_IN_AUTOMATION": "1"}
+        configured = Path(os.environ.get("TF_CLI_CONFIG_FILE", ""))
+        mirror = _mirror()
+        if configured.is_file():
+            return kept | {"TF_CLI_CONFIG_FILE": str(configured)}
+        config = self._folder / "terraform.rc"
+        source = f'filesystem_mirror {{ path = "{mirror}" }}' if mirror else "direct {}"
+        config.write_text(f"provider_installation {{\n  {source}\n}}\n", encoding="utf-8")
+        return kept | {"TF_CLI_CONFIG_FILE": str(config)}
+
+    def _install(self) -> Path:
+        folder = self._folder / "provider"
+        folder.mkdir()
+        shutil.copy(TERRAFORM / "modules" / "network" / "versions.tf", folder)
+        done = self.run(folder, "init", "-backend=false")
+        if not done.passed:
+            raise NotInstalled(f"{_INSTALL}\n{done.said}")
+        return folder / ".terraform" / "providers"
