@@ -63,7 +63,10 @@ locals {
     },
   ] }
 
-  objects   = var.tenant_sessions ? local.by_session : local.all_tenants
+  objects = { for service in keys(local.writers) : service => concat(
+    [for statement in local.by_session[service] : statement if var.tenant_sessions],
+    [for statement in local.all_tenants[service] : statement if !var.tenant_sessions],
+  ) }
   partition = split(":", var.objects_bucket_arn)[1]
 
   bucket_key = {

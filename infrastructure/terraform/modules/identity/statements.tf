@@ -24,7 +24,7 @@ locals {
     Resource = arns
   } if length(arns) > 0]
 
-  telemetry = concat(local.put_metrics, var.services_write_logs ? concat(local.find_logs, local.write_logs) : [])
+  telemetry = concat(local.put_metrics, [for statement in concat(local.find_logs, local.write_logs) : statement if var.services_write_logs])
 
   # PutMetricData knows no resources: the namespace is what bounds it.
   put_metrics = [for namespace in var.metrics_namespace[*] : {
