@@ -9,14 +9,14 @@ locals {
   root = var.objects_prefix == "" ? "" : "${var.objects_prefix}/"
 
   # For every tenant (tenant_sessions = false). IfExists: S3 asks for s3:ListBucket, without a prefix, where it decides
-  # whether what is not there is 404 or 403, and for HeadBucket.
+  # whether what is not there is 404 or 403.
   all_tenants = { for service, may in local.writers : service => [
     {
       Sid       = "ListTenants"
       Effect    = "Allow"
       Action    = may.list
       Resource  = [var.objects_bucket_arn]
-      Condition = { StringLikeIfExists = { "s3:prefix" = ["${local.root}tenants/*"] } }
+      Condition = { StringLikeIfExists = { "s3:prefix" = ["${local.root}tenants/*", "${local.root}ready"] } }
     },
     {
       Sid      = "UseTenantsObjects"
