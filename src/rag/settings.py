@@ -68,6 +68,7 @@ class Settings(ServiceSettings, EmbeddingSettings, RerankingSettings):
     index_recall_share: float = Field(default=0.01, ge=0, le=1, description="of searches, asked again exactly")
     index_cache_bytes: int = Field(default=GIB, ge=1, description="memory for the indexes that were asked for last")
     object_store_url: str | None = None
+    object_store_role_arn: str | None = Field(default=None, pattern=r"^arn:[a-z-]+:iam::[0-9]{12}:role/[\w+=,.@/-]+$")
     rag_cache_dir: Path | None = Field(default=None, description="where copies of snapshots stay; else a new folder")
     rag_cache_bytes: int = Field(default=10 * GIB, ge=0)
     snapshot_writes: int = Field(default=100, ge=1, description="writes of a tenant after which a snapshot is due")

@@ -310,7 +310,10 @@ def _objects(settings: Settings, stack: AsyncExitStack) -> Objects | None:
     if settings.object_store_url is None:
         return None
     objects = open_objects(
-        settings.object_store_url, region=settings.aws_region, endpoint_url=settings.aws_endpoint_url
+        settings.object_store_url,
+        region=settings.aws_region,
+        endpoint_url=settings.aws_endpoint_url,
+        role_arn=settings.object_store_role_arn,
     )
     stack.push_async_callback(objects.close)
     return objects

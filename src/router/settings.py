@@ -41,6 +41,7 @@ class Settings(OutboundSettings):
     trust_tenant_header: bool = False
     trusted_proxy_cidrs: Annotated[tuple[IPvAnyNetwork, ...], NoDecode] = ()
     object_store_url: str | None = None
+    object_store_role_arn: str | None = Field(default=None, pattern=r"^arn:[a-z-]+:iam::[0-9]{12}:role/[\w+=,.@/-]+$")
     moderation_url: str | None = None
     moderation_api_key: SecretStr | None = None
     moderation_model: str | None = None

@@ -50,11 +50,14 @@ class Objects(Protocol):
     async def close(self) -> None: ...
 
 
-def open_objects(url: str, *, region: str | None = None, endpoint_url: str | None = None) -> Objects:
+def open_objects(
+    url: str, *, region: str | None = None, endpoint_url: str | None = None, role_arn: str | None = None
+) -> Objects:
     """The store at `file:///absolute/folder` (made if it is not there) or `s3://bucket/prefix` (which must exist).
 
     `region` and `endpoint_url` are S3's. Without them boto3 looks where it always does: in AWS_DEFAULT_REGION (not in
     AWS_REGION), AWS_ENDPOINT_URL and its config files. It also looks for credentials here, which may take a second.
+    `role_arn`, S3's as well: a role that is assumed for each tenant anew, with the tenant's id as session tag.
     Raises ValueError for another URL.
     """
     parts = urlsplit(url)
@@ -66,5 +69,5 @@ def open_objects(url: str, *, region: str | None = None, endpoint_url: str | Non
     if parts.scheme == "s3" and parts.netloc and (not prefix or is_key(prefix)):
         from stores.objects_s3 import S3Objects  # noqa: PLC0415  boto3 takes half a second, and a folder needs none
 
-        return S3Objects(parts.netloc, prefix, region=region, endpoint_url=endpoint_url)
+        return S3Objects(parts.netloc, prefix, region=region, endpoint_url=endpoint_url, role_arn=role_arn)
     raise ValueError("OBJECT_STORE_URL must be file:///absolute/folder or s3://bucket/prefix")

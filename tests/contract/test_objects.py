@@ -15,7 +15,7 @@ from stores.objects import Objects, open_objects
 from stores.objects_memory import MemoryObjects
 
 
-@pytest.fixture(params=["memory", "folder", "s3", "s3 with versions"])
+@pytest.fixture(params=["memory", "folder", "s3", "s3 with versions", "s3 with tenants' sessions"])
 async def objects(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Objects]:
     if request.param == "memory":
         store: Objects = MemoryObjects()
@@ -25,7 +25,8 @@ async def objects(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterat
         request.getfixturevalue("aws")
         endpoint = request.getfixturevalue("s3_server")
         bucket = make_bucket(endpoint, versioned="versions" in request.param)
-        store = open_objects(f"s3://{bucket}/some/prefix", endpoint_url=endpoint)
+        role = "arn:aws:iam::123456789012:role/atrium-rag-tenant" if "sessions" in request.param else None
+        store = open_objects(f"s3://{bucket}/some/prefix", endpoint_url=endpoint, role_arn=role)
     yield store
     await store.close()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -12,10 +13,16 @@ _PROGRAM = Path(__file__).with_name("s3_process.py")
 
 
 @contextmanager
-def running_s3(log: Path) -> Iterator[str]:
-    """The endpoint's URL. What moto says goes to `log`."""
+def running_s3(log: Path, **environment: str) -> Iterator[str]:
+    """The endpoint's URL. What moto says goes to `log`; `environment` are settings of moto's."""
     with log.open("ab") as output:
-        process = subprocess.Popen([sys.executable, _PROGRAM], stdout=subprocess.PIPE, stderr=output, text=True)
+        process = subprocess.Popen(
+            [sys.executable, _PROGRAM],
+            stdout=subprocess.PIPE,
+            stderr=output,
+            text=True,
+            env={**os.environ, **environment},
+        )
     assert process.stdout is not None
     try:
         port = process.stdout.readline().strip()  # ends with the process, if that does not come up
