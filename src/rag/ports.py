@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Protocol
 
 from contracts.retrieval import ChunkInfo, DocumentInfo, DocumentState, StoredPassage
 from contracts.tenant import TenantId
-from rag.domain.corpus import Chunk, ChunkTail, Corpus, CorpusVersion, Document, Standing
+from rag.domain.corpus import Chunk, ChunkTail, Corpus, CorpusVersion, Document, Scanned, Standing
 from rag.domain.extracted import Extracted
 from rag.domain.jobs import Claim, Job, Part
 from rag.domain.query import ChunkRows, IndexQuery, Scored
 from rag.domain.snapshot import Content, Copy, Mark, SnapshotFiles, Stale
 from rag.domain.vectors import HalfMatrix, Matrix
+
+Take = Callable[[ChunkRows], Awaitable[None]]
+"""Is given some chunks after the others."""
 
 
 class Embedder(Protocol):
@@ -140,6 +143,11 @@ class ChunkStore(Protocol):
 
     async def load(self, tenant_id: TenantId, model: str, dimension: int) -> Corpus:
         """Every chunk embedded with `model`, in the order of document and place. Raises NotFoundError."""
+        ...
+
+    async def scan(self, tenant_id: TenantId, model: str, dimension: int, take: Take, *, portion: int) -> Scanned:
+        """The same chunks in the same order, of one moment, but `portion` of them or some more at a time: the next are
+        read once these are taken. Raises NotFoundError, and what `take` raises."""
         ...
 
     async def tail(self, tenant_id: TenantId, after: CorpusVersion, model: str, dimension: int) -> ChunkTail | None:
@@ -332,7 +340,21 @@ class TenantIndex(Protocol):
         ...
 
 
+class IndexDraft(Protocol):
+    def add(self, rows: ChunkRows) -> None:
+        """The chunks that come next; the ids of all are different. Blocking. Raises OSError where the disk is full."""
+        ...
+
+    def finish(self) -> TenantIndex:
+        """Blocking. Raises OSError where the disk is full."""
+        ...
+
+
 class IndexBuilder(Protocol):
+    def begin(self, dimension: int) -> IndexDraft:
+        """An index of any number of chunks, portion after portion, of which memory holds one or two."""
+        ...
+
     def build(self, rows: ChunkRows) -> TenantIndex:
         """Blocking. The chunk ids are all different."""
         ...
