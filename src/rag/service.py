@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -17,9 +16,7 @@ from contracts.retrieval import (
     DocumentReceipt,
     DocumentState,
     IngestRequest,
-    Metadata,
     Passage,
-    Progress,
     SearchRequest,
     StoredPassage,
 )
@@ -28,7 +25,6 @@ from observability import names
 from observability.metrics import Metrics
 from rag.domain.corpus import Chunk, Document
 from rag.domain.filters import Filter
-from rag.domain.identity import content_hash, derived_document_id
 from rag.domain.jobs import Job, JobBusyError
 from rag.domain.query import IndexQuery, Scored, Weights
 from rag.domain.vectors import Matrix, UnusableVectorError, Vector, to_half, unit_vector
@@ -39,8 +35,8 @@ from rag.ports import ChunkStore, Embedder, JobStore
 from rag.reranking import Reranking
 from rag.tenant_retriever import TenantRetriever
 from rag.uploads import Uploads
+from rag.wire import document_of, info_of, passage_of, receipt_of
 
-MAX_METADATA_BYTES = 16 * 1024
 INLINE_BYTES = 256 * 1024
 INLINE_CHUNKS = 500
 """A file beyond either is a job: this much is embedded in some ten seconds of two cores."""
@@ -139,7 +135,7 @@ class RagService:
         found: Sequence[Scored] = await self._retriever.search(tenant_id, query, min_seq=request.min_seq, born=born)
         if ranking.rerank and self._reranking.depth:
             found = await self._reranking.best(tenant_id, request.query, found, request.k)
-        return [_passage(item) for item in found]
+        return [passage_of(item) for item in found]
 
     async def prepare(
         self, tenant_id: TenantId, request: IngestRequest, *, born: datetime | None = None
@@ -149,7 +145,7 @@ class RagService:
 
         Raises InvalidRequestError or BodyTooLargeError with the reason, NotFoundError for an unknown tenant.
         """
-        document = _document(tenant_id, request)
+        document = document_of(tenant_id, request)
         job = await self._jobs.job(tenant_id, document.document_id, born=born)
         if job is None:
             standing = await self._store.standing(tenant_id, document.document_id, born=born)
@@ -207,7 +203,7 @@ class RagService:
         """Raises NotFoundError."""
         job = await self._jobs.job(tenant_id, document_id, born=born)
         if job is not None:
-            return _of_job(job)
+            return info_of(job)
         found = await self._store.document(tenant_id, document_id, born=born)
         if found is None:
             raise _no_document()
@@ -248,7 +244,7 @@ class RagService:
             lambda: self._uploads.enqueue(tenant_id, large.document, large.content, born=born)
         )
         self._wake()
-        return _receipt(job)
+        return receipt_of(job)
 
     async def _withdraw(self, tenant_id: TenantId, document_id: str, born: datetime | None) -> bool:
         """Whether there was a job. One that is being committed is waited for, and is then none any more."""
@@ -277,11 +273,11 @@ class RagService:
         if state != "ready":
             jobs = await self._jobs.jobs(tenant_id, after=after, limit=limit, state=state, born=born)
         if state not in {None, "ready"}:
-            return [_of_job(job) for job in jobs], ""
+            return [info_of(job) for job in jobs], ""
         ready = await self._store.documents(tenant_id, after=after, limit=limit, born=born)
         if state == "ready":
             jobs = await self._jobs.jobs(tenant_id, after=after, limit=limit, state=None, born=born)
-        merged = {info.document_id: info for info in ready} | {job.document.document_id: _of_job(job) for job in jobs}
+        merged = {info.document_id: info for info in ready} | {job.document.document_id: info_of(job) for job in jobs}
         ids = sorted(merged)[:limit]
         more = ids[-1] if len(ids) == limit else ""
         return [merged[one] for one in ids if state is None or merged[one].state == state], more
@@ -296,63 +292,5 @@ class RagService:
             raise InvalidRequestError(f"vector: {error}") from error
 
 
-def _document(tenant_id: TenantId, request: IngestRequest) -> Document:
-    _check_metadata(request.metadata)
-    file_hash = content_hash(request.content)
-    return Document(
-        document_id=request.document_id or derived_document_id(tenant_id, request.title, file_hash),
-        title=request.title,
-        filename=request.filename,
-        metadata=request.metadata,
-        content_hash=file_hash,
-        size_bytes=len(request.content),
-    )
-
-
-def _check_metadata(metadata: Metadata) -> None:
-    if len(json.dumps(metadata, ensure_ascii=False).encode()) > MAX_METADATA_BYTES:
-        raise InvalidRequestError(f"metadata: larger than {MAX_METADATA_BYTES} bytes")
-
-
-def _receipt(job: Job) -> DocumentReceipt:
-    ready = job.ready
-    return DocumentReceipt(
-        document_id=job.document.document_id,
-        state=job.shown,
-        chunks=ready.chunks if ready else 0,
-        seq=ready.seq if ready else 0,
-    )
-
-
-def _of_job(job: Job) -> DocumentInfo:
-    document, ready = job.document, job.ready
-    return DocumentInfo(
-        document_id=document.document_id,
-        title=document.title,
-        filename=document.filename,
-        state=job.shown,
-        chunks=ready.chunks if ready else 0,
-        bytes=document.size_bytes,
-        seq=ready.seq if ready else 0,
-        metadata=document.metadata,
-        created_at=ready.created_at if ready else job.created_at,
-        progress=Progress(done=job.done, total=job.total),
-        error=job.error,
-    )
-
-
 def _no_document() -> NotFoundError:
     return NotFoundError("there is no such document")
-
-
-def _passage(found: Scored) -> Passage:
-    record = found.record
-    return Passage(
-        chunk_id=record.chunk_id,
-        document_id=record.document_id,
-        title=record.title,
-        text=record.text,
-        score=found.score if found.score is not None else 0.0,
-        start=record.start,
-        end=record.end,
-    )

@@ -19,6 +19,9 @@ from rag.views import View
 INLINE_CHANGES = 50
 """Up to so many changes are made on the event loop: the way to a thread and back takes longer."""
 
+PORTION = 20_000
+"""Chunks that memory holds as objects while an index is made of the log: some 60 MB, with their words."""
+
 _logger = logging.getLogger("atrium.retriever")
 
 
@@ -57,7 +60,7 @@ class ViewLoader:
         tail = await self.store.tail(tenant_id, view.version, self._model, self._dimension)
         if tail is None:
             return None
-        self._report_other_models(tenant_id, tail.added)
+        self._report_other_models(tenant_id, tail.added.of_other_models)
         rows = _rows(tail.added)
         if not tail.changes:
             return View(tail.version, view.index, view.pending)
@@ -85,18 +88,23 @@ class ViewLoader:
         return (await self.compacted(view) if view.is_worn else view), source
 
     async def _from_log(self, tenant_id: TenantId) -> View:
-        corpus = await self.store.load(tenant_id, self._model, self._dimension)
-        self._report_other_models(tenant_id, corpus)
-        return View(corpus.version, await asyncio.to_thread(self._builder.build, _rows(corpus)))
+        draft = self._builder.begin(self._dimension)
 
-    def _report_other_models(self, tenant_id: TenantId, corpus: Corpus) -> None:
-        if corpus.of_other_models:
+        async def take(rows: ChunkRows) -> None:
+            await asyncio.to_thread(draft.add, rows)
+
+        found = await self.store.scan(tenant_id, self._model, self._dimension, take, portion=PORTION)
+        self._report_other_models(tenant_id, found.of_other_models)
+        return View(found.version, await asyncio.to_thread(draft.finish))
+
+    def _report_other_models(self, tenant_id: TenantId, chunks: int) -> None:
+        if chunks:
             log(
                 _logger,
                 logging.WARNING,
                 "chunks embedded with another model are not searched: upload their documents again",
                 tenant_id=str(tenant_id),
-                chunks=corpus.of_other_models,
+                chunks=chunks,
             )
 
 

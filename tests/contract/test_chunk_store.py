@@ -16,6 +16,7 @@ from contracts.tenant import TenantId
 from rag.adapters.memory_chunks import MemoryChunkStore
 from rag.adapters.postgres_chunks import ROWS_AT_ONCE, PostgresChunkStore
 from rag.domain.corpus import Chunk, CorpusVersion, Document, Standing
+from rag.domain.query import ChunkRows
 from rag.domain.vectors import HalfMatrix
 from rag.ports import ChunkStore
 from stores.postgres import Database
@@ -206,6 +207,28 @@ async def test_chunks_of_another_model_are_counted_and_left_out(stored: Stored) 
     corpus = await stored.store.load(tenant, MODEL, DIMENSION)
     assert [record.text for record in corpus.records] == ["c"]
     assert corpus.of_other_models == 2
+
+
+@pytest.mark.parametrize("portion", [1, 2, 1_000])
+async def test_a_scan_gives_portion_by_portion_what_a_load_gives_at_once(stored: Stored, portion: int) -> None:
+    tenant = await stored.add()
+    await put(stored.store, tenant, "old", "a", "b", model="other")
+    for number in range(3):
+        await put(stored.store, tenant, f"d{number}", *[f"text {n}" for n in range(ROWS_AT_ONCE)])
+    taken: list[ChunkRows] = []
+
+    async def take(rows: ChunkRows) -> None:
+        taken.append(rows)
+
+    found = await stored.store.scan(tenant, MODEL, DIMENSION, take, portion=portion)
+    whole = await stored.store.load(tenant, MODEL, DIMENSION)
+
+    assert (found.version, found.of_other_models) == (whole.version, 2)
+    assert [record for rows in taken for record in rows.records] == list(whole.records)
+    assert np.array_equal(np.concatenate([rows.vectors for rows in taken]), whole.vectors)
+    assert max(map(len, taken)) <= portion + ROWS_AT_ONCE
+    with pytest.raises(NotFoundError):
+        await stored.store.scan(fresh_id(), MODEL, DIMENSION, take, portion=portion)
 
 
 async def test_documents_are_listed_by_id_from_a_cursor_on(stored: Stored) -> None:

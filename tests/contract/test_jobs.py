@@ -37,6 +37,7 @@ from stores.objects import Objects
 from stores.objects_memory import MemoryObjects
 from stores.postgres import Database
 from support.ingesting import InlineExtractor, ingesting_service
+from support.postgres import Addresses
 from support.retrieval import replica
 from support.tenants import opened
 
@@ -44,6 +45,12 @@ LEASE = timedelta(seconds=30)
 OVER = timedelta(seconds=-1)
 """A lease that has ended."""
 _ADD = text("INSERT INTO tenants (tenant_id, tier, config_version) VALUES (:tenant, 'basic', 1)")
+_MADE_AGAIN = (
+    text("UPDATE tenants SET state = 'deleting' WHERE tenant_id = :tenant"),
+    text("SELECT purge_tenant(1000), :tenant"),
+    text("SELECT remove_purged_tenant(), :tenant"),
+    _ADD,
+)
 
 
 class World:
@@ -271,6 +278,33 @@ async def test_a_runner_that_is_stopped_hands_its_job_back_at_once(world: World)
         await begun.wait()
     claim = await world.claim("b", tenant)
     assert claim.attempts == 1
+
+
+async def test_a_tenant_deleted_while_its_file_is_worked_on_and_made_again_is_empty(own_database: Addresses) -> None:
+    async with opened(own_database.url) as database:
+        world = World(database)
+        tenant = await world.tenant()
+
+        class Meanwhile(HashEmbedder):
+            made_again = False
+
+            async def embed(self, texts: Sequence[str], *, tenant_id: TenantId | None = None) -> Matrix:
+                if not self.made_again:
+                    self.made_again = True
+                    for statement in _MADE_AGAIN:
+                        async with database.tenant(tenant) as connection:
+                            await connection.execute(statement, {"tenant": str(tenant)})
+                return await super().embed(texts, tenant_id=tenant_id)
+
+        await world.upload(tenant, book())
+        embedder = Meanwhile()
+        assert await world.runner(embedder).run_one()
+        assert embedder.made_again
+        version = await world.chunks.version(tenant)
+        assert version.seq == 0
+        assert await world.chunks.documents(tenant, after="", limit=10) == []
+        assert await world.jobs.job(tenant, "d") is None
+        assert await world.finds(tenant, "word") == set()
 
 
 async def test_what_is_being_committed_cannot_be_withdrawn_but_for_an_ended_lease(world: World) -> None:

@@ -56,6 +56,14 @@ def hybrid_builder(request: pytest.FixtureRequest) -> IndexBuilder:
     return BUILDERS[request.param]
 
 
+def built(builder: IndexBuilder, rows: ChunkRows, cut: int) -> TenantIndex:
+    """In portions of so many."""
+    draft = builder.begin(DIMENSION)
+    for start in range(0, len(rows), cut):
+        draft.add(ChunkRows(rows.records[start : start + cut], rows.vectors[start : start + cut]))
+    return draft.finish()
+
+
 def vector(seed: int = 2) -> Vector:
     row: Vector = unit_rows(1, seed, DIMENSION)[0]
     return row
@@ -137,12 +145,17 @@ QUERIES = st.builds(
 
 @pytest.mark.parametrize("kind", [*KINDS, "flat on disk"])
 @settings(deadline=None)  # a search is quick, but several indexes are made and written out on a busy machine
-@given(first=chunk_rows(unique=True), changes=CHANGES, queries=st.lists(QUERIES, min_size=1, max_size=3))
+@given(
+    first=chunk_rows(unique=True),
+    cut=st.integers(1, 40),
+    changes=CHANGES,
+    queries=st.lists(QUERIES, min_size=1, max_size=3),
+)
 def test_after_any_changes_it_finds_what_the_plain_computation_finds(
-    kind: str, first: ChunkRows, changes: list[Change], queries: list[IndexQuery]
+    kind: str, first: ChunkRows, cut: int, changes: list[Change], queries: list[IndexQuery]
 ) -> None:
     builder = BUILDERS[kind]
-    index, plain = builder.build(first), BUILDERS["plain"].build(first)
+    index, plain = built(builder, first, cut), BUILDERS["plain"].build(first)
     for change in changes:
         index, plain = (
             index.with_changes(change.added, change.removed),
@@ -459,3 +472,21 @@ def test_files_of_another_dimension_or_none_are_refused(tmp_path: Path) -> None:
 
 def test_the_reference_is_none_of_the_kinds_it_judges() -> None:
     assert isinstance(BUILDERS["plain"].build(rows_of([])), PlainIndex)
+
+
+@pytest.mark.parametrize("kind", [*KINDS, "plain"])
+def test_an_index_made_in_portions_is_the_one_made_at_once(
+    kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(scratch, "SMALL_BYTES", 0)
+    builder = BUILDERS[kind]
+    if isinstance(builder, HybridIndexBuilder):
+        builder = replace(builder, scratch=tmp_path)
+    rows = rows_of([f"milk {n % 7} tea {n}" for n in range(300)])
+    whole = builder.build(rows).files()
+    for cut in (7, 100, 299, 1_000):
+        index = built(builder, rows, cut)
+        assert {name: content.to_bytes() for name, content in index.files().items()} == {
+            name: content.to_bytes() for name, content in whole.items()
+        }
+    assert list(tmp_path.iterdir()) == []

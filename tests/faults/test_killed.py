@@ -61,7 +61,7 @@ async def kept(world: World, tenant: TenantId) -> dict[str, str]:
     return {record.document_id: record.text for record in corpus.records if record.text.endswith("milk")}
 
 
-@pytest.mark.parametrize("first", range(1, 130, AT_ONCE))
+@pytest.mark.parametrize("first", range(1, 200, AT_ONCE))
 async def test_whoever_comes_after_finds_all_that_was_acknowledged(
     database_url: str, tmp_path: Path, first: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -20,6 +20,7 @@ from sqlalchemy import event
 
 from contracts.tenant import TenantId
 from rag import compactor
+from rag.adapters import postgres_chunks
 from rag.adapters.postgres_chunks import PostgresChunkStore
 from rag.adapters.postgres_marks import PostgresMarks
 from rag.adapters.snapshot_disk import SnapshotDisk
@@ -104,5 +105,6 @@ def forked(live: Live, database_url: str, tenant: str, folder: str) -> None:
 
 
 if __name__ == "__main__":
+    postgres_chunks.INSERTED_AT_ONCE = 1  # two chunks are a large document: theirs are more steps
     compactor.LEASE = timedelta(0)  # who comes after a killed process does not wait for it
     forked(live, *sys.argv[1:])

@@ -112,5 +112,5 @@ async def put_texts(
     """A document of these chunks, whose ids change with its content, as in the service."""
     name = f"{tenant_id}/{document_id}/{hash(tuple(texts)):x}"
     chunks = [Chunk(f"{name}/{n}", n, text, 0, len(text)) for n, text in enumerate(texts)]
-    document = Document(document_id, "Title", "a.txt", {}, b"", 1)
+    document = Document(document_id, "Title", "a.txt", {}, name.encode(), 1)
     return await store.put(tenant_id, document, chunks, to_half(await EMBEDDER.embed(texts)), model)

@@ -15,19 +15,15 @@ PASSAGE_TOKENS = 24
 
 @dataclass(frozen=True, slots=True)
 class Fitting:
-    """What is left in: the turns from this index on, and so many passages, the best first.
-
-    `fits` is False where even the question alone is too long.
-    """
+    """What is left in: the turns from this index on, and so many passages, the best first."""
 
     first_turn: int
     passages: int
-    fits: bool
 
 
 def fit(room: int, fixed: int, turns: Sequence[int], passages: Sequence[int]) -> Fitting:
     """By tokens. `room` is for the whole prompt, `fixed` of it is taken by what must be in. The oldest turns go first,
-    then the lowest passages."""
+    then the lowest passages; even without any of them it may be too long."""
     first, kept = 0, len(passages)
     used = fixed + sum(turns) + sum(passages)
     while used > room and first < len(turns):
@@ -36,7 +32,7 @@ def fit(room: int, fixed: int, turns: Sequence[int], passages: Sequence[int]) ->
     while used > room and kept:
         kept -= 1
         used -= passages[kept]
-    return Fitting(first, kept, used <= room)
+    return Fitting(first, kept)
 
 
 def estimate(text: str) -> int:

@@ -135,10 +135,7 @@ class HybridIndex:
         room = self.scratch.empty
         words = merged([(segment.words, rows) for segment, rows in parts], room)
         records = joined_records([segment.records.kept(rows, room) for segment, rows in parts], room)
-        arrays = [*words.arrays().values(), *records.arrays().values()]
-        on_heap = sum(array.nbytes for array in arrays if not self.scratch.holds(array))
-        base = Segment(vectors, words, records, vectors.nbytes + on_heap)
-        return fresh_index(base, self.analyzer, self.make, self.scratch)
+        return index_of(vectors, words, records, self.analyzer, self.make, self.scratch)
 
     def files(self) -> Mapping[str, Content]:
         if self.alive is not None or len(self.head):
@@ -253,6 +250,15 @@ class HybridIndex:
 
 _BYTES_OF_OBJECTS = 16_384
 """What a tenant costs beside its arrays: the objects that hold them, and the allocator's rounding."""
+
+
+def index_of(
+    vectors: Vectors, words: Postings, records: RecordTable, analyzer: Analyzer, make: Make, scratch: Scratch
+) -> HybridIndex:
+    """Of arrays of which some may lie in `scratch`."""
+    arrays = [*words.arrays().values(), *records.arrays().values()]
+    on_heap = sum(array.nbytes for array in arrays if not scratch.holds(array))
+    return fresh_index(Segment(vectors, words, records, vectors.nbytes + on_heap), analyzer, make, scratch)
 
 
 def fresh_index(base: Segment, analyzer: Analyzer, make: Make, scratch: Scratch) -> HybridIndex:

@@ -13,6 +13,7 @@ from rag.adapters.array_file import Array, unpack
 from rag.adapters.faiss_exact import ExactVectors
 from rag.adapters.faiss_quantized import Effort
 from rag.adapters.hybrid_index import LEXICAL_KIND, RECORDS_KIND, HybridIndex, Segment, fresh_index
+from rag.adapters.index_draft import HybridDraft
 from rag.adapters.mapped_file import mapped
 from rag.adapters.records import RecordTable
 from rag.adapters.scratch import Scratch
@@ -42,10 +43,12 @@ class HybridIndexBuilder:
     scratch: Path | None = None
 
     def build(self, rows: ChunkRows) -> HybridIndex:
-        words = Postings.of((record.text for record in rows.records), self.analyzer)
-        vectors = self._vectors([rows.vectors], len(rows), rows.vectors.shape[1])
-        base = Segment.of(vectors, words, RecordTable.of(rows.records))
-        return fresh_index(base, self.analyzer, self._vectors, Scratch(self.scratch))
+        draft = self.begin(rows.vectors.shape[1])
+        draft.add(rows)
+        return draft.finish()
+
+    def begin(self, dimension: int) -> HybridDraft:
+        return HybridDraft(dimension, self.analyzer, self._vectors, Scratch(self.scratch))
 
     def load(self, files: Mapping[str, Path], dimension: int) -> HybridIndex:
         missing = {"vectors.f16", "lexical.bin", "records.bin"} - files.keys()

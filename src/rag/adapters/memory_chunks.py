@@ -11,8 +11,10 @@ import numpy as np
 from contracts.errors import NotFoundError
 from contracts.retrieval import DocumentInfo, StoredPassage
 from contracts.tenant import TenantId
-from rag.domain.corpus import Chunk, ChunkRecord, ChunkTail, Corpus, CorpusVersion, Document, Standing
+from rag.domain.corpus import Chunk, ChunkRecord, ChunkTail, Corpus, CorpusVersion, Document, Scanned, Standing
+from rag.domain.query import ChunkRows
 from rag.domain.vectors import HalfMatrix
+from rag.ports import Take
 
 
 @dataclass
@@ -51,6 +53,13 @@ class MemoryChunkStore:
 
     async def load(self, tenant_id: TenantId, model: str, dimension: int) -> Corpus:
         return _corpus(tenant_id, self._tenant(tenant_id, None), model, dimension, after=0)
+
+    async def scan(self, tenant_id: TenantId, model: str, dimension: int, take: Take, *, portion: int) -> Scanned:
+        corpus = await self.load(tenant_id, model, dimension)
+        for first in range(0, len(corpus.records), portion):
+            some = slice(first, first + portion)
+            await take(ChunkRows(corpus.records[some], corpus.vectors[some]))
+        return Scanned(corpus.version, corpus.of_other_models)
 
     async def tail(self, tenant_id: TenantId, after: CorpusVersion, model: str, dimension: int) -> ChunkTail | None:
         tenant = self._tenant(tenant_id, None)

@@ -110,12 +110,28 @@ class PlainIndex:
         return Scored(self._records[row], None if cosine is None else max(-1.0, min(1.0, cosine)), value)
 
 
+class PlainDraft:
+    def __init__(self, builder: PlainIndexBuilder, dimension: int) -> None:
+        self._builder = builder
+        self._rows = ChunkRows((), np.empty((0, dimension), np.float16))
+
+    def add(self, rows: ChunkRows) -> None:
+        vectors = np.concatenate([self._rows.vectors, rows.vectors])
+        self._rows = ChunkRows([*self._rows.records, *rows.records], vectors)
+
+    def finish(self) -> PlainIndex:
+        return self._builder.build(self._rows)
+
+
 class PlainIndexBuilder:
     def __init__(self, analyzer: Analyzer = UNSTEMMED) -> None:
         self._analyzer = analyzer
 
     def build(self, rows: ChunkRows) -> PlainIndex:
         return PlainIndex(rows, self._analyzer)
+
+    def begin(self, dimension: int) -> PlainDraft:
+        return PlainDraft(self, dimension)
 
     def load(self, files: Mapping[str, Path], dimension: int) -> PlainIndex:
         vectors: HalfMatrix = np.frombuffer(files["vectors.f16"].read_bytes(), dtype="<f2").reshape(-1, dimension)

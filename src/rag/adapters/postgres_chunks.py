@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -14,8 +14,10 @@ from contracts.errors import NotFoundError
 from contracts.retrieval import DocumentInfo, Metadata, StoredPassage
 from contracts.tenant import TenantId
 from rag.adapters import chunk_sql as sql
-from rag.domain.corpus import Chunk, ChunkRecord, ChunkTail, Corpus, CorpusVersion, Document, Standing
+from rag.domain.corpus import Chunk, ChunkRecord, ChunkTail, Corpus, CorpusVersion, Document, Scanned, Standing
+from rag.domain.query import ChunkRows
 from rag.domain.vectors import HalfMatrix, pack_rows, unpack_rows
+from rag.ports import Take
 from stores.patience import bounded
 from stores.postgres import CALL_S, STATEMENT_TIMEOUT_S, Database
 
@@ -27,6 +29,9 @@ INSERTED_AT_ONCE = 500
 
 LOAD_S = 600.0
 """A whole corpus; each portion of it is bounded by the time that a statement may take."""
+
+SCAN_S = 1_800.0
+"""The same, and what is made of it between its portions."""
 
 
 class PostgresChunkStore:
@@ -43,6 +48,18 @@ class PostgresChunkStore:
         async with self._database.tenant(tenant_id) as connection:
             reader = await _read(connection, sql.CORPUS, {"tenant": str(tenant_id), "after": 0}, model)
         return reader.corpus(dimension)
+
+    @bounded(SCAN_S, "postgres")
+    async def scan(self, tenant_id: TenantId, model: str, dimension: int, take: Take, *, portion: int) -> Scanned:
+        reader = _Reader(model)
+        async with self._database.tenant(tenant_id) as connection:
+            async for rows in _portions_read(connection, sql.CORPUS, {"tenant": str(tenant_id), "after": 0}):
+                reader.take_all(rows)
+                if len(reader) >= portion:
+                    await take(reader.taken(dimension))
+        if len(reader):
+            await take(reader.taken(dimension))
+        return reader.scanned()
 
     @bounded(LOAD_S, "postgres")
     async def tail(self, tenant_id: TenantId, after: CorpusVersion, model: str, dimension: int) -> ChunkTail | None:
@@ -159,22 +176,45 @@ class _Reader:
             )
         )
 
+    def take_all(self, rows: Sequence[Row[Any]]) -> None:
+        for row in rows:
+            self.take(row)
+
+    def __len__(self) -> int:
+        """Chunks that were not taken from here."""
+        return len(self._records)
+
+    def taken(self, dimension: int) -> ChunkRows:
+        rows = ChunkRows(self._records, unpack_rows(self._packed, dimension))
+        self._records, self._packed = [], []
+        return rows
+
+    def scanned(self) -> Scanned:
+        return Scanned(CorpusVersion(self.head.born, self.head.seq), self._of_other_models)
+
     def corpus(self, dimension: int) -> Corpus:
-        version = CorpusVersion(self.head.born, self.head.seq)
-        return Corpus(version, tuple(self._records), unpack_rows(self._packed, dimension), self._of_other_models)
+        found, rows = self.scanned(), self.taken(dimension)
+        return Corpus(found.version, tuple(rows.records), rows.vectors, found.of_other_models)
 
 
 async def _read(connection: AsyncConnection, statement: TextClause, parameters: dict[str, Any], model: str) -> _Reader:
     reader = _Reader(model)
+    async for rows in _portions_read(connection, statement, parameters):
+        reader.take_all(rows)
+    return reader
+
+
+async def _portions_read(
+    connection: AsyncConnection, statement: TextClause, parameters: dict[str, Any]
+) -> AsyncIterator[Sequence[Row[Any]]]:
+    """The first row is the tenant's. Raises NotFoundError."""
     found = False
     result = await connection.stream(statement, parameters)
     async for rows in result.partitions(ROWS_AT_ONCE):
-        for row in rows:
-            reader.take(row)
         found = True
+        yield rows
     if not found:
         raise NotFoundError("there is no such tenant")
-    return reader
 
 
 async def _version(connection: AsyncConnection, tenant_id: TenantId) -> CorpusVersion:

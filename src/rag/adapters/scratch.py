@@ -7,14 +7,15 @@ it is gone with the array, or with the process.
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from rag.adapters.array_file import Array
+from rag.adapters.array_file import Array, pack, unpack
+from rag.adapters.mapped_file import mapped
 
 SMALL_BYTES = 8 * 1024 * 1024
 """Up to this size memory is simpler, and as good."""
@@ -35,6 +36,18 @@ class Scratch:
             file.truncate(nbytes)
             # The map holds a descriptor of its own: the file lasts as long as the array.
             return np.memmap(file, dtype, "r+", shape=(size,))
+
+    def put_down(self, kind: str, arrays: Mapping[str, Array]) -> dict[str, Array]:
+        """The same arrays, to be read only; in memory where they are small together. Raises OSError where the disk is
+        full."""
+        if self.folder is None or sum(array.nbytes for array in arrays.values()) <= SMALL_BYTES:
+            return dict(arrays)
+        with tempfile.NamedTemporaryFile(dir=self.folder) as file:
+            for block in pack(kind, arrays).blocks():
+                file.write(block)
+            file.flush()
+            content, _ = mapped(Path(file.name))
+        return unpack(content, kind)
 
     def holds(self, array: Array) -> bool:
         """Whether the array takes no memory of this process's own."""

@@ -96,6 +96,14 @@ class Corpus:
 
 
 @dataclass(frozen=True, slots=True)
+class Scanned:
+    """Of which version the chunks were that were given portion by portion, and how many were left out."""
+
+    version: CorpusVersion
+    of_other_models: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class ChunkTail:
     """What happened to a corpus since an earlier version: `removed` (chunk ids) went first, then `added` came.
 

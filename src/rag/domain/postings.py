@@ -157,11 +157,11 @@ class Postings:
             first = last
 
 
-def joined(parts: Sequence[Postings]) -> Postings:
+def joined(parts: Sequence[Postings], empty: Empty = np.empty) -> Postings:
     """One after another: the rows of a part are numbered on from those of the parts before it."""
     if len(parts) == 1:
         return parts[0]
-    return merged([(part, np.arange(len(part))) for part in parts])
+    return merged([(part, np.arange(len(part))) for part in parts], empty)
 
 
 def merged(parts: Sequence[tuple[Postings, Rows]], empty: Empty = np.empty) -> Postings:

@@ -13,7 +13,8 @@ from contracts.tenant import TenantId
 from rag.adapters.hash_embedder import HashEmbedder
 from rag.adapters.memory_chunks import MemoryChunkStore
 from rag.adapters.memory_marks import MemoryMarks
-from rag.service import MAX_METADATA_BYTES, RagService
+from rag.service import RagService
+from rag.wire import MAX_METADATA_BYTES
 from support.ingesting import ingesting_service
 from support.retrieval import replica
 
