@@ -1,10 +1,13 @@
 """What a turn costs the orchestrator: CPU of its process per request and per paced token, with every step on.
 
-    PYTHONPATH=src:tests python -m benchmarks.turns [--soak 20000] [--streams 500]
+    PYTHONPATH=src:tests python -m benchmarks.turns [--streams 500] [--pace-ms 50] [--soak 20000]
 
 The engine is an imitation in a process of its own (a token every 10 ms a stream), the RAG service one in this process:
-neither is counted. `--soak` sends so many more turns and shows what memory does; `--streams` opens so many paced
-streams at once and shows the time between two tokens of one, beside the same for an eighth of them.
+neither is counted. The orchestrator has a core to itself, all else shares the others.
+
+`--streams` opens so many streams at once, of a token every `--pace-ms` each (20 a second: what a real engine gives to
+each of so many), and shows the time between two tokens of one, beside the same for an eighth of them and for as many at
+the engine itself, without the orchestrator. `--soak` sends so many more turns and shows what memory does.
 """
 
 from __future__ import annotations
@@ -12,11 +15,12 @@ from __future__ import annotations
 import argparse
 import asyncio
 import os
+import random
 import statistics
 import subprocess
 import sys
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
@@ -37,12 +41,17 @@ from support.turns import T1, a_context, a_passage
 
 REQUESTS, CONNECTIONS = 600, 8
 STREAMS, TOKENS = 64, 201
+RAMP_S, STREAM_TOKENS = 8.0, 400
+"""Within which all streams are opened."""
+PINNED: list[int] = []
+"""The cores that there were before anything was pinned."""
 PASSAGES = [a_passage(f"c{n}", f"olive oil number {n} costs {n} euros a litre. " * 12) for n in range(4)]
 
 
 @dataclass(frozen=True)
 class Turns:
     url: str
+    engine: str
     process: psutil.Process
     signer: TokenSigner
 
@@ -60,28 +69,41 @@ class Turns:
 
 
 @contextmanager
-def running_turns() -> Iterator[Turns]:
+def running_turns(pace_ms: float = 10.0) -> Iterator[Turns]:
     key = load_signing_key(generate_signing_key())
-    with running_engine("--interval-ms=10") as (engine, _), running_rag([key.public_key()]) as (rag_url, rag):
+    with (
+        running_engine(f"--interval-ms={pace_ms}") as (engine, engine_process),
+        running_rag([key.public_key()]) as (rag_url, rag),
+    ):
         rag.passages = {T1: PASSAGES}
         environment = {
             "RAG_SERVICE_URL": rag_url,
             "VLLM_SERVICE_URL": engine,
             "SERVICE_VERIFY_KEYS": public_text(key),
             "LOG_LEVEL": "WARNING",
-            "MAX_ANSWER_TOKENS": "4096",
         }
-
         port = free_port()
         environment |= {"ORCHESTRATOR_PORT": str(port)}
         process = subprocess.Popen([sys.executable, "-m", "app"], env={**os.environ, **environment})
         try:
             url = f"http://127.0.0.1:{port}"
             wait_for(f"{url}/healthz", 60)
-            yield Turns(url, psutil.Process(process.pid), TokenSigner(key))
+            pin(process.pid, engine_process.pid)
+            yield Turns(url, engine, psutil.Process(process.pid), TokenSigner(key))
         finally:
             process.terminate()
             process.wait(30)
+
+
+def pin(orchestrator: int, *others: int) -> None:
+    """A core for the orchestrator, the rest for this process and the others; nothing where there is but one."""
+    first, *rest = sorted(PINNED or psutil.Process().cpu_affinity() or [0])
+    if not rest:
+        return
+    PINNED[:] = [first, *rest]
+    psutil.Process(orchestrator).cpu_affinity([first])
+    for pid in (os.getpid(), *others):
+        psutil.Process(pid).cpu_affinity(rest)
 
 
 def body(tokens: int) -> bytes:
@@ -100,6 +122,7 @@ async def arrivals(session: aiohttp.ClientSession, turns: Turns, tokens: int) ->
             last = chunk
             yield time.perf_counter()
     assert b'"event":"done"' in last, last
+    assert b'"sources":[{' in last or tokens > 1, "the prompt had no passages"
 
 
 async def one(session: aiohttp.ClientSession, turns: Turns, tokens: int) -> float:
@@ -107,15 +130,34 @@ async def one(session: aiohttp.ClientSession, turns: Turns, tokens: int) -> floa
     return came[0]
 
 
-async def gaps(session: aiohttp.ClientSession, turns: Turns, streams: int) -> float:
-    """The 99th percentile of the time between two pieces of one stream, in ms."""
+async def straight(session: aiohttp.ClientSession, turns: Turns, tokens: int) -> AsyncIterator[float]:
+    """The same of the engine itself."""
+    asked = {
+        "model": "imitation",
+        "stream": True,
+        "max_tokens": tokens,
+        "messages": [{"role": "user", "content": f"How much does a litre of olive oil cost? tokens:{tokens}"}],
+    }
+    async with session.post(f"{turns.engine}/v1/chat/completions", json=asked) as answer:
+        answer.raise_for_status()
+        async for _ in answer.content.iter_any():
+            yield time.perf_counter()
+
+
+Arrivals = Callable[[aiohttp.ClientSession, Turns, int], AsyncIterator[float]]
+
+
+async def gaps(session: aiohttp.ClientSession, turns: Turns, streams: int, way: Arrivals = arrivals) -> list[float]:
+    """The times between two pieces of one stream, in ms, of all streams; once all have begun, and until one ends."""
 
     async def stream() -> list[float]:
-        came = [at async for at in arrivals(session, turns, 200)]
-        return [float(gap) for gap in np.diff(came[20:-3])]
+        await asyncio.sleep(random.random() * RAMP_S)  # people do not all ask at once
+        return [at async for at in way(session, turns, STREAM_TOKENS)]
 
-    found = await asyncio.gather(*(stream() for _ in range(streams)))
-    return float(np.percentile([gap for of_one in found for gap in of_one], 99)) * 1e3
+    came = await asyncio.gather(*(stream() for _ in range(streams)))
+    since, until = max(times[0] for times in came) + 1.0, min(times[-3] for times in came)
+    kept = [[at for at in times if since <= at <= until] for times in came]
+    return [float(gap) * 1e3 for times in kept for gap in np.diff(times)]
 
 
 async def costs(turns: Turns) -> None:
@@ -134,33 +176,47 @@ async def costs(turns: Turns) -> None:
 
 async def soak(turns: Turns, requests: int) -> None:
     marks: list[tuple[int, float]] = []
+    print(f"RSS in MB over {requests} requests:", end="", flush=True)
     async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)) as session:
         for part in range(11):
             await many(lambda: one(session, turns, 1), requests // 11, CONNECTIONS)
             marks.append(((part + 1) * (requests // 11), turns.process.memory_info().rss / 1e6))
+            print(f" {marks[-1][1]:.1f}", end="", flush=True)
     late = marks[3:]
     slope = statistics.linear_regression([at for at, _ in late], [rss for _, rss in late]).slope * 100_000
-    told = ", ".join(f"{rss:.1f}" for _, rss in marks)
-    print(f"RSS in MB over {requests} requests: {told}; slope of the last three quarters: {slope:+.1f} MB per 100,000")
+    print(f"; slope of the last three quarters: {slope:+.1f} MB per 100,000")
 
 
-async def many_streams(turns: Turns, streams: int) -> None:
+async def many_streams(turns: Turns, streams: int, pace_ms: float) -> None:
+    ways: tuple[tuple[str, Arrivals], ...] = (("orchestrator", arrivals), ("engine alone", straight))
     async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)) as session:
-        for at_once in (streams // 8, streams):
-            print(f"{at_once} streams at once: inter-token p99 {await gaps(session, turns, at_once):.1f} ms")
+        for name, way in ways:
+            for at_once in (streams // 8, streams):
+                began, cpu = time.perf_counter(), turns.cpu_s()
+                found = await gaps(session, turns, at_once, way)
+                busy = (turns.cpu_s() - cpu) / (time.perf_counter() - began)
+                p50, p99 = np.percentile(found, (50, 99))
+                print(
+                    f"{name}: {at_once} streams of a token every {pace_ms:g} ms: between two tokens p50 {p50:.1f}, "
+                    f"p99 {p99:.1f} ms; {busy:.0%} of the orchestrator's core",
+                    flush=True,
+                )
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--soak", type=int, default=0)
     parser.add_argument("--streams", type=int, default=0)
+    parser.add_argument("--pace-ms", type=float, default=50.0)
     options = parser.parse_args()
     with running_turns() as turns:
         print(f"load {os.getloadavg()[0]:.1f}, orchestrator pid {turns.process.pid}", flush=True)
         asyncio.run(costs(turns))
-        if options.streams:
-            asyncio.run(many_streams(turns, options.streams))
-        if options.soak:
+    if options.streams:
+        with running_turns(options.pace_ms) as turns:
+            asyncio.run(many_streams(turns, options.streams, options.pace_ms))
+    if options.soak:
+        with running_turns() as turns:
             asyncio.run(soak(turns, options.soak))
 
 

@@ -7,7 +7,7 @@ beyond the question, if that is at least half of it. What only repeats the quest
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from itertools import pairwise
 
 SHARE = 0.5
@@ -44,14 +44,17 @@ _EMPTY = frozenset(map(_stem, _EMPTY_WORDS.split()))
 def supported(answer: str, question: str, passages: Sequence[str]) -> list[int]:
     """The numbers (from 1) of the passages that sentences of the answer come from, in the order of the sentences."""
     asked = _weights(question).keys()
-    held = [_weights(passage).keys() for passage in passages]
+    held: list[Collection[str]] = []
     found: dict[int, None] = {}
     for sentence in _SENTENCE_END.split(answer):
         said = {word: weight for word, weight in _weights(sentence).items() if word not in asked}
         total = sum(said.values())
+        if not total:
+            continue
+        held = held or [_weights(passage).keys() for passage in passages]
         shares = [sum(weight for word, weight in said.items() if word in words) for words in held]
         best = max(shares, default=0)
-        if best >= min(ENOUGH, total) and best >= SHARE * total > 0:
+        if best >= min(ENOUGH, total) and best >= SHARE * total:
             found[shares.index(best) + 1] = None
     return list(found)
 
@@ -59,11 +62,11 @@ def supported(answer: str, question: str, passages: Sequence[str]) -> list[int]:
 def _weights(text: str) -> dict[str, int]:
     """Its words, each with what it says: a number twice as much."""
     found: dict[str, int] = {}
-    for word in _WORD.findall(text.casefold()):
+    for word in set(_WORD.findall(text.casefold())):
         if word[0].isdigit():
             found[word] = 2
-        elif _SPACELESS.match(word):
+        elif not word.isascii() and _SPACELESS.match(word):
             found.update(dict.fromkeys(map("".join, pairwise(word)), 1) if len(word) > 1 else {word: 1})
-        elif len(word) > _SHORT and _stem(word) not in _EMPTY:
-            found[_stem(word)] = 1
+        elif len(word) > _SHORT and (stem := _stem(word)) not in _EMPTY:
+            found[stem] = 1
     return found

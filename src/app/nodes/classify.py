@@ -7,7 +7,6 @@ from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import chain
 
-import numpy as np
 from langgraph.runtime import Runtime
 
 from app.domain.follow_up import searched
@@ -94,10 +93,13 @@ class Classify:
         """One result a query, in order. Keeps the examples' vectors, no query's. Raises as `Embedder.embed` does."""
         examples = {route.name: texts for route in routes if (texts := examples_of(route))}
         against = {route.name: route.counter_examples for route in routes if route.counter_examples}
-        texts = tuple(dict.fromkeys(chain(*examples.values(), *against.values())))
-        model, vectors = await self._embed(caller, queries, texts) if examples else ("", {})
-        rows = {name: np.stack([vectors[text] for text in texts]) for name, texts in examples.items()}
-        counter = {name: np.stack([vectors[text] for text in texts]) for name, texts in against.items()}
+        model, vectors = "", dict[str, Vector]()
+        rows, counter = dict[str, Vector](), dict[str, Vector]()
+        if examples:
+            groups = (*examples.values(), *against.values())
+            model, vectors, matrices = await self._compared(caller, queries, groups)
+            rows = dict(zip(examples, matrices, strict=False))
+            counter = dict(zip(against, matrices[len(examples) :], strict=True))
         found: list[Classified] = []
         for query in queries:
             if found:
@@ -108,6 +110,23 @@ class Classify:
             refusal = refuse_route(choice.route, allowed_routes=allowed_routes, blocked_tools=blocked_tools)
             found.append(Classified(choice, vector, refusal))
         return found
+
+    async def _compared(
+        self, caller: Caller, queries: Sequence[str], groups: Sequence[tuple[str, ...]]
+    ) -> tuple[str, dict[str, Vector], list[Vector]]:
+        """The model, and by it the vectors of all queries, and of each group of examples those as the rows of one."""
+        tenant_id, expected = caller.context.tenant_id, self._model
+        texts = tuple(dict.fromkeys(chain.from_iterable(groups)))
+        matrices = self.example_vectors.groups(expected, tenant_id, groups)
+        model, vectors = await self._embed(caller, queries, texts if matrices is None else ())
+        if matrices is not None and model != expected:
+            again, more = await self._embed(caller, (), texts)
+            if again != model:
+                raise UpstreamError("the embedding model was changed meanwhile")
+            matrices, vectors = None, vectors | more
+        if matrices is None:
+            matrices = self.example_vectors.keep_groups(model, tenant_id, groups, vectors)
+        return model, vectors, matrices
 
     async def _embed(
         self, caller: Caller, queries: Iterable[str], texts: Sequence[str]

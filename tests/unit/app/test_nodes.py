@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from app.adapters.memory import MemoryEmbedder, MemoryEngine, MemoryRetriever, word_vector
+from app.adapters.memory import DIMENSIONS, MemoryEmbedder, MemoryEngine, MemoryRetriever, word_vector
 from app.domain.routing import Choice
 from app.engines import Engines
 from app.nodes.cite import cite_passages
@@ -123,6 +123,33 @@ def test_the_least_recently_used_example_goes_first() -> None:
     assert set(vectors.known("m", T1, ["a", "b", "c"])) == {"a", "c"}
     assert vectors.known("another model", T1, ["a", "b", "c"]) == {}
     assert len(vectors) == 2
+
+
+def test_the_rows_of_examples_are_kept_by_model_and_tenant_and_the_oldest_make_room() -> None:
+    vectors = ExampleVectors(capacity=3)
+    of = {text: word_vector(text) for text in ("a", "b", "c", "d")}
+    made = vectors.keep_groups("words", T1, [("a", "b"), ("c",)], of)
+    assert [matrix.shape for matrix in made] == [(2, DIMENSIONS), (1, DIMENSIONS)]
+    kept = vectors.groups("words", T1, [("a", "b"), ("c",)])
+    assert kept is not None
+    assert all(one is other for one, other in zip(kept, made, strict=True))
+    assert vectors.groups("words", T2, [("c",)]) is None
+    assert vectors.groups("other", T1, [("c",)]) is None
+    vectors.keep_groups("words", T1, [("d",)], of)
+    assert vectors.groups("words", T1, [("a", "b")]) is None
+    assert vectors.groups("words", T1, [("c",), ("d",)]) is not None
+
+
+async def test_a_second_question_is_compared_with_the_rows_that_the_first_one_made() -> None:
+    embedder, routes = (
+        MemoryEmbedder(),
+        (a_route("A", "olive oil"), a_route("B", "lentils", counter_examples=("peas",))),
+    )
+    node = Classify(embedder, 0.28)
+    for query in ("olive oil", "lentils"):
+        state = await node({}, a_runtime(request=a_request(query, routes=routes)))
+        assert state["route"].name == {"olive oil": "A", "lentils": "B"}[query]
+    assert [texts for _, texts in embedder.calls] == [("olive oil", "olive oil", "lentils", "peas"), ("lentils",)]
 
 
 async def test_retrieve_uses_the_vector_of_the_query_and_drops_what_is_not_relevant() -> None:
