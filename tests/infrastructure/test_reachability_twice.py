@@ -90,6 +90,7 @@ def understood(text: str) -> Answer:
     return allowed
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "name", ["dev", "production", "base+pod-identity", "base+siloed-tenant", "base+external-engines"]
 )

@@ -16,6 +16,8 @@ import yaml
 
 from support.rendered import KUBERNETES, OVERLAYS, ROOT, Object, of_kind, overlay, variant
 
+pytestmark = pytest.mark.slow
+
 TOOLS = ROOT / ".venv-tools"
 OURS = {"keda.sh", "karpenter.sh", "karpenter.k8s.aws", "external-secrets.io"}
 """Groups of custom resources: kubernetes-validate has no schema of them."""
