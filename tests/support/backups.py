@@ -82,7 +82,8 @@ async def _wait_for_a_job(database: Database, objects: FolderObjects) -> None:
     await objects.put(TENANTS[0], f"uploads/{WAITING}", b"the file")
     await objects.put(TENANTS[0], "uploads/job-nobodys", b"left by a killed process")
     add = text(
-        "INSERT INTO ingest_jobs (tenant_id, document_id, job_id, title, filename, metadata, content_hash, bytes, state)"
+        "INSERT INTO ingest_jobs"
+        " (tenant_id, document_id, job_id, title, filename, metadata, content_hash, bytes, state)"
         " VALUES (:tenant, :document, :job, 't', 'f', '{}', '', 8, :state)"
     )
     async with database.tenant(TENANTS[0]) as connection:
