@@ -296,7 +296,7 @@ def test_rows_that_break_a_reference_are_refused(original: Original, target: Dat
     """Sums that fit do not make rows that do: the schema's own checks hold."""
     told = _manifest(original.with_secrets)
     told["tables"]["tenants"] |= {"bytes": 0, "rows": 0, "sha256": hashlib.sha256(b"").hexdigest()}
-    changes = {"tables/tenants.copy": b"", "manifest.json": json.dumps(told).encode()}
+    changes: dict[str, bytes | None] = {"tables/tenants.copy": b"", "manifest.json": json.dumps(told).encode()}
     done = atrium("restore", str(rewritten(original.with_secrets, tmp_path / "x", changes)), target)
     assert (done.code, "do not fit" in done.err) == (1, True)
     assert not target.postgres.exists()
