@@ -6,6 +6,7 @@ import asyncio
 import hashlib
 import json
 import os
+import secrets
 import shutil
 import signal
 import struct
@@ -18,6 +19,7 @@ from pathlib import Path
 from typing import Any
 from zipfile import ZipFile
 
+import boto3
 import psycopg
 import pytest
 from alembic import command
@@ -333,3 +335,24 @@ def test_a_backup_that_fails_leaves_the_older_file(original: Original, tmp_path:
     assert (done.code, "nothing in" in done.err) == (1, True)
     assert older.read_text() == "older"
     assert sorted(path.name for path in tmp_path.iterdir()) == ["b.atrium", "empty"]
+
+
+def test_objects_in_s3_are_backed_up_too_and_restored_into_the_directory(
+    original: Original, target: DataDir, tmp_path: Path, s3_server: str, aws: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bucket = f"b-{secrets.token_hex(4)}"
+    client = boto3.client("s3", endpoint_url=s3_server)
+    client.create_bucket(Bucket=bucket)
+    for name in original.files:
+        client.put_object(Bucket=bucket, Key=f"here/{name}", Body=(original.data_dir.objects / name).read_bytes())
+    monkeypatch.setenv("AWS_ENDPOINT_URL", s3_server)
+    monkeypatch.setenv("OBJECT_STORE_URL", f"s3://{bucket}/here")
+    backup = tmp_path / "s3.atrium"
+    assert atrium("backup", str(backup), original.data_dir).code == 0
+    done = atrium("restore", str(backup), target)
+    assert (done.code, "unset OBJECT_STORE_URL" in done.err) == (1, True)
+    monkeypatch.delenv("OBJECT_STORE_URL")
+    done = atrium("restore", str(backup), target)
+    assert done.code == 0, done.err
+    assert files(target.objects).items() <= original.files.items()
+    assert any("/audit/" in name for name in files(target.objects))
