@@ -14,7 +14,22 @@ from cli.console import show_error
 from cli.errors import CliError
 from cli.local.data_dir import disk_error
 
-COMMANDS = ("up", "status", "down", "chat", "ingest", "tenant", "key", "sessions", "audit", "usage", "engine", "doctor")
+COMMANDS = (
+    "up",
+    "status",
+    "down",
+    "backup",
+    "restore",
+    "chat",
+    "ingest",
+    "tenant",
+    "key",
+    "sessions",
+    "audit",
+    "usage",
+    "engine",
+    "doctor",
+)
 """In the order of `atrium --help`; each is a module of `cli.commands` with a Typer named `app`."""
 
 

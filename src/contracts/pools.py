@@ -34,6 +34,7 @@ class PoolState(BaseModel):
     sequences: int = Field(description="requests that can be generated at once")
     kv_usage: float | None = Field(default=None, description="of the fullest replica's KV cache, 0 to 1")
     replicas: int = Field(description="how many take new work")
+    known: int | None = Field(default=None, description="how many there are, in whatever state")
     stale: bool = False
     models: tuple[ServedModel, ...] = ()
 

@@ -211,7 +211,14 @@ async def _open(
     stack.push_async_callback(notes.close)
     ledger, prices = PostgresLedger(database), await open_prices(settings, database)
     places = EnginePlaces(metrics, headroom=settings.pool_kept_free)
-    share = PoolShare(uuid.uuid4().hex, places, turns, ValkeyHeartbeats(valkey), metrics)
+    share = PoolShare(
+        uuid.uuid4().hex,
+        places,
+        turns,
+        ValkeyHeartbeats(valkey),
+        metrics,
+        hold_s=settings.hold_without_replicas_s,
+    )
     stack.push_async_callback(share.leave)
     pools = Pools(places, share.states, metrics)
     admissions, first_answers, cache = await open_link(settings, share, metrics, stack)
@@ -262,6 +269,7 @@ async def _open(
             WorstCase(settings.engine_context_tokens, settings.max_answer_tokens, settings.max_passages_bytes),
             first_answers,
             timeout=timeout,
+            hold=timedelta(seconds=settings.hold_without_replicas_s),
         ),
         models=Models(pools.states),
         limits=LimitService(admissions, ledger, now=utc_now),

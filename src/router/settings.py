@@ -63,6 +63,7 @@ class Settings(OutboundSettings):
     jwks_stale_s: float = Field(default=3_600.0, gt=0)
     atrium_bootstrap_key: SecretStr | None = None
     request_timeout_s: float = Field(default=120.0, gt=0, le=3_600)
+    hold_without_replicas_s: float = Field(default=0.0, ge=0, le=3_600, description="0: refused at once, as unknown")
     slow_reader_s: float = Field(default=30.0, gt=0, le=3_600, description="then who does not read is cut off")
     ingest_timeout_s: float = Field(default=600.0, gt=0, le=3_600)
     engine_context_tokens: int = Field(default=4_096, ge=64, description="of the engine's model: prompt and answer")

@@ -19,7 +19,7 @@ KUBERNETES = ROOT / "infrastructure" / "kubernetes"
 BASE = KUBERNETES / "base"
 OVERLAYS = ("dev", "staging", "production")
 COMPONENTS = tuple(sorted(folder.name for folder in (KUBERNETES / "components").iterdir() if folder.is_dir()))
-NEEDS = {"scale-to-zero": ("keda",), "siloed-tenant": ("gpu-nodes",)}
+NEEDS = {"scale-to-zero": ("keda", "engine-discovery"), "siloed-tenant": ("gpu-nodes",)}
 """Components that only make sense beside others."""
 WORKLOADS = frozenset({"Deployment", "DaemonSet", "StatefulSet", "Job"})
 

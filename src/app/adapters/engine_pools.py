@@ -134,6 +134,7 @@ class EnginePools:
             sequences=sum(replica.sequences(self._max_seqs, now) for replica in usable) or self._max_seqs,
             kv_usage=max((reading.kv_usage for reading in readings if reading.kv_usage is not None), default=None),
             replicas=len(usable),
+            known=len(replicas),
             stale=not usable or any(replica.stale(now) for replica in usable),
             models=_models(usable),
         )

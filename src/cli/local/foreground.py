@@ -12,6 +12,7 @@ from cli.console import ERR, OUT
 from cli.errors import CliError
 from cli.examples import load_examples, read_examples
 from cli.local.data_dir import disk_error
+from cli.local.draft import Draft
 from cli.local.ports import PortClaims
 from cli.local.reporter import LineReporter, LiveReporter, Message, Reporter, WireReporter
 from cli.local.secrets import Secrets
@@ -57,6 +58,8 @@ def _run(wishes: Wishes, reporter: Reporter, *, say: Say, ready: Say, detached: 
     with sole_supervisor(data_dir) as ended:
         if ended:
             say(f"Ended {ended} processes that an earlier run had left.")
+        if Draft(data_dir).settle():
+            say("Finished a restore that had been cut short.")
         claims = PortClaims()  # kept as long as this process lives
         ports = Ports.choose(wishes.port, claims)
         engine = choose_engine(wishes, user)

@@ -88,13 +88,13 @@ class Postgres:
             return False
         return True
 
-    def migrate(self) -> None:
+    def migrate(self, revision: str = "head") -> None:
         """Bring the schema up to date on a running server; does nothing when it is."""
         with psycopg.connect(self._url(_OWNER, "postgres"), autocommit=True) as connection:
             found = connection.execute("SELECT FROM pg_database WHERE datname = %s", (DATABASE,)).fetchone()
             if found is None:
                 connection.execute(f"CREATE DATABASE {DATABASE}".encode())
-        migrate(self.owner_url)
+        migrate(self.owner_url, revision)
 
     def _url(self, role: str, database: str) -> str:
         return f"postgresql://{role}@/{database}?host={quote(str(socket_folder(self.data_dir)), safe='/')}"
@@ -127,13 +127,21 @@ class Postgres:
         lock.unlink(missing_ok=True)
 
 
-def migrate(owner_url: str) -> None:
+def migrate(owner_url: str, revision: str = "head") -> None:
     from alembic import command  # noqa: PLC0415  takes a second, in which the other services can start already
     from alembic.config import Config  # noqa: PLC0415
 
     config = Config(ROOT / "alembic.ini")
     config.attributes["database_url"] = owner_url
-    command.upgrade(config, "head")
+    command.upgrade(config, revision)
+
+
+def known_revisions() -> list[str]:
+    """Of the schema, the newest first."""
+    from alembic.config import Config  # noqa: PLC0415
+    from alembic.script import ScriptDirectory  # noqa: PLC0415
+
+    return [script.revision for script in ScriptDirectory.from_config(Config(ROOT / "alembic.ini")).walk_revisions()]
 
 
 def _unprivileged(arguments: list[str]) -> list[str]:
@@ -147,11 +155,11 @@ def _unprivileged(arguments: list[str]) -> list[str]:
 
 
 def _run(arguments: list[str]) -> None:
-    done = subprocess.run(arguments, check=False, capture_output=True, text=True, cwd="/", env=_environment())
+    done = subprocess.run(arguments, check=False, capture_output=True, text=True, cwd="/", env=without_settings())
     if done.returncode != 0:
         raise PostgresError(f"the database could not be made: {done.stderr.strip() or done.stdout.strip()}")
 
 
-def _environment() -> dict[str, str]:
+def without_settings() -> dict[str, str]:
     """The user's own PGDATA, PGPORT and so on are about another server."""
     return {name: value for name, value in os.environ.items() if not name.startswith("PG")} | {"LC_ALL": "C"}

@@ -32,6 +32,7 @@ class RunRecord:
             router_url=stack.router_url,
             started_at=datetime.now(UTC),
             services=external | own,
+            objects=stack.objects,
         )
         self._state.write(self._path)
 

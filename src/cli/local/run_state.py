@@ -47,12 +47,15 @@ class ServiceRecord(BaseModel):
 
 
 class RunState(BaseModel):
+    """`objects`: the URL of the object store."""
+
     state: StackState = "starting"
     instance: str
     supervisor: ProcessId
     router_url: str
     started_at: datetime
     services: dict[str, ServiceRecord]
+    objects: str = ""
 
     @classmethod
     def read(cls, path: Path) -> Self | None:

@@ -39,11 +39,12 @@ class Ports:
 
 @dataclass(frozen=True)
 class Stack:
-    """`external`: the parts whose address the user gave, with it."""
+    """`external`: the parts whose address the user gave, with it. `objects`: the object store's URL."""
 
     services: tuple[Service, ...]
     external: Mapping[str, str]
     router_url: str
+    objects: str = ""
 
 
 def build_stack(
@@ -89,7 +90,8 @@ def build_stack(
         _router(router_url, ports.router, settings),
     ]
     services = tuple(part for part in parts if part.name not in external)
-    return Stack(services=services, external=external, router_url=router_url)
+    objects = user.get("OBJECT_STORE_URL") or data_dir.objects.as_uri()
+    return Stack(services=services, external=external, router_url=router_url, objects=objects)
 
 
 def migrate_external(user: Mapping[str, str]) -> None:

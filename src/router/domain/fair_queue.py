@@ -21,7 +21,8 @@ from typing import Literal
 
 from contracts.tenant import TenantId
 
-MIN_CAPACITY = 1
+NO_CAPACITY_RETRY_S = 10.0
+"""Said to whom a queue without capacity is full: a replica takes minutes to come."""
 _UNITS = 1000
 """Weights are whole thousandths inside, so that their sum stays exact."""
 _ALPHA = 0.1
@@ -119,10 +120,11 @@ class FairQueue:
         self.resize(capacity)
 
     def resize(self, capacity: int) -> None:
-        """What runs beyond a smaller capacity ends by itself."""
-        self.capacity = max(MIN_CAPACITY, capacity)
+        """What runs beyond a smaller capacity ends by itself. With none at all everything waits, for a time that
+        nobody knows."""
+        self.capacity = max(0, capacity)
         wanted = headroom_of(self.capacity) if self._fixed_headroom is None else self._fixed_headroom
-        self.headroom = min(wanted, self.capacity - 1)
+        self.headroom = max(0, min(wanted, self.capacity - 1))
 
     def ask(
         self, tenant_id: TenantId, weight: float, *, expected_tokens: int = 0, time_left_s: float = math.inf
@@ -279,7 +281,7 @@ class FairQueue:
         if not self.waiting and self._may(tenant, units):
             return None
         wait_s = self._wait_s(self._place_in_line(tenant, units, own))
-        again_s = min(60.0, max(1.0, wait_s))
+        again_s = min(60.0, max(1.0, wait_s)) if self.capacity else NO_CAPACITY_RETRY_S
         if own >= self._bounds.per_tenant:
             return Refused("tenant_queue_full", again_s)
         if self.waiting >= self._bounds.total - (self._bounds.total // _RESERVED if own else 0):
@@ -298,7 +300,7 @@ class FairQueue:
 
     def _wait_s(self, place: int) -> float:
         """Until so many places have become free, by the mean time for which one is held lately; 0 while unknown."""
-        return place * (self._mean_s or 0.0) / self.capacity
+        return place * (self._mean_s or 0.0) / self.capacity if self.capacity else 0.0
 
     # Counters
 

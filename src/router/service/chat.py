@@ -125,7 +125,9 @@ class ChatService:
         first_answers: FirstAnswers,
         *,
         timeout: timedelta,
+        hold: timedelta = timedelta(0),
     ) -> None:
+        """`hold`: how long a request may wait for a pool without replicas, beside its `timeout`."""
         self._accounts = accounts
         self._places = places
         self._pools = pools
@@ -138,6 +140,7 @@ class ChatService:
         self._worst_case = worst_case
         self._first_answers = first_answers
         self._timeout = timeout
+        self._hold = hold
 
     @asynccontextmanager
     async def open(
@@ -193,7 +196,7 @@ class ChatService:
             user_id=asked.user_id,
             session_id=session_id,
             bounds=bounds,
-            deadline_s=self._timeout.total_seconds() + SETTLE_S,
+            deadline_s=(self._timeout + self._hold).total_seconds() + SETTLE_S,
         ) as account:
             began = time.monotonic()
             sent = await self._vetting.redacted(caller, asked)
@@ -271,7 +274,8 @@ class ChatService:
             external=policy.config.external_engine,
         )
         asker = Asker(asked.user_id, work.account.session_id)
-        context = self._contexts.build(work.caller, asker, self._left(work.began), pool=work.account.pool)
+        left = self._left(work.began + place.held_s)
+        context = self._contexts.build(work.caller, asker, left, pool=work.account.pool)
         self._accounts.begin(work.account)
         events: AsyncIterator[TurnEvent] | None = None
         try:

@@ -8,12 +8,12 @@ from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 
-from contracts.errors import OverloadedError
+from contracts.errors import OverloadedError, PoolUnavailableError
 from contracts.external import EXTERNAL_POOL
 from contracts.tenant import TenantId
 from observability import names
 from observability.metrics import Metrics
-from router.domain.fair_queue import Bounds, FairQueue, Refused, Ticket
+from router.domain.fair_queue import NO_CAPACITY_RETRY_S, Bounds, FairQueue, Refused, Ticket
 from router.domain.pool_share import Demand
 
 POSITIONS_EVERY_S = 0.5
@@ -37,6 +37,9 @@ class Place:
         self._news = asyncio.Event()
         self._asked_at = time.monotonic()
         self._started_at: float | None = None
+        self._held_at: float | None = None
+        self.held_s = 0.0
+        """So long it has waited for a pool without replicas, which does not count towards its deadline."""
         self.position = 0
         """In line while it waits, 1 is next; known only while `positions` is read. 0 when it has its place."""
 
@@ -50,7 +53,8 @@ class Place:
         return (self._started_at or time.monotonic()) - self._asked_at
 
     async def ready(self) -> None:
-        """Wait for the place. Raises OverloadedError when the deadline comes first."""
+        """Wait for the place. Raises OverloadedError when the deadline comes first, PoolUnavailableError when no
+        replica has come for as long as requests are held."""
         while not self.is_ready:
             await self._wait()
 
@@ -78,18 +82,39 @@ class Place:
 
     async def _wait(self) -> None:
         try:
-            async with asyncio.timeout_at(self._until):
+            async with asyncio.timeout_at(self._limit()):
                 await self._news.wait()
         except TimeoutError as error:
+            if self._held_at is not None:
+                raise PoolUnavailableError(
+                    "the engine pool of this tenant has no replica yet", retry_after_s=NO_CAPACITY_RETRY_S
+                ) from error
             raise OverloadedError("no place in the engine became free in time", retry_after_s=1) from error
         self._news.clear()
+
+    def _limit(self) -> float:
+        return self._until if self._held_at is None else self._held_at + self._pool.hold_s - self.held_s
 
     # For the pool
 
     def start(self) -> None:
+        self.go_on()
         self._started_at = time.monotonic()
         self.position = 0
         self._news.set()
+
+    def hold(self) -> None:
+        """Its deadline stands still."""
+        if self._held_at is None:
+            self._held_at = asyncio.get_running_loop().time()
+            self._news.set()
+
+    def go_on(self) -> None:
+        """The pool has a replica: its deadline runs again."""
+        if self._held_at is not None:
+            held_s = asyncio.get_running_loop().time() - self._held_at
+            self.held_s, self._until, self._held_at = self.held_s + held_s, self._until + held_s, None
+            self._news.set()
 
     def move(self, position: int) -> None:
         if position != self.position:
@@ -102,6 +127,8 @@ class _Pool:
     name: str
     queue: FairQueue
     metrics: Metrics
+    hold_s: float = 0.0
+    """While it has no replica: so long a request waits for one."""
     waiting: dict[Ticket, Place] = field(default_factory=dict)
     _listeners: set[Place] = field(default_factory=set)
     _timer: asyncio.TimerHandle | None = None
@@ -119,12 +146,20 @@ class _Pool:
             )
         place = Place(self, ticket, asyncio.get_running_loop().time() + time_left_s)
         self.waiting[ticket] = place
+        if not self.queue.capacity:
+            place.hold()
         self.hand_out()
         return place, ticket
 
     def leave(self, ticket: Ticket) -> None:
         self.queue.leave(ticket, time.monotonic())
         self.waiting.pop(ticket, None)
+        self.hand_out()
+
+    def resize(self, capacity: int) -> None:
+        self.queue.resize(capacity)
+        for place in self.waiting.values():
+            place.go_on() if capacity else place.hold()
         self.hand_out()
 
     def charge(self, ticket: Ticket, tokens: int) -> None:
@@ -214,10 +249,19 @@ class EnginePlaces:
         return self._pool(pool).queue.has_room(tenant_id, weight)
 
     def resize(self, pool: str, capacity: int) -> None:
+        """At least one: what no engine takes shall fail, not wait for ever."""
+        self._resize(self._pool(pool), max(1, capacity))
+
+    def hold(self, pool: str, within_s: float) -> None:
+        """The pool has no replica, and one is to come: each request waits for it, `within_s` at most, until `resize`
+        says what it has."""
         found = self._pool(pool)
-        if capacity != found.queue.capacity:
-            found.queue.resize(capacity)
-            found.hand_out()
+        found.hold_s = within_s
+        self._resize(found, 0)
+
+    def _resize(self, pool: _Pool, capacity: int) -> None:
+        if capacity != pool.queue.capacity:
+            pool.resize(capacity)
 
     def demands(self) -> Mapping[str, Demand]:
         """What is asked of each pool that anything was ever asked of."""

@@ -19,16 +19,27 @@ _logger = logging.getLogger("atrium.pools")
 
 
 class PoolShare:
-    """Keeps `places` at this router's part. What is out of reach keeps its last known value."""
+    """Keeps `places` at this router's part. What is out of reach keeps its last known value.
+
+    `hold_s`: so long requests wait for the first replica of a pool that is known and has none; 0: they are not held.
+    """
 
     def __init__(
-        self, router_id: str, places: EnginePlaces, pools: PoolStates, heartbeats: Heartbeats, metrics: Metrics
+        self,
+        router_id: str,
+        places: EnginePlaces,
+        pools: PoolStates,
+        heartbeats: Heartbeats,
+        metrics: Metrics,
+        *,
+        hold_s: float = 0.0,
     ) -> None:
         self._router_id = router_id
         self._places = places
         self._pools = pools
         self._heartbeats = heartbeats
         self._metrics = metrics
+        self._hold_s = hold_s
         self._states: Mapping[str, PoolState] = {}
         self._routers = 1
         self._silent: set[str] = set()
@@ -45,7 +56,10 @@ class PoolShare:
         """Ask, tell and take one's part, once; to be repeated every half second. Raises nothing that is expected."""
         beats, _ = await asyncio.gather(self._beat(), self._ask_pools())
         for pool, state in self._states.items():
-            self._places.resize(pool, self._part(pool, state.sequences, beats))
+            if self._hold_s and state.known == 0:
+                self._places.hold(pool, self._hold_s)
+            else:
+                self._places.resize(pool, self._part(pool, state.sequences, beats))
 
     def _part(self, pool: str, sequences: int, beats: Mapping[str, Mapping[str, Demand]] | None) -> int:
         if beats is None:

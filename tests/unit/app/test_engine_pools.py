@@ -58,8 +58,8 @@ async def test_before_the_first_answer_nothing_is_known_but_the_setting() -> Non
     async with open_engine_session() as session:
         asked = pools(session, pooled=["http://a", "http://b"], big=["http://c"])
         assert asked.states() == {
-            "pooled": PoolState(sequences=32, replicas=2, stale=True),
-            "big": PoolState(sequences=16, replicas=1, stale=True),
+            "pooled": PoolState(sequences=32, replicas=2, known=2, stale=True),
+            "big": PoolState(sequences=16, replicas=1, known=1, stale=True),
         }
 
 
@@ -73,7 +73,9 @@ async def test_running_and_waiting_are_what_the_engine_says() -> None:
             async with asyncio.timeout(5):
                 while asked.states()["pooled"].waiting != 3:
                     await asked.ask()
-            assert asked.states()["pooled"] == PoolState(running=2, waiting=3, sequences=16, kv_usage=1.0, replicas=1)
+            assert asked.states()["pooled"] == PoolState(
+                running=2, waiting=3, sequences=16, kv_usage=1.0, replicas=1, known=1
+            )
             for answer in answers:
                 answer.close()
     assert metrics.levels[f"{names.ENGINE_QUEUE_DEPTH.name} of pooled"] == 3
@@ -96,7 +98,7 @@ async def test_an_engine_without_such_metrics_is_heard_but_says_nothing() -> Non
         async with open_engine_session() as session:
             asked = pools(session, pooled=[url + "/nowhere"])
             await asked.ask()
-            assert asked.states()["pooled"] == PoolState(sequences=16, replicas=1)
+            assert asked.states()["pooled"] == PoolState(sequences=16, replicas=1, known=1)
 
 
 async def test_old_values_are_kept_and_called_stale() -> None:
@@ -114,5 +116,5 @@ async def test_old_values_are_kept_and_called_stale() -> None:
             assert not asked.states()["pooled"].stale
             clock[0] += STALE_S + 0.1
             assert asked.states()["pooled"] == PoolState(
-                running=0, waiting=0, sequences=16, kv_usage=0.0, replicas=1, stale=True
+                running=0, waiting=0, sequences=16, kv_usage=0.0, replicas=1, known=1, stale=True
             )

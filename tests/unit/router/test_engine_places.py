@@ -7,12 +7,12 @@ from contextlib import AsyncExitStack
 
 import pytest
 
-from contracts.errors import OverloadedError
+from contracts.errors import OverloadedError, PoolUnavailableError
 from contracts.tenant import TenantId
 from observability import names
 from observability.metrics import NullMetrics
 from observability.names import Metric
-from router.domain.fair_queue import Bounds
+from router.domain.fair_queue import NO_CAPACITY_RETRY_S, Bounds
 from router.domain.pool_share import Demand
 from router.service import engine_places
 from router.service.engine_places import EnginePlaces, Place
@@ -189,3 +189,62 @@ async def test_the_place_kept_free_goes_to_whoever_has_used_less_without_anybody
     assert owing.is_ready
     assert not flood[2].is_ready
     await world.stack.aclose()
+
+
+async def test_a_pool_without_replicas_holds_requests_until_it_has_one() -> None:
+    world = World(4)
+    world.places.hold("pooled", 60.0)
+    first, second = await world.join(time_left_s=0.05), await world.join(B)
+    waiting = asyncio.ensure_future(first.ready())
+    await asyncio.sleep(0.1)
+    assert not waiting.done(), "its deadline stands still"
+    assert world.metrics.depth == 2, "which is what an autoscaler sees"
+    world.places.resize("pooled", 1)
+    await waiting
+    assert (first.is_ready, second.is_ready) == (True, False)
+    assert 0.09 < first.held_s < 10
+    await world.stack.aclose()
+    assert world.metrics.depth == 0
+
+
+async def test_who_is_held_for_too_long_is_told_that_there_is_no_replica() -> None:
+    world = World(4)
+    world.places.hold("pooled", 0.05)
+    place = await world.join()
+    with pytest.raises(PoolUnavailableError) as raised:
+        await place.ready()
+    assert raised.value.retry_after_s == NO_CAPACITY_RETRY_S
+    await world.stack.aclose()
+    assert world.demand == Demand(0, 0, 0.0)
+
+
+async def test_a_deadline_runs_on_where_it_stood_and_holding_again_begins_no_new_patience() -> None:
+    world = World(1)
+    running, place = await world.join(), await world.join(B, time_left_s=0.2)
+    world.places.hold("pooled", 0.3)
+    waiting = asyncio.ensure_future(place.ready())
+    await asyncio.sleep(0.2)
+    world.places.resize("pooled", 1)  # of which `running` has the only one
+    held_s = place.held_s
+    assert held_s > 0.1
+    world.places.hold("pooled", 0.3)
+    began = asyncio.get_running_loop().time()
+    with pytest.raises(PoolUnavailableError):
+        await waiting
+    assert asyncio.get_running_loop().time() - began < 0.29
+    assert running.is_ready
+    world.places.resize("pooled", 1)
+    third = await world.join(B, time_left_s=0.05)
+    with pytest.raises(OverloadedError):
+        await third.ready()
+
+
+async def test_who_leaves_a_pool_without_replicas_frees_its_place_in_line() -> None:
+    world = World(1)
+    world.places.hold("pooled", 60.0)
+    async with world.places.join("pooled", A, 1.0, time_left_s=60.0, expected_tokens=1):
+        behind = await world.join(B)
+        assert world.demand.waiting == 2
+    assert world.demand.waiting == 1
+    world.places.resize("pooled", 1)
+    assert behind.is_ready

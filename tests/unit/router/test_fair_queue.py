@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, initialize, invariant, multiple, rule
 
 from contracts.tenant import TenantId
-from router.domain.fair_queue import KEPT_FOR_S, Bounds, FairQueue, Refused, Ticket, headroom_of
+from router.domain.fair_queue import KEPT_FOR_S, NO_CAPACITY_RETRY_S, Bounds, FairQueue, Refused, Ticket, headroom_of
 from support.engine_model import EngineModel, Load, jain
 
 A, B, C = (TenantId(name) for name in "abc")
@@ -174,7 +174,7 @@ class FairQueueMachine(RuleBasedStateMachine):
                 one for one, theirs in self.waiting.items() if theirs
             }
             assert self.queue.active_weight == pytest.approx(sum(self.weights[one] for one in active))
-            assert 0 <= self.queue.headroom < self.queue.capacity
+            assert 0 <= self.queue.headroom < max(1, self.queue.capacity)
 
     @invariant()
     def every_waiting_request_has_a_position(self) -> None:
@@ -454,3 +454,28 @@ def test_without_experience_nothing_is_refused_for_its_deadline() -> None:
 @pytest.mark.parametrize(("capacity", "kept"), [(1, 0), (2, 1), (8, 1), (16, 2), (64, 8), (100, 12)])
 def test_an_eighth_is_kept_free(capacity: int, kept: int) -> None:
     assert headroom_of(capacity) == kept
+
+
+def test_a_queue_without_capacity_takes_requests_in_and_starts_none_until_it_has_some() -> None:
+    queue = FairQueue(0, headroom=None)
+    first, second = queue.ask(A, 1.0, time_left_s=0.001), queue.ask(B, 1.0)
+    assert isinstance(first, Ticket)
+    assert isinstance(second, Ticket)
+    assert queue.start(0.0) is None
+    assert not queue.has_room(A, 1.0)
+    assert not queue.stalled
+    assert queue.waiting == 2
+    assert all(1 <= position <= 2 for _, position in queue.positions())
+    queue.leave(first, 1.0)
+    queue.resize(4)
+    assert queue.start(2.0) is second
+    queue.resize(0)
+    assert (queue.headroom, queue.in_flight) == (0, 1)
+
+
+def test_a_queue_without_capacity_is_bounded_as_ever_and_says_when_to_come_back() -> None:
+    queue = FairQueue(0, bounds=Bounds(per_tenant=2, total=3))
+    for tenant in (A, A, B):
+        assert isinstance(queue.ask(tenant, 1.0), Ticket)
+    assert queue.ask(A, 1.0) == Refused("tenant_queue_full", NO_CAPACITY_RETRY_S)
+    assert queue.ask(B, 1.0) == Refused("queue_full", NO_CAPACITY_RETRY_S)

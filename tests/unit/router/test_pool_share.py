@@ -156,3 +156,28 @@ async def test_a_router_that_stops_tells_the_others() -> None:
     heartbeats.down = True
     await router.share.leave()
     assert router.metrics.counted == ["valkey"]
+
+
+@pytest.mark.parametrize(
+    ("hold_s", "known", "begins"),
+    [(0.0, 0, True), (60.0, 0, False), (60.0, 1, True), (60.0, None, True)],
+    ids=["not asked for", "held", "one that cannot be reached: fails rather than waits", "an older orchestrator"],
+)
+async def test_requests_are_held_for_a_known_pool_without_replicas_where_that_is_asked_for(
+    hold_s: float, known: int | None, *, begins: bool
+) -> None:
+    class Empty(Pools):
+        async def pools(self) -> Mapping[str, PoolState]:
+            return {"pooled": PoolState(sequences=16, replicas=0, known=known)}
+
+    places = EnginePlaces(Failures(), headroom=0)
+    share = PoolShare("r", places, Empty(16), MemoryHeartbeats(), Failures(), hold_s=hold_s)
+    await share.adjust()
+    async with (
+        places.join("pooled", TenantId("a"), 1, time_left_s=60, expected_tokens=1) as place,
+        places.join("unknown", TenantId("a"), 1, time_left_s=60, expected_tokens=1) as elsewhere,
+    ):
+        assert place.is_ready is begins
+        assert elsewhere.is_ready, "of a pool that nobody knows nobody waits for a replica"
+        await share.adjust()
+        assert place.is_ready is begins
