@@ -44,14 +44,12 @@ class Migration:
 
 
 def why_no_history(commit: str, root: Path = ROOT) -> str | None:
-    """Why the commit's code cannot be had here for no fault of the project's; None where it can, or should."""
+    """Why the commit's code cannot be had here; None where it can."""
     if _git(root, "rev-parse", "--git-dir").returncode != 0:
         return "this is no git repository: the previous release's code is not here"
     if _git(root, "cat-file", "-e", f"{commit}^{{commit}}").returncode == 0:
         return None
-    if _git(root, "rev-parse", "--is-shallow-repository").stdout.strip() == b"true":
-        return f"this clone is shallow and has not {commit[:12]}: git fetch --unshallow (in CI: fetch-depth: 0)"
-    return None
+    return f"this clone has not {commit[:12]}: git fetch --unshallow, or a history that was not rewritten"
 
 
 def unpack(commit: str, target: Path, paths: Sequence[str], root: Path = ROOT) -> None:
