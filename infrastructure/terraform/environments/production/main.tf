@@ -104,7 +104,7 @@ module "identity" {
   sealing_kms_key_arn      = module.secrets.sealing_kms_key_arn
   secrets_kms_key_arn      = module.secrets.kms_key_arn
   secret_arns              = module.secrets.secret_arns
-  log_group_arns           = module.observability.log_group_arns
+  log_group_arns           = values(module.observability.log_group_arns)
   metrics_namespace        = "MultiTenantChatbot"
   prometheus_workspace_arn = aws_prometheus_workspace.this.arn
 }
