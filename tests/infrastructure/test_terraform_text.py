@@ -66,6 +66,15 @@ def test_environments_differ_in_sizes_alone() -> None:
     assert made[0] == made[1]
 
 
+def test_production_survives_a_zone_and_a_mistake() -> None:
+    said = dict(re.findall(r"^  (\w+) += (true|false|\d+)$", texts("environments/production"), re.MULTILINE))
+    wanted = ("nat_per_az", "private_access_only", "multi_az", "deletion_protection")
+    assert {name: said[name] for name in wanted} == dict.fromkeys(wanted, "true")
+    assert said["force_destroy"] == "false"
+    assert int(said["valkey_replicas"]) >= 1
+    assert int(said["min_size"]) >= 3
+
+
 def test_no_account_is_written_anywhere() -> None:
     made_up = {"111122223333", "123456789012", "000000000000"}
     for path in sorted(Path(TERRAFORM).rglob("*.tf*")):

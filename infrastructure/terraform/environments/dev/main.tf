@@ -130,6 +130,7 @@ module "backup" {
   bucket_arns           = [module.data.objects_bucket_arn]
   schedule              = "cron(30 2 * * ? *)"
   retention_days        = 7
+  restore_subnet_group  = module.data.postgres_subnet_group
   topic_arn             = module.observability.topic_arn
   lock                  = "none"
   force_destroy         = true

@@ -130,6 +130,7 @@ module "backup" {
   bucket_arns           = [module.data.objects_bucket_arn]
   schedule              = "cron(30 2 * * ? *)"
   retention_days        = 35
+  restore_subnet_group  = module.data.postgres_subnet_group
   topic_arn             = module.observability.topic_arn
   copy_vault_arn        = var.backup_copy_vault_arn
 }
