@@ -131,6 +131,7 @@ module "backup" {
   schedule              = "cron(30 2 * * ? *)"
   retention_days        = 7
   restore_subnet_group  = module.data.postgres_subnet_group
+  notify                = true
   topic_arn             = module.observability.topic_arn
   lock                  = "none"
   force_destroy         = true
