@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from support.terraform import Outcome, Terraform, roots, tested
+from support.terraform import Outcome, Terraform, has_tests, roots
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
@@ -22,7 +22,7 @@ def check(terraform: Terraform, root: str) -> dict[str, Outcome]:
     said = {"init": terraform.init(folder)}
     if said["init"].passed:
         said["validate"] = terraform.run(folder, "validate")
-    if tested(root) and said.get("validate", said["init"]).passed:
+    if has_tests(root) and said.get("validate", said["init"]).passed:
         said["test"] = terraform.run(folder, "test")
     return said
 
@@ -35,9 +35,8 @@ def terraform(tmp_path_factory: pytest.TempPathFactory) -> Terraform:
 @pytest.fixture(scope="module")
 def checked(terraform: Terraform, request: pytest.FixtureRequest) -> Iterator[Checked]:
     """As many at a time as there are cores, and no more than the selected tests ask for."""
-    calls = [
-        item.callspec for item in request.session.items if hasattr(item, "callspec") and item.path == Path(__file__)
-    ]
+    mine = [item for item in request.session.items if item.path == Path(__file__)]
+    calls = [item.callspec for item in mine if isinstance(item, pytest.Function) and hasattr(item, "callspec")]
     wanted = sorted({call.params["root"] for call in calls if "root" in call.params})
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         yield {root: pool.submit(check, terraform, root) for root in wanted}
@@ -55,7 +54,7 @@ def test_it_is_valid(checked: Checked, root: str) -> None:
     assert said["validate"].passed, said["validate"].said
 
 
-@pytest.mark.parametrize("root", [root for root in roots() if tested(root)])
+@pytest.mark.parametrize("root", [root for root in roots() if has_tests(root)])
 def test_its_own_tests_pass(checked: Checked, root: str) -> None:
     said = checked[root].result()
     assert "test" in said, "it is not valid"

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from support.terraform import TERRAFORM, roots, tested
+from support.terraform import TERRAFORM, has_tests, roots
 
 ENVIRONMENTS = [root for root in roots() if root.startswith("environments/")]
 MODULES = [root for root in roots() if root.startswith("modules/")]
@@ -43,17 +43,14 @@ def test_it_needs_a_version_runs_no_programs_and_loads_no_one_elses_module(root:
     text = texts(root)
     assert "required_version" in text
     assert not re.search(r"local-exec|remote-exec|null_resource|data \"external\"", text)
-    assert all(
-        source.startswith("../")
-        for source in re.findall(r'^ +source += "([^"]+)"$', text, re.MULTILINE)
-        if "/" in source and source != "hashicorp/aws"
-    )
+    sources = re.findall(r'^  source += "([^"]+)"$', text, re.MULTILINE)  # a module's, not a provider's
+    assert all(source.startswith("../") for source in sources)
 
 
 @pytest.mark.parametrize("root", MODULES)
 def test_a_module_brings_no_provider_and_has_tests(root: str) -> None:
     assert not re.search(r"^provider ", texts(root), re.MULTILINE)
-    assert tested(root)
+    assert has_tests(root)
 
 
 @pytest.mark.parametrize("root", ENVIRONMENTS)
@@ -63,14 +60,23 @@ def test_an_environment_wires_every_module(root: str) -> None:
 
 
 def test_environments_differ_in_sizes_alone() -> None:
-    first, second = (
+    made = [
         set(re.findall(r"^(?:module|resource|output|data) .*$", texts(root), re.MULTILINE)) for root in ENVIRONMENTS
-    )
-    assert first == second
+    ]
+    assert made[0] == made[1]
+
+
+def test_production_survives_a_zone_and_a_mistake() -> None:
+    said = dict(re.findall(r"^  (\w+) += (true|false|\d+)$", texts("environments/production"), re.MULTILINE))
+    wanted = ("nat_per_az", "private_access_only", "multi_az", "deletion_protection")
+    assert {name: said[name] for name in wanted} == dict.fromkeys(wanted, "true")
+    assert said["force_destroy"] == "false"
+    assert int(said["valkey_replicas"]) >= 1
+    assert int(said["min_size"]) >= 3
 
 
 def test_no_account_is_written_anywhere() -> None:
-    made_up = {"111122223333", "123456789012", "000000000000"}
+    made_up = {"111122223333", "123456789012", "210987654321", "000000000000"}
     for path in sorted(Path(TERRAFORM).rglob("*.tf*")):
         if path.is_file() and ".terraform" not in path.parts:
             found = set(re.findall(r"(?<![\w-])\d{12}(?![\w-])", path.read_text(encoding="utf-8")))

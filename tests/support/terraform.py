@@ -1,4 +1,4 @@
-"""Terraform over copies of infrastructure/terraform, with the provider from a folder of this machine or the registry."""
+"""Terraform over copies of infrastructure/terraform, the provider from a folder here or the registry."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _INSTALL = (
 )
 
 
-class NotInstalled(RuntimeError):
+class NotInstalledError(RuntimeError):
     """There is no Terraform, or no provider for it."""
 
 
@@ -39,7 +39,7 @@ def roots() -> list[str]:
     return sorted(str(folder.relative_to(TERRAFORM)) for folder in found if any(folder.glob("*.tf")))
 
 
-def tested(root: str) -> bool:
+def has_tests(root: str) -> bool:
     return any((TERRAFORM / root / "tests").glob("*.tftest.hcl"))
 
 
@@ -63,7 +63,7 @@ class Terraform:
     def __init__(self, folder: Path) -> None:
         binary = shutil.which("terraform")
         if binary is None:
-            raise NotInstalled(_INSTALL)
+            raise NotInstalledError(_INSTALL)
         self._binary = binary
         self._folder = folder
         self._environment = self._settings()
@@ -86,7 +86,7 @@ class Terraform:
         return Outcome(done.returncode == 0, done.stdout + done.stderr)
 
     def _settings(self) -> dict[str, str]:
-        """The environment less what is this machine's own: no account, no arguments, and a configuration that exists."""
+        """The environment less what is this machine's own: no account, and a configuration that exists."""
         kept = {name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "TF_"))}
         kept |= {"AWS_EC2_METADATA_DISABLED": "true", "CHECKPOINT_DISABLE": "1", "TF_IN_AUTOMATION": "1"}
         configured = Path(os.environ.get("TF_CLI_CONFIG_FILE", ""))
@@ -104,5 +104,5 @@ class Terraform:
         shutil.copy(TERRAFORM / "modules" / "network" / "versions.tf", folder)
         done = self.run(folder, "init", "-backend=false")
         if not done.passed:
-            raise NotInstalled(f"{_INSTALL}\n{done.said}")
+            raise NotInstalledError(f"{_INSTALL}\n{done.said}")
         return folder / ".terraform" / "providers"

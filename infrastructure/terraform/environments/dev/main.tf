@@ -104,7 +104,7 @@ module "identity" {
   sealing_kms_key_arn      = module.secrets.sealing_kms_key_arn
   secrets_kms_key_arn      = module.secrets.kms_key_arn
   secret_arns              = module.secrets.secret_arns
-  log_group_arns           = module.observability.log_group_arns
+  log_group_arns           = values(module.observability.log_group_arns)
   metrics_namespace        = "MultiTenantChatbot"
   prometheus_workspace_arn = aws_prometheus_workspace.this.arn
 }
@@ -130,6 +130,8 @@ module "backup" {
   bucket_arns           = [module.data.objects_bucket_arn]
   schedule              = "cron(30 2 * * ? *)"
   retention_days        = 7
+  restore_subnet_group  = module.data.postgres_subnet_group
+  notify                = true
   topic_arn             = module.observability.topic_arn
   lock                  = "none"
   force_destroy         = true

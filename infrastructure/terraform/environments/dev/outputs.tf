@@ -65,6 +65,7 @@ output "stores" {
     postgres_master_secret_arn = module.data.postgres_master_secret_arn
     valkey_address             = module.data.valkey_address
     valkey_port                = module.data.valkey_port
+    valkey_user                = module.data.valkey_user
     valkey_secret_arn          = module.data.valkey_secret_arn
     models_bucket              = module.data.models_bucket
   }
@@ -86,6 +87,13 @@ output "alarms" {
 }
 
 output "backup" {
-  description = "The vault and the plan."
-  value       = { vault = module.backup.vault_name, plan = module.backup.plan_id, role = module.backup.role_arn }
+  description = "What ../../backup.md asks for."
+  value = {
+    vault                      = module.backup.vault_name
+    plan                       = module.backup.plan_id
+    role                       = module.backup.role_arn
+    postgres_subnet_group      = module.data.postgres_subnet_group
+    postgres_security_group_id = module.data.postgres_security_group_id
+    kms_key_arn                = module.data.kms_key_arn
+  }
 }

@@ -45,7 +45,7 @@ resource "aws_backup_vault_lock_configuration" "this" {
 }
 
 resource "aws_backup_vault_notifications" "this" {
-  count = var.topic_arn == null ? 0 : 1
+  count = var.notify ? 1 : 0 # not topic_arn == null: the topic may be made in the same plan
 
   backup_vault_name   = aws_backup_vault.this.name
   sns_topic_arn       = var.topic_arn

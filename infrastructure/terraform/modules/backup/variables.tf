@@ -89,8 +89,14 @@ variable "restore_subnet_group" {
   default     = null
 }
 
+variable "notify" {
+  description = "Tell topic_arn of jobs that failed or expired."
+  type        = bool
+  default     = false
+}
+
 variable "topic_arn" {
-  description = "SNS topic that is told of jobs that failed or expired. null: none."
+  description = "SNS topic that is told, with notify."
   type        = string
   default     = null
 

@@ -1,0 +1,32 @@
+mock_provider "aws" {
+  mock_data "aws_caller_identity" {
+    defaults = { account_id = "111122223333" }
+  }
+  mock_data "aws_region" {
+    defaults = { name = "us-east-1" }
+  }
+  mock_data "aws_partition" {
+    defaults = { partition = "aws", dns_suffix = "amazonaws.com" }
+  }
+  mock_data "aws_iam_policy_document" {
+    defaults = { json = "{}" }
+  }
+}
+
+variables {
+  account_id           = "111122223333"
+  domain               = "atrium.example.com"
+  zone_id              = "Z0123456789ABCDEFGHIJ"
+  admin_principal_arns = ["arn:aws:iam::111122223333:role/platform-admin"]
+  api_access_cidrs     = ["10.100.0.0/16"]
+  alarm_emails         = ["oncall@example.com"]
+}
+
+run "it_plans_as_a_whole" {
+  command = plan
+
+  assert {
+    condition     = length(output.kubeconfig) > 0 && local.name == "atrium-dev"
+    error_message = "planned as a whole"
+  }
+}
