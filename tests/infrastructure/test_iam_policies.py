@@ -59,7 +59,7 @@ def _keys(context: dict[str, Any]) -> dict[str, Any]:
     """`tenant="a"` is the session's tag, `prefix` and `via` are short for S3's and KMS' keys."""
     names = {"tenant": "aws:PrincipalTag/tenant", "prefix": "s3:prefix", "via": "kms:ViaService"}
     more = context.pop("more", {})
-    return {names[name]: value for name, value in context.items()} | more
+    return {names[name]: value for name, value in context.items()} | dict(more)
 
 
 def read_back(endpoint: str, outputs: Mapping[str, Any]) -> Made:
