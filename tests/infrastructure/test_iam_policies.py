@@ -17,7 +17,7 @@ from support.rendered import of_kind, with_components
 from support.s3 import running_s3
 from support.terraform import Terraform
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
 OBJECTS, MODELS = "arn:aws:s3:::atrium-objects", "arn:aws:s3:::atrium-models"
 DATA_KEY = "arn:aws:kms:us-east-1:123456789012:key/data"
