@@ -17,7 +17,7 @@ from support.rendered import of_kind, with_components
 from support.s3 import running_s3
 from support.terraform import Terraform
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
 OBJECTS, MODELS = "arn:aws:s3:::atrium-objects", "arn:aws:s3:::atrium-models"
 DATA_KEY = "arn:aws:kms:us-east-1:123456789012:key/data"
@@ -59,7 +59,7 @@ def _keys(context: dict[str, Any]) -> dict[str, Any]:
     """`tenant="a"` is the session's tag, `prefix` and `via` are short for S3's and KMS' keys."""
     names = {"tenant": "aws:PrincipalTag/tenant", "prefix": "s3:prefix", "via": "kms:ViaService"}
     more = context.pop("more", {})
-    return {names[name]: value for name, value in context.items()} | more
+    return {names[name]: value for name, value in context.items()} | dict(more)
 
 
 def read_back(endpoint: str, outputs: Mapping[str, Any]) -> Made:

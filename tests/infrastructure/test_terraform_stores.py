@@ -9,7 +9,7 @@ import pytest
 from support.s3 import running_s3
 from support.terraform import Terraform
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
 
 def test_stores_and_backups_can_be_made_and_are_gone_afterwards(tmp_path: Path) -> None:

@@ -39,7 +39,7 @@ def called(path: Path) -> set[str]:
             if name in _CLIENTS and not isinstance(node.ctx, ast.Store):
                 found.add(node.attr)
         elif isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr == "get_paginator":
-            found |= {argument.value for argument in node.args if isinstance(argument, ast.Constant)}
+            found |= {str(argument.value) for argument in node.args if isinstance(argument, ast.Constant)}
     return found - _OURS
 
 

@@ -32,9 +32,8 @@ resource "aws_iam_role" "this" {
   tags               = var.tags
 }
 
-# A role without a right has no policy: IAM takes none that is empty.
 resource "aws_iam_role_policy" "this" {
-  for_each = { for role, statements in local.statements : role => statements if length(statements) > 0 }
+  for_each = local.statements
 
   name   = each.key
   role   = aws_iam_role.this[each.key].name

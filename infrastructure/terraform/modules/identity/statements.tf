@@ -88,10 +88,11 @@ locals {
     },
   ]
 
-  write_prometheus = [for arn in var.prometheus_workspace_arn[*] : {
+  # Whether there is a workspace may be known only when it is made, so there is a statement in both cases.
+  write_prometheus = [{
     Sid      = "WriteMetrics"
-    Effect   = "Allow"
+    Effect   = var.prometheus_workspace_arn == null ? "Deny" : "Allow"
     Action   = ["aps:RemoteWrite"]
-    Resource = [arn]
+    Resource = [coalesce(var.prometheus_workspace_arn, "*")]
   }]
 }

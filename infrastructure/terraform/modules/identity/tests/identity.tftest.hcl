@@ -28,7 +28,7 @@ run "a_role_for_each_service_account" {
     error_message = "the manifests name these"
   }
   assert {
-    condition     = !contains(keys(aws_iam_role_policy.this), "adot") && length(aws_eks_pod_identity_association.this) == 0
+    condition     = jsondecode(aws_iam_role_policy.this["adot"].policy).Statement[0].Effect == "Deny" && length(aws_eks_pod_identity_association.this) == 0
     error_message = "without a workspace the collector may nothing; without a cluster's name there is IRSA"
   }
 }
@@ -47,6 +47,14 @@ run "pod_identity_takes_irsas_place" {
   assert {
     condition     = jsondecode(aws_iam_role.this["rag"].assume_role_policy).Statement[0].Principal == { Service = "pods.eks.amazonaws.com" }
     error_message = "and no token of the cluster's is taken any more"
+  }
+}
+
+run "a_workspace_may_be_made_at_the_same_time" {
+  command = plan
+
+  module {
+    source = "./tests/workspace"
   }
 }
 
