@@ -20,6 +20,7 @@ from rag.domain.query import ChunkRows
 from rag.domain.vectors import HalfMatrix
 from rag.ports import ChunkStore
 from stores.postgres import Database
+from support.chunks import whole
 
 MODEL, DIMENSION = "model", 4
 _ADD_TENANT = text("INSERT INTO tenants (tenant_id, tier, config_version) VALUES (:tenant, 'basic', 1)")
@@ -94,7 +95,7 @@ async def put(store: ChunkStore, tenant_id: TenantId, document_id: str, *texts: 
 
 async def test_a_new_tenant_is_empty_at_sequence_nought(stored: Stored) -> None:
     tenant = await stored.add()
-    corpus = await stored.store.load(tenant, MODEL, DIMENSION)
+    corpus = await whole(stored.store, tenant, MODEL, DIMENSION)
     assert (corpus.version.seq, corpus.records, corpus.vectors.shape) == (0, (), (0, DIMENSION))
     assert corpus.version == await stored.store.version(tenant)
 
@@ -104,7 +105,7 @@ async def test_what_was_put_is_loaded_exactly_with_its_owner(stored: Stored) -> 
     texts = ("Grüße, 世界 😀", 'it\'s "quoted" %s :name', "line\r\nline\ttab")
     rows = chunks(tenant, "d", *texts)
     seq = await stored.store.put(tenant, document("d", title="Ti%tle"), rows, vectors(3), MODEL)
-    corpus = await stored.store.load(tenant, MODEL, DIMENSION)
+    corpus = await whole(stored.store, tenant, MODEL, DIMENSION)
     assert corpus.version.seq == seq == 1
     assert [record.text for record in corpus.records] == list(texts)
     assert [(r.chunk_id, r.start, r.end) for r in corpus.records] == [(c.chunk_id, c.start, c.end) for c in rows]
@@ -119,7 +120,7 @@ async def test_rows_and_vectors_stay_side_by_side_over_several_portions(stored: 
     count = 2 * ROWS_AT_ONCE + 1
     await put(stored.store, tenant, "b", *(f"b{n}" for n in range(count)))
     await put(stored.store, tenant, "a", "a0")
-    corpus = await stored.store.load(tenant, MODEL, DIMENSION)
+    corpus = await whole(stored.store, tenant, MODEL, DIMENSION)
     assert [record.text for record in corpus.records] == ["a0", *(f"b{n}" for n in range(count))]
     assert np.array_equal(corpus.vectors, np.concatenate([vectors(1), vectors(count)]))
 
@@ -137,7 +138,7 @@ async def test_putting_again_replaces_all_chunks_and_keeps_the_day_it_first_came
     first = await stored.store.document(tenant, "d")
     await put(stored.store, tenant, "d", "new")
     second = await stored.store.document(tenant, "d")
-    corpus = await stored.store.load(tenant, MODEL, DIMENSION)
+    corpus = await whole(stored.store, tenant, MODEL, DIMENSION)
     assert [record.text for record in corpus.records] == ["new"]
     assert first is not None
     assert second is not None
@@ -151,7 +152,7 @@ async def test_a_put_that_fails_midway_leaves_everything_as_it_was(stored: Store
     twice = [*chunks(tenant, "d", "new")] * 2  # the same chunk id: the second row is refused
     with pytest.raises(Exception, match="duplicate key"):
         await stored.store.put(tenant, document("d"), twice, vectors(2), MODEL)
-    corpus = await stored.store.load(tenant, MODEL, DIMENSION)
+    corpus = await whole(stored.store, tenant, MODEL, DIMENSION)
     assert [record.text for record in corpus.records] == ["kept"]
     assert corpus.version.seq == 1
 
@@ -160,7 +161,7 @@ async def test_deleting_removes_document_and_chunks_and_counts_as_a_write(stored
     tenant = await stored.add()
     await put(stored.store, tenant, "d", "text")
     assert await stored.store.delete(tenant, "d") is True
-    assert (await stored.store.load(tenant, MODEL, DIMENSION)).records == ()
+    assert (await whole(stored.store, tenant, MODEL, DIMENSION)).records == ()
     assert await stored.store.document(tenant, "d") is None
     assert await stored.store.delete(tenant, "d") is False
     assert (await stored.store.version(tenant)).seq == 2
@@ -171,7 +172,7 @@ async def test_replacing_and_deleting_the_same_document_at_once_never_block_each
     await put(stored.store, tenant, "d", "text")
     calls = [put(stored.store, tenant, "d", f"text {n}") for n in range(8)]
     await asyncio.gather(*calls, *(stored.store.delete(tenant, "d") for _ in range(8)))
-    records = (await stored.store.load(tenant, MODEL, DIMENSION)).records
+    records = (await whole(stored.store, tenant, MODEL, DIMENSION)).records
     assert len(records) == (1 if await stored.store.document(tenant, "d") else 0)
 
 
@@ -183,7 +184,7 @@ async def test_a_tenant_neither_sees_nor_touches_anothers_document_of_the_same_i
     assert await stored.store.standing(other, "d") is None
     assert await stored.store.delete(other, "d") is False
     await put(stored.store, other, "d", "the other's own")
-    assert [r.text for r in (await stored.store.load(mine, MODEL, DIMENSION)).records] == ["mine"]
+    assert [r.text for r in (await whole(stored.store, mine, MODEL, DIMENSION)).records] == ["mine"]
     assert [item.document_id for item in await stored.store.documents(mine, after="", limit=10)] == ["d"]
     assert (await stored.store.version(mine)).seq == 1
 
@@ -204,13 +205,13 @@ async def test_chunks_of_another_model_are_counted_and_left_out(stored: Stored) 
     tenant = await stored.add()
     await put(stored.store, tenant, "old", "a", "b", model="other")
     await put(stored.store, tenant, "new", "c")
-    corpus = await stored.store.load(tenant, MODEL, DIMENSION)
+    corpus = await whole(stored.store, tenant, MODEL, DIMENSION)
     assert [record.text for record in corpus.records] == ["c"]
     assert corpus.of_other_models == 2
 
 
 @pytest.mark.parametrize("portion", [1, 2, 1_000])
-async def test_a_scan_gives_portion_by_portion_what_a_load_gives_at_once(stored: Stored, portion: int) -> None:
+async def test_a_scan_gives_the_same_in_portions_of_any_size(stored: Stored, portion: int) -> None:
     tenant = await stored.add()
     await put(stored.store, tenant, "old", "a", "b", model="other")
     for number in range(3):
@@ -221,11 +222,11 @@ async def test_a_scan_gives_portion_by_portion_what_a_load_gives_at_once(stored:
         taken.append(rows)
 
     found = await stored.store.scan(tenant, MODEL, DIMENSION, take, portion=portion)
-    whole = await stored.store.load(tenant, MODEL, DIMENSION)
+    at_once = await whole(stored.store, tenant, MODEL, DIMENSION)
 
-    assert (found.version, found.of_other_models) == (whole.version, 2)
-    assert [record for rows in taken for record in rows.records] == list(whole.records)
-    assert np.array_equal(np.concatenate([rows.vectors for rows in taken]), whole.vectors)
+    assert (found.version, found.of_other_models) == (at_once.version, 2)
+    assert [record for rows in taken for record in rows.records] == list(at_once.records)
+    assert np.array_equal(np.concatenate([rows.vectors for rows in taken]), at_once.vectors)
     assert max(map(len, taken)) <= portion + ROWS_AT_ONCE
     with pytest.raises(NotFoundError):
         await stored.store.scan(fresh_id(), MODEL, DIMENSION, take, portion=portion)
@@ -290,7 +291,7 @@ async def test_a_record_has_its_documents_metadata_its_heading_and_its_sequence(
     rows = [replace(chunk, heading=f"H{n}") for n, chunk in enumerate(chunks(tenant, "d", "a", "b"))]
     await store.put(tenant, document("d", metadata={"tags": ["x"]}), rows, vectors(2), MODEL)
     await put(store, tenant, "e", "c")
-    records = (await store.load(tenant, MODEL, DIMENSION)).records
+    records = (await whole(store, tenant, MODEL, DIMENSION)).records
     assert [(one.heading, one.metadata, one.seq) for one in records] == [
         ("H0", {"tags": ["x"]}, 1),
         ("H1", {"tags": ["x"]}, 1),
@@ -313,7 +314,7 @@ async def test_a_tail_is_of_one_model_and_not_of_another_life_of_the_tenant(stor
 
 async def test_an_unknown_tenant_is_not_found_and_has_no_documents(stored: Stored) -> None:
     nobody, store = fresh_id(), stored.store
-    for call in (store.version(nobody), store.load(nobody, MODEL, DIMENSION), store.delete(nobody, "d")):
+    for call in (store.version(nobody), whole(store, nobody, MODEL, DIMENSION), store.delete(nobody, "d")):
         with pytest.raises(NotFoundError):
             await call
     with pytest.raises(NotFoundError):
@@ -327,7 +328,7 @@ async def test_a_tenant_made_again_has_another_version_at_the_same_sequence(stor
     await put(stored.store, tenant, "d", "the former's")
     before = await stored.store.version(tenant)
     await stored.add_again(tenant)
-    assert (await stored.store.load(tenant, MODEL, DIMENSION)).records == ()
+    assert (await whole(stored.store, tenant, MODEL, DIMENSION)).records == ()
     await put(stored.store, tenant, "d", "new")
     after = await stored.store.version(tenant)
     assert after.seq == before.seq
@@ -389,12 +390,12 @@ async def test_what_else_is_written_to_a_tenant_does_not_wait_for_a_book(databas
         seq = await keeping
         assert seq > begun.seq + 2  # the first of the others may be before it
         assert seq <= begun.seq + written + 1
-        corpus = await stored.store.load(tenant, MODEL, DIMENSION)
+        corpus = await whole(stored.store, tenant, MODEL, DIMENSION)
         assert len(corpus.records) == LARGE + written
         assert {one.seq for one in corpus.records if one.document_id == "book"} == {seq}
         again = await stored.store.put(tenant, *book(tenant, "second"))
         assert again == begun.seq + written + 2
-        assert len((await stored.store.load(tenant, MODEL, DIMENSION)).records) == LARGE + written
+        assert len((await whole(stored.store, tenant, MODEL, DIMENSION)).records) == LARGE + written
     finally:
         await database.close()
 
@@ -410,7 +411,7 @@ async def test_a_large_document_is_replaced_deleted_and_kept_by_several_at_once(
         await asyncio.gather(*some, stored.store.delete(tenant, "book"), put(stored.store, tenant, "book", "short"))
         version = await stored.store.version(tenant)
         assert version.seq in {5, 6}
-        corpus = await stored.store.load(tenant, MODEL, DIMENSION)
+        corpus = await whole(stored.store, tenant, MODEL, DIMENSION)
         standing = await stored.store.standing(tenant, "book")
         assert len(corpus.records) == (standing.chunks if standing else 0)
     finally:

@@ -21,6 +21,7 @@ from rag.domain.corpus import Chunk, Document
 from rag.domain.vectors import HalfMatrix
 from rag.reembedding import ReembeddingStore
 from stores.postgres import Database
+from support.chunks import whole
 
 OLD, NEW = "old", "new"
 
@@ -85,7 +86,7 @@ class InPostgres:
     async def searched(self, tenant_id: TenantId) -> dict[str, tuple[str, int]]:
         found: dict[str, tuple[str, int]] = {}
         for model in (OLD, NEW):
-            corpus = await self.chunks.load(tenant_id, model, 2)
+            corpus = await whole(self.chunks, tenant_id, model, 2)
             found |= {
                 record.chunk_id: (model, int(row[0]))
                 for record, row in zip(corpus.records, corpus.vectors, strict=True)

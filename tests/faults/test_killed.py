@@ -16,6 +16,7 @@ from rag.adapters.postgres_chunks import PostgresChunkStore
 from rag.adapters.postgres_marks import PostgresMarks
 from stores.objects_folder import FolderObjects
 from stores.postgres import Database
+from support.chunks import whole
 from support.killed_process import new_tenant, writer
 from support.killed_writer import SCENARIO
 from support.retrieval import EMBEDDER, Replica, put_texts, replica
@@ -57,7 +58,7 @@ def kept_of(deeds: tuple[str, ...], before: dict[str, str]) -> dict[str, str]:
 
 
 async def kept(world: World, tenant: TenantId) -> dict[str, str]:
-    corpus = await world.store.load(tenant, EMBEDDER.model, EMBEDDER.dimension)
+    corpus = await whole(world.store, tenant, EMBEDDER.model, EMBEDDER.dimension)
     return {record.document_id: record.text for record in corpus.records if record.text.endswith("milk")}
 
 

@@ -10,6 +10,7 @@ import pytest
 
 from stores.objects_folder import FolderObjects
 from stores.postgres import Database
+from support.chunks import whole
 from support.killed_process import new_tenant, writer
 from support.killed_runner import SCENARIO, Worker, end_leases, text_of
 from support.postgres import Addresses
@@ -55,7 +56,7 @@ async def test_whoever_comes_after_ends_what_was_acknowledged(
                 pass
             acknowledged = possible(SCENARIO[:done], allowed)
             under_way = possible(SCENARIO[: done + 1], allowed)
-            corpus = await survivor.store.load(tenant, EMBEDDER.model, EMBEDDER.dimension)
+            corpus = await whole(survivor.store, tenant, EMBEDDER.model, EMBEDDER.dimension)
             for name in "abc":
                 chunks = [record.text for record in corpus.records if record.document_id == name]
                 number = int(chunks[0].split()[0].removeprefix(name)) if chunks else None

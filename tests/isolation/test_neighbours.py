@@ -27,6 +27,7 @@ from stores.objects_memory import MemoryObjects
 from stores.postgres import Database
 from stores.valkey import Valkey
 from support.catalog import tables_with_a_tenant
+from support.chunks import whole
 from support.conversations import fill_conversations
 from support.postgres import Addresses, running_valkey
 from support.tenants import ALICE, opened, postgres_stores
@@ -109,7 +110,7 @@ async def test_every_store_shows_each_its_own(database: Database) -> None:
         documents = await chunks.documents(tenant, after="", limit=99)
         assert [document.title for document in documents] == [f"of {tenant}"] * number
         assert [passage.text for passage in await chunks.passages(tenant, "d0")] == [f"of {tenant}"]
-        corpus = await chunks.load(tenant, "model", 4)
+        corpus = await whole(chunks, tenant, "model", 4)
         assert {record.tenant_id for record in corpus.records} == {tenant}
         assert [info.label for info in await stores.keys.list(tenant)][1:] == [f"of {tenant}"] * number
         versions = await stores.tenants.versions(tenant, before=None, limit=99)

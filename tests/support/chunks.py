@@ -8,11 +8,24 @@ import numpy as np
 
 from contracts.retrieval import Metadata
 from contracts.tenant import TenantId
-from rag.domain.corpus import ChunkRecord
+from rag.domain.corpus import ChunkRecord, Corpus
 from rag.domain.query import ChunkRows
 from rag.domain.vectors import Matrix, to_half
+from rag.ports import ChunkStore
 
 TENANT = TenantId("t1")
+
+
+async def whole(store: ChunkStore, tenant_id: TenantId, model: str, dimension: int) -> Corpus:
+    """Every chunk embedded with `model`, at once."""
+    taken = [ChunkRows((), np.empty((0, dimension), np.float16))]
+
+    async def take(rows: ChunkRows) -> None:
+        taken.append(rows)
+
+    found = await store.scan(tenant_id, model, dimension, take, portion=1_000_000)
+    records = tuple(record for rows in taken for record in rows.records)
+    return Corpus(found.version, records, np.concatenate([rows.vectors for rows in taken]), found.of_other_models)
 
 
 def unit_rows(count: int, seed: int = 1, dimension: int = 16) -> Matrix:

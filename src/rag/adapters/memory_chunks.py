@@ -51,11 +51,8 @@ class MemoryChunkStore:
         tenant = self._tenant(tenant_id, born)
         return CorpusVersion(tenant.born, tenant.seq)
 
-    async def load(self, tenant_id: TenantId, model: str, dimension: int) -> Corpus:
-        return _corpus(tenant_id, self._tenant(tenant_id, None), model, dimension, after=0)
-
     async def scan(self, tenant_id: TenantId, model: str, dimension: int, take: Take, *, portion: int) -> Scanned:
-        corpus = await self.load(tenant_id, model, dimension)
+        corpus = _corpus(tenant_id, self._tenant(tenant_id, None), model, dimension, after=0)
         for first in range(0, len(corpus.records), portion):
             some = slice(first, first + portion)
             await take(ChunkRows(corpus.records[some], corpus.vectors[some]))

@@ -27,11 +27,11 @@ ROWS_AT_ONCE = 500
 INSERTED_AT_ONCE = 500
 """Of a document, all in one transaction: a book of 40,000 chunks must not hold the event loop for a second."""
 
-LOAD_S = 600.0
-"""A whole corpus; each portion of it is bounded by the time that a statement may take."""
+TAIL_S = 600.0
+"""All that has changed; each portion of it is bounded by the time that a statement may take."""
 
 SCAN_S = 1_800.0
-"""The same, and what is made of it between its portions."""
+"""A whole corpus, and what is made of it between its portions."""
 
 
 class PostgresChunkStore:
@@ -42,12 +42,6 @@ class PostgresChunkStore:
     async def version(self, tenant_id: TenantId, *, born: datetime | None = None) -> CorpusVersion:
         async with self._database.tenant(tenant_id, born=born) as connection:
             return await _version(connection, tenant_id)
-
-    @bounded(LOAD_S, "postgres")
-    async def load(self, tenant_id: TenantId, model: str, dimension: int) -> Corpus:
-        async with self._database.tenant(tenant_id) as connection:
-            reader = await _read(connection, sql.CORPUS, {"tenant": str(tenant_id), "after": 0}, model)
-        return reader.corpus(dimension)
 
     @bounded(SCAN_S, "postgres")
     async def scan(self, tenant_id: TenantId, model: str, dimension: int, take: Take, *, portion: int) -> Scanned:
@@ -61,7 +55,7 @@ class PostgresChunkStore:
             await take(reader.taken(dimension))
         return reader.scanned()
 
-    @bounded(LOAD_S, "postgres")
+    @bounded(TAIL_S, "postgres")
     async def tail(self, tenant_id: TenantId, after: CorpusVersion, model: str, dimension: int) -> ChunkTail | None:
         async with self._database.tenant(tenant_id) as connection:
             reader = await _read(connection, sql.TAIL, {"tenant": str(tenant_id), "after": after.seq}, model)

@@ -8,7 +8,7 @@ from typing import Protocol
 
 from contracts.retrieval import DocumentInfo, StoredPassage
 from contracts.tenant import TenantId
-from rag.domain.corpus import Chunk, ChunkTail, Corpus, CorpusVersion, Document, Scanned, Standing
+from rag.domain.corpus import Chunk, ChunkTail, CorpusVersion, Document, Scanned, Standing
 from rag.domain.query import ChunkRows
 from rag.domain.vectors import HalfMatrix
 
@@ -20,25 +20,22 @@ class ChunkStore(Protocol):
     """Documents and the chunk log. All methods raise DependencyDownError when the store is out of reach.
 
     With `born` they are about the tenant that was made at that moment, and raise NotFoundError where it has not the id
-    any more. `load` tells whose corpus it found: it is shared by all who wait for it.
+    any more. `scan` tells whose corpus it found: it is shared by all who wait for it.
     """
 
     async def version(self, tenant_id: TenantId, *, born: datetime | None = None) -> CorpusVersion:
         """The last committed version. Raises NotFoundError for an unknown tenant."""
         ...
 
-    async def load(self, tenant_id: TenantId, model: str, dimension: int) -> Corpus:
-        """Every chunk embedded with `model`, in the order of document and place. Raises NotFoundError."""
-        ...
-
     async def scan(self, tenant_id: TenantId, model: str, dimension: int, take: Take, *, portion: int) -> Scanned:
-        """The same chunks in the same order, of one moment, but `portion` of them or some more at a time: the next are
-        read once these are taken. Raises NotFoundError, and what `take` raises."""
+        """Every chunk embedded with `model`, in the order of document and place, all of one moment: `portion` of them
+        or some more at a time, and the next are read once these are taken. Raises NotFoundError, and what `take`
+        raises."""
         ...
 
     async def tail(self, tenant_id: TenantId, after: CorpusVersion, model: str, dimension: int) -> ChunkTail | None:
         """What happened since `after`, as of one moment. None where the log does not reach back so far, or where it is
-        another tenant's: then only `load` helps. Raises NotFoundError."""
+        another tenant's: then only `scan` helps. Raises NotFoundError."""
         ...
 
     async def standing(

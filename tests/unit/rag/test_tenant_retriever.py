@@ -16,11 +16,12 @@ from observability import names
 from rag.adapters.memory_chunks import MemoryChunkStore
 from rag.adapters.memory_marks import MemoryMarks
 from rag.adapters.plain_index import PlainIndex, PlainIndexBuilder
-from rag.domain.corpus import ChunkTail, Corpus, CorpusVersion
+from rag.domain.corpus import ChunkTail, Corpus, CorpusVersion, Scanned
 from rag.domain.postings import UNSTEMMED
 from rag.domain.query import ChunkRows, IndexQuery, Scored
 from rag.domain.vectors import to_half
-from rag.ports import IndexBuilder
+from rag.ports import IndexBuilder, Take
+from support.chunks import whole
 from support.retrieval import EMBEDDER, MIB, put_texts, question, replica
 from support.telling import told_here
 
@@ -40,11 +41,15 @@ class GatedStore(MemoryChunkStore):
         self.planted: Corpus | None = None
         self.failing = False
 
-    async def load(self, tenant_id: TenantId, model: str, dimension: int) -> Corpus:
+    async def scan(self, tenant_id: TenantId, model: str, dimension: int, take: Take, *, portion: int) -> Scanned:
         self.loads.append(tenant_id)
-        corpus = self.planted or await super().load(tenant_id, model, dimension)
+        if self.planted is None:
+            found = await super().scan(tenant_id, model, dimension, take, portion=portion)
+        else:
+            await take(ChunkRows(self.planted.records, self.planted.vectors))
+            found = Scanned(self.planted.version)
         await self._held_back()
-        return corpus
+        return found
 
     async def tail(self, tenant_id: TenantId, after: CorpusVersion, model: str, dimension: int) -> ChunkTail | None:
         self.tails.append(tenant_id)
@@ -203,7 +208,7 @@ async def test_the_tenant_not_asked_for_longest_is_let_go_and_comes_back_by_itse
 async def test_a_planted_foreign_chunk_is_dropped_counted_and_costs_no_place(caplog: pytest.LogCaptureFixture) -> None:
     world = World()
     await world.put(T1, "d", "milk one", "milk two", "milk three")
-    corpus = await world.store.load(T1, EMBEDDER.model, EMBEDDER.dimension)
+    corpus = await whole(world.store, T1, EMBEDDER.model, EMBEDDER.dimension)
     vector = to_half(await EMBEDDER.embed(["milk"]))
     foreign = replace(corpus.records[0], tenant_id=T2, text="the other's milk", chunk_id="t2/secret")
     world.store.planted = replace(
@@ -326,7 +331,7 @@ async def test_a_search_of_an_earlier_tenant_does_not_find_what_the_later_one_ha
     query = await question("milk")
     later = World()
     await later.put(T1, "d", "milk")
-    world.store.planted = await later.store.load(T1, EMBEDDER.model, EMBEDDER.dimension)
+    world.store.planted = await whole(later.store, T1, EMBEDDER.model, EMBEDDER.dimension)
     with pytest.raises(NotFoundError):
         await world.retriever.search(T1, query, born=earlier)
     world.store.planted = None
