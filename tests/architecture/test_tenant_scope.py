@@ -77,7 +77,7 @@ WITHOUT_A_TENANT = {
 }
 """Which functions open a transaction that is not one tenant's alone."""
 UNSAFE = {"pickle", "marshal", "shelve", "dill", "joblib"}
-OPENS_CONNECTIONS = {"stores/postgres.py", "stores/valkey.py", "stores/objects_s3.py"}
+OPENS_CONNECTIONS = {"stores/postgres.py", "stores/valkey.py", "stores/objects_s3.py", "stores/tenant_sessions.py"}
 KEEPS_NOTHING = {"router/adapters/moderation_bedrock.py", "stores/sealing_kms.py", "observability/aws.py"}
 """Open clients of services in which no tenant has anything: what KMS seals, it does not keep."""
 OPENERS = ("create_async_engine", "create_engine", "Redis", "Redis.from_url")
