@@ -423,7 +423,7 @@ def test_a_reader_that_does_not_read_is_cut_off_and_its_generation_stopped(recor
         send_and_leave(
             running,
             body.model_dump_json(),
-            lambda: running.engine.wait_for(lambda asked: bool(asked) and asked[0].disconnected, 10.0),
+            lambda: running.engine.wait_for(lambda asked: bool(asked) and asked[0].disconnected, 60.0),
             context=context,
         )
         record = records.of("slow")
