@@ -1,8 +1,8 @@
 """Questions that are only ever measured, with the built-in route that a person would choose for each, by kind.
 
 Written as a stranger would: after the routes' descriptions and before reading their examples, the labelled questions
-of `labelled_intents.py` or the classifier; committed before either was changed again, and not edited since. What a
-question *asks for* is its label, not what it mentions.
+of `benchmarks/labelled_intents.py` or the classifier; committed before any was changed again, and not edited since.
+What a question *asks for* is its label, not what it mentions.
 
 `plain`: a sentence. `short`: keywords, as typed into a search box. `long`: with its story around it. `typo`: as the
 thumb left it. `indirect`: polite, or never said outright. `near`: mentions prices or food and is about neither.
@@ -11,7 +11,20 @@ thumb left it. `indirect`: polite, or never said outright. `near`: mentions pric
 
 from __future__ import annotations
 
-from benchmarks.labelled_intents import read_labelled
+from typing import NamedTuple
+
+
+class Labelled(NamedTuple):
+    kind: str
+    route: str
+    query: str
+
+
+def read_labelled(text: str) -> tuple[Labelled, ...]:
+    names = {"P": "PRICE_COMPARE", "D": "DIET_NUTRITION", "G": "GENERAL"}
+    rows = [line.split(" ", 2) for line in text.strip().splitlines()]
+    return tuple(Labelled(kind, names[route], query) for kind, route, query in rows)
+
 
 HELD_OUT_FRESH = read_labelled("""
 plain P What would a decent road bike set me back these days?
@@ -39,11 +52,16 @@ short P compare mattress prices
 short P petrol cost per litre today
 short P iphone 15 vs 14 price difference
 short P wholesale coffee beans cost
-long P My old vacuum finally died after eleven years, so I went to two shops yesterday and one wanted 249 for a Miele while the other had something similar for 199 with a free set of bags. Which of those is the better deal?
-long P We are moving in July with a two-bedroom flat's worth of furniture, third floor, no lift, about forty kilometres. I have no idea what removal firms ask for that sort of thing. What should I expect to be charged?
-long P I found the same jacket in your shop and on a marketplace, there it is 30 euros less but postage comes on top and returns aren't free. All in all, where do I pay less?
-long P I've been going back and forth between leasing and buying a small electric car for my commute, about 12,000 km a year, and what I really want to know is which of the two comes out cheaper over four years.
-long P Hi there, last week there was a banner on the start page about a spring sale and I think the garden chairs were in it, but now I can't see it any more. Is there still a reduction on them or have I missed it?
+long P My old vacuum finally died after eleven years, so I went to two shops yesterday and one wanted 249 for a Miele \
+while the other had something similar for 199 with a free set of bags. Which of those is the better deal?
+long P We are moving in July with a two-bedroom flat's worth of furniture, third floor, no lift, about forty \
+kilometres. I have no idea what removal firms ask for that sort of thing. What should I expect to be charged?
+long P I found the same jacket in your shop and on a marketplace, there it is 30 euros less but postage comes on top \
+and returns aren't free. All in all, where do I pay less?
+long P I've been going back and forth between leasing and buying a small electric car for my commute, about 12,000 km \
+a year, and what I really want to know is which of the two comes out cheaper over four years.
+long P Hi there, last week there was a banner on the start page about a spring sale and I think the garden chairs \
+were in it, but now I can't see it any more. Is there still a reduction on them or have I missed it?
 typo P hwo much is teh blue sofa
 typo P cheepest place too by printer ink
 typo P wats the prise of a samsng galxy
@@ -97,11 +115,16 @@ short D carbs in rice vs quinoa
 short D keto friendly fruit
 short D daily protein intake woman 60kg
 short D diabetic breakfast
-long D My doctor told me last week that my blood pressure is too high and that I ought to cut down on salt, but nearly everything I like is out of a tin. What could I put on the table instead, for a family of four?
-long D I've started going to the gym three times a week and always feel dizzy about an hour in. A friend says I should have something with carbohydrates beforehand, another swears by training on an empty stomach. What's right?
-long D Our daughter is fourteen and has just decided that she won't touch meat or fish any more. We respect that, only I worry that she doesn't get enough B12 and iron while she's growing. What should we look out for?
-long D For a dinner on Saturday I've got one guest who can't have nuts, one who avoids gluten and one who is vegan, so I'm rather lost about what would suit all three of them.
-long D I read on the back of the packet that one portion has 14 g of fat of which 6 g saturated and I honestly don't know whether that's a lot for a grown man who sits at a desk all day.
+long D My doctor told me last week that my blood pressure is too high and that I ought to cut down on salt, but \
+nearly everything I like is out of a tin. What could I put on the table instead, for a family of four?
+long D I've started going to the gym three times a week and always feel dizzy about an hour in. A friend says I \
+should have something with carbohydrates beforehand, another swears by training on an empty stomach. What's right?
+long D Our daughter is fourteen and has just decided that she won't touch meat or fish any more. We respect that, \
+only I worry that she doesn't get enough B12 and iron while she's growing. What should we look out for?
+long D For a dinner on Saturday I've got one guest who can't have nuts, one who avoids gluten and one who is vegan, \
+so I'm rather lost about what would suit all three of them.
+long D I read on the back of the packet that one portion has 14 g of fat of which 6 g saturated and I honestly don't \
+know whether that's a lot for a grown man who sits at a desk all day.
 typo D how many caloreis in a bagle
 typo D is bananna good 4 diabetis
 typo D vegitarian protien sorces
@@ -189,10 +212,14 @@ typo G i forgott my pasword
 typo G wen dose the store opn
 typo G cant log in to my acount
 typo G how to conect bluetoth headfones
-long G I've been a customer for some years now and have never had trouble, but since the update on Monday the app closes itself as soon as I open the basket. I've restarted the phone twice and installed it again. What else can I try?
-long G We'd like to repaint the kitchen before the new fridge comes, and the walls are quite greasy around the stove. Do we have to wash them first, and what kind of primer holds on a surface like that?
-long G My grandmother kept a diary about running a grocer's in the thirties, with all sorts of notes about rationing and shop prices, and I'd like to turn it into a small book. How does one find a publisher for something like that?
-long G I bought a coffee machine here in May, it worked beautifully until yesterday, and now it leaks from the bottom whenever I fill the tank. I still have the receipt. Is that covered by the guarantee and where do I send it?
+long G I've been a customer for some years now and have never had trouble, but since the update on Monday the app \
+closes itself as soon as I open the basket. I've restarted the phone twice and installed it again. What else can I try?
+long G We'd like to repaint the kitchen before the new fridge comes, and the walls are quite greasy around the stove. \
+Do we have to wash them first, and what kind of primer holds on a surface like that?
+long G My grandmother kept a diary about running a grocer's in the thirties, with all sorts of notes about rationing \
+and shop prices, and I'd like to turn it into a small book. How does one find a publisher for something like that?
+long G I bought a coffee machine here in May, it worked beautifully until yesterday, and now it leaks from the bottom \
+whenever I fill the tank. I still have the receipt. Is that covered by the guarantee and where do I send it?
 indirect G It would be lovely if somebody could call me back this afternoon.
 indirect G I can't seem to find the form for changing my name.
 indirect G Would you mind explaining what this error 503 means?
