@@ -6,7 +6,8 @@ import secrets
 from typing import Any
 
 import pytest
-from openai.types.chat import ChatCompletionMessage
+from openai import BadRequestError, UnprocessableEntityError
+from openai.types.chat import ChatCompletion, ChatCompletionMessage
 
 from support.openai_clients import a_tool, openai_client
 from support.stack import Stack
@@ -27,7 +28,7 @@ class Session:
     def say(self, *messages: Any, tools: bool = False) -> ChatCompletionMessage:
         wishes: dict[str, Any] = {"tools": [a_tool()]} if tools else {}
         with openai_client(self.stack, self.tenant) as client:
-            told = client.chat.completions.create(
+            told: ChatCompletion = client.chat.completions.create(
                 model="atrium", messages=list(messages), extra_body={"atrium": {"session_id": self.id}}, **wishes
             )
         return told.choices[0].message
@@ -92,7 +93,5 @@ def test_both_turns_are_kept_as_they_were(session: Session) -> None:
 
 
 def test_results_without_their_question_are_refused(session: Session) -> None:
-    from openai import BadRequestError, UnprocessableEntityError  # noqa: PLC0415
-
     with pytest.raises((BadRequestError, UnprocessableEntityError), match="role `user`"):
         session.say({"role": "tool", "tool_call_id": "c1", "content": "9 euros"})
