@@ -50,7 +50,7 @@ WORDS = (
     *("river", "stone", "lantern", "harbour", "violin", "copper", "meadow", "winter"),
     *("signal", "orchard", "ladder", "thunder", "velvet", "compass"),
 )
-WORDS_A_TURN = 90
+WORDS_A_TURN = 60
 ANSWER = 24
 SEQUENCES = 16
 _COUNTER = re.compile(rb"^vllm:prefix_cache_(hits|queries)_total(?:\{[^}\n]*\})? ([0-9.eE+-]+)", re.MULTILINE)
@@ -73,13 +73,16 @@ class RoundRobin(Replicas):
 
 @dataclass
 class Conversation:
+    """`opening`: the words of what it is about, said at once; each turn adds `WORDS_A_TURN`."""
+
     number: int
+    opening: int
     messages: list[Message] = field(default_factory=list)
     turn: int = 0
 
     def ask(self) -> None:
         chance = random.Random(f"{self.number}/{self.turn}")
-        words = " ".join(chance.choice(WORDS) for _ in range(WORDS_A_TURN))
+        words = " ".join(chance.choice(WORDS) for _ in range(WORDS_A_TURN + (0 if self.turn else self.opening)))
         self.messages.append({"role": "user", "content": f"Conversation {self.number}. Continue this: {words}"})
         self.turn += 1
 
@@ -114,7 +117,7 @@ async def converse(
         link, replicas, Sampling(model, ANSWER, 0.0, extensions=True), metrics=NullMetrics(), hang_s=3_600
     )
     polling = asyncio.create_task(EnginePools(link, replicas, max_seqs=SEQUENCES, metrics=NullMetrics()).run())
-    waiting = [Conversation(number) for number in range(options.conversations)]
+    waiting = [Conversation(number, options.opening) for number in range(options.conversations)]
     before, began = await counters(link, urls), time.perf_counter()
     chance = random.Random("who is next")
 
@@ -265,8 +268,9 @@ def two_engines(options: argparse.Namespace) -> Iterator[tuple[list[str], str]]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--conversations", type=int, default=33)
-    parser.add_argument("--turns", type=int, default=3)
+    parser.add_argument("--conversations", type=int, default=25)
+    parser.add_argument("--turns", type=int, default=4)
+    parser.add_argument("--opening", type=int, default=450, help="words of a document that a conversation begins with")
     parser.add_argument("--at-once", type=int, default=4)
     parser.add_argument("--chance", action="store_true", help="who has the next turn is left to chance")
     parser.add_argument("--blocks", type=int, help="of 128 tokens, that a replica's KV cache holds")

@@ -111,6 +111,7 @@ async def _open(app: FastAPI, settings: Settings, metrics: Metrics, stack: Async
     if settings.vllm_discovery is Discovery.KUBERNETES:
         stack.push_async_callback(_ended, asyncio.create_task(_discovery(settings, replicas, metrics).run()))
     app.state.classify = Classify(rag, settings.route_threshold, settings.classify_timeout_s, metrics)
+    stack.push_async_callback(app.state.classify.close)
     budget = PromptBudget(
         _token_counter(settings, engine_session, replicas, metrics),
         settings.engine_context_tokens,

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Container, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Container, Iterable, Sequence
+from dataclasses import dataclass, field, replace
 from itertools import chain
 
 from langgraph.runtime import Runtime
 
 from app.domain.follow_up import searched
-from app.domain.routing import Choice, choose_route, contrasted, examples_of, guessed_route, refuse_route, route_score
+from app.domain.routing import Choice, choose_route, examples_of, guessed_route, refuse_route
 from app.nodes.example_vectors import ExampleVectors
+from app.nodes.judgements import Judgements, is_judged
+from app.nodes.likeness import Likeness
 from app.nodes.time_share import bounded
 from app.ports import AWAY, Caller, Embedded, Embedder, QueryVector, Vector
 from app.state import Turn, TurnState
@@ -44,8 +46,12 @@ class Classify:
     within_s: float = 5.0
     metrics: Metrics = field(default_factory=NullMetrics)
     example_vectors: ExampleVectors = field(default_factory=ExampleVectors)
+    _judgements: Judgements = field(init=False)
     _model: str = ""
     """The embedding model that was served last."""
+
+    def __post_init__(self) -> None:
+        self._judgements = Judgements(self.embedder)
 
     async def __call__(self, state: TurnState, runtime: Runtime[Turn]) -> TurnState:
         turn = runtime.context
@@ -91,25 +97,43 @@ class Classify:
         blocked_tools: Sequence[str],
     ) -> list[Classified]:
         """One result a query, in order. Keeps the examples' vectors, no query's. Raises as `Embedder.embed` does."""
-        examples = {route.name: texts for route in routes if (texts := examples_of(route))}
-        against = {route.name: route.counter_examples for route in routes if route.counter_examples}
-        model, vectors = "", dict[str, Vector]()
-        rows, counter = dict[str, Vector](), dict[str, Vector]()
-        if examples:
-            groups = (*examples.values(), *against.values())
-            model, vectors, matrices = await self._compared(caller, queries, groups)
-            rows = dict(zip(examples, matrices, strict=False))
-            counter = dict(zip(against, matrices[len(examples) :], strict=True))
+        likeness = await self._likeness(caller, queries, routes)
         found: list[Classified] = []
         for query in queries:
             if found:
                 await asyncio.sleep(0)  # each takes up to half a millisecond, and answers are being streamed meanwhile
-            vector = QueryVector(model, vectors[query]) if rows else None
-            scores = scores_of(rows, counter, vector.vector) if vector else {}
+            vector = QueryVector(likeness.model, likeness.vectors[query]) if likeness else None
+            scores = likeness.scores(query, threshold=self.threshold) if likeness else {}
             choice = choose_route(routes, scores, threshold=self.threshold)
             refusal = refuse_route(choice.route, allowed_routes=allowed_routes, blocked_tools=blocked_tools)
             found.append(Classified(choice, vector, refusal))
         return found
+
+    async def _likeness(self, caller: Caller, queries: Sequence[str], routes: Sequence[Route]) -> Likeness | None:
+        """None where no route has anything to compare a query with."""
+        compared = [route for route in routes if examples_of(route)]
+        own = [route for route in compared if not is_judged(route)]
+        if not compared:
+            return None
+        by_own = await self._by_examples(caller, queries, own)
+        if len(own) == len(compared):
+            return by_own
+        judgement = await self._judgements.of(caller, by_own.model)
+        if judgement is None:
+            return await self._by_examples(caller, queries, compared)
+        judged = frozenset(route.name for route in compared) - {route.name for route in own}
+        return replace(by_own, judgement=judgement, judged=judged)
+
+    async def _by_examples(self, caller: Caller, queries: Sequence[str], routes: Sequence[Route]) -> Likeness:
+        examples = {route.name: examples_of(route) for route in routes}
+        against = {route.name: route.counter_examples for route in routes if route.counter_examples}
+        groups = (*examples.values(), *against.values())
+        model, vectors, matrices = await self._compared(caller, queries, groups)
+        rows = dict(zip(examples, matrices, strict=False))
+        return Likeness(model, vectors, rows, dict(zip(against, matrices[len(examples) :], strict=True)))
+
+    async def close(self) -> None:
+        await self._judgements.close()
 
     async def _compared(
         self, caller: Caller, queries: Sequence[str], groups: Sequence[tuple[str, ...]]
@@ -119,7 +143,7 @@ class Classify:
         texts = tuple(dict.fromkeys(chain.from_iterable(groups)))
         matrices = self.example_vectors.groups(expected, tenant_id, groups)
         model, vectors = await self._embed(caller, queries, texts if matrices is None else ())
-        if matrices is not None and model != expected:
+        if texts and matrices is not None and model != expected:
             again, more = await self._embed(caller, (), texts)
             if again != model:
                 raise UpstreamError("the embedding model was changed meanwhile")
@@ -161,11 +185,3 @@ class Classify:
 
 def _without(texts: Sequence[str], known: Container[str]) -> list[str]:
     return [text for text in texts if text not in known]
-
-
-def scores_of(rows: Mapping[str, Vector], counter: Mapping[str, Vector], query: Vector) -> dict[str, float]:
-    """Of each route: `rows` are its examples' vectors, `counter` those of what only looks like it."""
-    scores = {name: route_score((matrix @ query).tolist()) for name, matrix in rows.items()}
-    for name in scores.keys() & counter.keys():
-        scores[name] = contrasted(scores[name], (counter[name] @ query).tolist())
-    return scores

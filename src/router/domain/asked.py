@@ -44,8 +44,9 @@ class Asked(BaseModel):
 
     @property
     def remembered(self) -> bool:
-        """Whether the session is ours to remember: not where what was said comes with the question."""
-        return not (self.keeps_conversation or self.conversation.before or self.conversation.after)
+        """Whether the session is ours to remember: not where what was said before comes with the question. The calls of
+        tools and their results behind it belong to the question: what was said before them is recalled."""
+        return not (self.keeps_conversation or self.conversation.before)
 
     @classmethod
     def of(cls, request: ChatRequest) -> Self:
