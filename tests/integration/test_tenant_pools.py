@@ -264,6 +264,25 @@ def test_a_hybrid_tenant_is_served_by_the_shared_pool_while_its_own_is_unwell(po
     until(lambda: pools.replicas("gold") == 1)
 
 
+def test_a_hybrid_tenants_request_that_its_own_pool_cannot_begin_is_begun_in_the_shared_one(
+    pools: Pools, database_url: str
+) -> None:
+    """What a pool does at the moment it dies, before anybody has seen that it is unwell."""
+    tenant, siloed = pools.tenant(pool="gold", pool_spill=True), pools.tenant(pool="gold")
+    pools.gold.fault = "fault:http500"
+    assert [pools.chat(tenant).status_code for _ in range(3)] == [200, 200, 200]
+    assert pools.asked() == (3, 1)
+    assert pools_in_ledger(database_url, tenant) == ["pooled"] * 3
+    with (
+        pools.stack.client(tenant) as client,
+        client.stream("POST", "/chat", json={"query": "q", "stream": True}) as one,
+    ):
+        assert "event: done" in one.read().decode()
+    assert pools.chat(siloed).status_code == 502
+    pools.gold.fault = ""
+    until(lambda: pools.chat(tenant).status_code == 200 and len(pools.gold.asked) > 2)
+
+
 def test_a_tenant_names_the_models_of_its_pool_and_its_own_adapters(running: Pools) -> None:
     def listed(tenant: str) -> list[str]:
         with running.stack.client(tenant) as client:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 import uuid
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
-from contextlib import AbstractAsyncContextManager, aclosing, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, aclosing, asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -215,15 +215,30 @@ class ChatService:
             async with self._told(work, _just(*_refused(refusal))) as told:
                 yield work.turn(told)
             return
-        async with self._place(work) as place:
+        async with AsyncExitStack() as held:
+            place = await held.enter_async_context(self._place(work))
             if tell_queue and not place.is_ready:
-                async with aclosing(self._queued(work, place)) as told:
+                async with aclosing(self._queued(work, held, place)) as told:
                     yield work.turn(told, place)
                 return
             with span("queue wait"):
                 await place.ready()
-            async with self._events(work, place) as events, self._told(work, events, place) as told:
+            place, events = await self._begun(work, held, place)
+            async with self._told(work, events, place) as told:
                 yield work.turn(told, place)
+
+    async def _begun(self, work: _Work, held: AsyncExitStack, place: Place) -> tuple[Place, AsyncIterator[TurnEvent]]:
+        """The turn's events, from the pool of `place`, or once from another: what its own failed to begin, a tenant
+        that may spill has begun there. `held` has the place and the turn until it is left."""
+        try:
+            return place, await held.enter_async_context(self._events(work, place))
+        except AtriumError as error:
+            if not self._pools.failed(work.caller.policy, work.account.pool, error):
+                raise
+        await held.aclose()
+        place = await held.enter_async_context(self._place(work))
+        await place.ready()
+        return place, await held.enter_async_context(self._events(work, place))
 
     def _place(self, work: _Work) -> AbstractAsyncContextManager[Place]:
         """In the queue of all tenants' requests. Raises OverloadedError where its turn would come too late."""
@@ -237,12 +252,15 @@ class ChatService:
             expected_tokens=work.bounds.likely_prompt,
         )
 
-    async def _queued(self, work: _Work, place: Place) -> AsyncGenerator[TurnEvent | Queued, None]:
+    async def _queued(
+        self, work: _Work, held: AsyncExitStack, place: Place
+    ) -> AsyncGenerator[TurnEvent | Queued, None]:
         with work.account.failing():
             with span("queue wait"):
                 async for position in place.positions():
                     yield Queued(position)
-            async with self._events(work, place) as events, self._told(work, events, place) as told:
+            place, events = await self._begun(work, held, place)
+            async with self._told(work, events, place) as told:
                 async for event in told:
                     yield event
 
