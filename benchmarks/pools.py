@@ -1,4 +1,4 @@
-"""Conversations over two real CPU vLLMs: Atrium's choice of replica against round robin, by the engines' own counters.
+"""Conversations over two or more real CPU vLLMs: Atrium's choice of replica against round robin, by the engines' own counters.
 
 Each conversation has turns that repeat all that was said in it, as every chat does; the one that has waited for
 longest has the next, as with people who think for about as long, or, with `--chance`, any. Their number is odd: with an
@@ -9,6 +9,7 @@ replicas' KV caches hold so many blocks of 128 tokens; without, whatever fits in
 Then a prefix that two tenants share, with a salt for each and without: what `CACHE_UNSALTED_POOLS` gives and takes.
 
     PYTHONPATH=src:tests python -m benchmarks.pools [--conversations 33] [--turns 3] [--at-once 4] [--blocks 64]
+        [--replicas 2]
 """
 
 from __future__ import annotations
@@ -243,7 +244,7 @@ async def _warm(session: aiohttp.ClientSession, urls: Sequence[str], model: str)
 
 
 @contextmanager
-def two_engines(options: argparse.Namespace) -> Iterator[tuple[list[str], str]]:
+def engines(options: argparse.Namespace) -> Iterator[tuple[list[str], str]]:
     """One after the other, unless they run already."""
     if options.engines:
         yield options.engines.split(","), options.model
@@ -251,12 +252,14 @@ def two_engines(options: argparse.Namespace) -> Iterator[tuple[list[str], str]]:
     settings = {"ENGINE_MAX_SEQS": str(SEQUENCES)}
     server = EngineServer.of(EngineEnvironment.of(Engine.CPU, settings), settings)
     limit = [f"--num-gpu-blocks-override={options.blocks}"] if options.blocks else []
-    cores = (os.cpu_count() or 2) // 2
+    cores = os.cpu_count() or 2
+    each = max(1, cores // options.replicas)
     with ExitStack() as stack:
         urls = []
-        for number in range(2):
-            # Each on its own half of the cores: threads that wait for each other on a busy core wait for ever.
-            own = ",".join(str(number * cores + core) for core in range(cores))
+        for number in range(options.replicas):
+            # Each on its own share of the cores: threads that wait for each other on a busy core wait for ever. Where
+            # there are more replicas than cores, each has one thread.
+            own = ",".join(str((number * each + core) % cores) for core in range(each))
             variables = {**server.variables(), "VLLM_CPU_KVCACHE_SPACE": "1", "VLLM_CPU_OMP_THREADS_BIND": own}
             urls.append(
                 stack.enter_context(
@@ -274,10 +277,11 @@ def main() -> None:
     parser.add_argument("--at-once", type=int, default=4)
     parser.add_argument("--chance", action="store_true", help="who has the next turn is left to chance")
     parser.add_argument("--blocks", type=int, help="of 128 tokens, that a replica's KV cache holds")
-    parser.add_argument("--engines", help="addresses of two that run already, with a comma between them")
+    parser.add_argument("--replicas", type=int, default=2)
+    parser.add_argument("--engines", help="addresses of some that run already, with commas between them")
     parser.add_argument("--model", default=NAME, help="that those serve")
     options = parser.parse_args()
-    with two_engines(options) as (urls, model):
+    with engines(options) as (urls, model):
         asyncio.run(run(urls, model, options))
 
 
