@@ -1,4 +1,4 @@
-"""Conversations over two or more real CPU vLLMs: Atrium's choice of replica against round robin, by the engines' own counters.
+"""Conversations over two or more real CPU vLLMs: Atrium's choice of replica against round robin, by their own counters.
 
 Each conversation has turns that repeat all that was said in it, as every chat does; the one that has waited for
 longest has the next, as with people who think for about as long, or, with `--chance`, any. Their number is odd: with an
