@@ -48,8 +48,12 @@ def test_it_needs_a_version_runs_no_programs_and_loads_no_one_elses_module(root:
 
 
 @pytest.mark.parametrize("root", MODULES)
-def test_a_module_brings_no_provider_and_has_tests(root: str) -> None:
+def test_a_module_brings_no_provider(root: str) -> None:
     assert not re.search(r"^provider ", texts(root), re.MULTILINE)
+
+
+@pytest.mark.parametrize("root", roots())
+def test_it_has_tests_of_its_own(root: str) -> None:
     assert has_tests(root)
 
 

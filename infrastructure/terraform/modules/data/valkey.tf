@@ -44,6 +44,7 @@ resource "aws_elasticache_parameter_group" "this" {
 }
 
 resource "aws_elasticache_replication_group" "this" {
+  #checkov:skip=CKV2_AWS_50: failover follows multi_az, on by default and in production; dev has one node
   #checkov:skip=CKV_AWS_31:Users with passwords and rights (user_group_ids) in place of one token that may do everything
   replication_group_id = var.name
   description          = "Limits, leases and sessions of ${var.name}"

@@ -16,6 +16,7 @@ locals {
 }
 
 resource "aws_cloudwatch_log_group" "this" {
+  #checkov:skip=CKV_AWS_338: how long they are kept is the environment's choice, a year by default and in production
   for_each = var.log_group_names
 
   name              = each.value
