@@ -17,7 +17,7 @@ from contracts.external import EXTERNAL_POOL, ExternalEngine
 from contracts.tenant import TenantId
 from observability.metrics import Metrics
 from servicekit.client import CONNECT_TIMEOUT_S, KEEP_ALIVE_S
-from servicekit.outbound import CheckedResolver, Network, check_url
+from servicekit.outbound import CheckedResolver, Network, check_url, checked_sockets
 from stores.sealing import Sealing, UnsealError
 
 MAX_KNOWN = 1_000
@@ -28,7 +28,11 @@ def open_external_session(networks: Sequence[Network]) -> aiohttp.ClientSession:
     """Connects to what `is_allowed` alone. No cookie of one tenant's provider is kept for another."""
     return aiohttp.ClientSession(
         connector=aiohttp.TCPConnector(
-            limit=0, keepalive_timeout=KEEP_ALIVE_S, resolver=CheckedResolver(networks), use_dns_cache=False
+            limit=0,
+            keepalive_timeout=KEEP_ALIVE_S,
+            resolver=CheckedResolver(networks),
+            use_dns_cache=False,
+            socket_factory=checked_sockets(networks),
         ),
         timeout=aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_TIMEOUT_S),
         read_bufsize=READ_BUFFER,

@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
 import socket
 
+import aiohttp
 import pytest
 from aiohttp.abc import AbstractResolver, ResolveResult
 
-from servicekit.outbound import CheckedResolver, ForbiddenAddressError, check_url, is_allowed, parse_networks
+from servicekit.outbound import (
+    CheckedResolver,
+    ForbiddenAddressError,
+    check_url,
+    checked_sockets,
+    is_allowed,
+    parse_networks,
+)
 
 INSIDE = [
     "127.0.0.1",
@@ -28,6 +37,11 @@ INSIDE = [
     "::ffff:a9fe:a9fe",
     "64:ff9b::169.254.169.254",
     "2002:a9fe:a9fe::1",
+    "192.0.0.192",
+    "::127.0.0.1",
+    "64:ff9b:1::a9fe:a9fe",
+    "5f00::1",
+    "fec0::1",
     "no address",
 ]
 
@@ -66,11 +80,39 @@ def test_a_network_that_the_platform_names_is_allowed_and_no_other() -> None:
         "https://127.0.0.1",
         "https://[::1]/v1",
         "https://[::ffff:169.254.169.254]",
+        "https://①②⑦.0.0.1/v1",
+        "https://127。0。0。1/v1",
+        "https://\uff11\uff12\uff17.0.0.1/v1",
+        "https://2130706433/v1",
+        "https://0x7f000001/v1",
+        "https://0x7f.1/v1",
+        "https://0177.0.0.1/v1",
+        "https://127.1/v1",
+        "https://0/v1",
+        "https://%6c%6fcalhost/v1",
+        "https://%31%32%37.0.0.1/v1",
+        "https://127.0.0.1./v1",
+        "https://93.184.216.34\\@127.0.0.1/v1",
+        "https://a.example/v1\r\nX: y",
+        "https://127.0\n.0.1/v1",
+        "https://\x00/v1",
+        "https://a.example/\x00",
+        "https://bücher.example/v1",
+        "https://a..example/v1",
+        "https://-a.example/v1",
+        "https://[::1/v1",
+        f"https://{'a' * 64}.example/v1",
+        f"https://{'a.' * 126}example/v1",
     ],
 )
 def test_another_kind_of_address_is_refused(url: str) -> None:
     with pytest.raises(ValueError, match="base_url"):
         check_url(url)
+
+
+@pytest.mark.parametrize("host", ["a.example", "A.Example.", "xn--bcher-kva.example", "my_own.a1.example", "engine"])
+def test_a_name_is_taken_as_it_is_and_looked_at_when_a_connection_is_made(host: str) -> None:
+    assert check_url(f"https://{host}:8443/v1") == f"https://{host}:8443"
 
 
 def test_what_is_left_of_an_address_is_its_root() -> None:
@@ -114,3 +156,20 @@ async def test_a_name_that_turns_to_an_address_inside_is_refused_the_next_time()
 async def test_an_odd_spelling_of_an_address_inside_is_resolved_and_refused(host: str) -> None:
     with pytest.raises(OSError):  # noqa: PT011  refused by us, or unknown to the resolver
         await CheckedResolver().resolve(host)
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "①②⑦.0.0.1", "127。0。0。1", "2130706433", "127.1", "[::1]"])
+async def test_no_connection_is_made_to_an_address_inside_for_which_a_client_asks_no_resolver(host: str) -> None:
+    connected = asyncio.Event()
+
+    def met(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        connected.set()
+        writer.close()
+
+    server = await asyncio.start_server(met, "localhost", 0)
+    port = server.sockets[0].getsockname()[1]
+    connector = aiohttp.TCPConnector(resolver=CheckedResolver(), socket_factory=checked_sockets())
+    async with server, aiohttp.ClientSession(connector=connector) as session:
+        with pytest.raises(aiohttp.ClientError):
+            await session.get(f"http://{host}:{port}/")
+        assert not connected.is_set()
