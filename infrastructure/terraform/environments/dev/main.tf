@@ -1,6 +1,7 @@
 # All modules, wired once; what differs from the other environment are the sizes (diff ../dev/main.tf ../production/main.tf).
 locals {
-  name = "atrium-dev"
+  name           = "atrium-dev"
+  prometheus_log = "/aws/vendedlogs/prometheus/atrium-dev" # the prefix is Amazon's
 }
 
 module "network" {
@@ -77,16 +78,26 @@ module "observability" {
   source = "../../modules/observability"
 
   name               = local.name
+  log_group_names    = ["multi-tenant-chatbot", "/atrium/containers", local.prometheus_log]
   log_retention_days = 30
   alarm_emails       = var.alarm_emails
   metrics_namespace  = "MultiTenantChatbot"
   dashboards         = true
 }
 
-# Metrics that components/adot writes.
+# Metrics that components/adot writes, and the rules over them: what is recorded, and what of it is an alert.
 resource "aws_prometheus_workspace" "this" {
-  #checkov:skip=CKV_AWS_336: its own log tells of rules and alerts, of which none is in it
   alias = local.name
+
+  logging_configuration {
+    log_group_arn = "${module.observability.log_group_arns[local.prometheus_log]}:*" # a rule that fails says so here
+  }
+}
+
+resource "aws_prometheus_rule_group_namespace" "atrium" {
+  name         = "atrium"
+  workspace_id = aws_prometheus_workspace.this.id
+  data         = file("${path.module}/../../../monitoring/prometheus-rules.yaml")
 }
 
 module "identity" {
@@ -104,7 +115,7 @@ module "identity" {
   sealing_kms_key_arn      = module.secrets.sealing_kms_key_arn
   secrets_kms_key_arn      = module.secrets.kms_key_arn
   secret_arns              = module.secrets.secret_arns
-  log_group_arns           = values(module.observability.log_group_arns)
+  log_group_arns           = [for name, arn in module.observability.log_group_arns : arn if name != local.prometheus_log]
   metrics_namespace        = "MultiTenantChatbot"
   prometheus_workspace_arn = aws_prometheus_workspace.this.arn
 }
@@ -135,4 +146,20 @@ module "backup" {
   topic_arn             = module.observability.topic_arn
   lock                  = "none"
   force_destroy         = true
+}
+
+# What .github/workflows are in this account; without a repository nothing is.
+module "delivery" {
+  source = "../../modules/delivery"
+  count  = var.github_repository == null ? 0 : 1
+
+  name                = local.name
+  repository          = var.github_repository
+  oidc_provider_arn   = var.github_oidc_provider_arn
+  account_id          = var.account_id
+  region              = var.region
+  repository_urls     = module.registry.repository_urls
+  deploy_environments = ["staging"]
+  cluster_name        = module.cluster.cluster_name
+  domain              = var.domain
 }

@@ -58,3 +58,15 @@ variable "model" {
   default     = "qwen2.5-7b-instruct"
 }
 
+
+variable "github_repository" {
+  description = "OWNER/NAME of the repository whose workflows build and deploy; null: none does."
+  type        = string
+  default     = null
+}
+
+variable "github_oidc_provider_arn" {
+  description = "GitHub's OIDC provider, where the account has one already; null makes it."
+  type        = string
+  default     = null
+}

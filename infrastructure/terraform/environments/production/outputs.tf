@@ -97,3 +97,11 @@ output "backup" {
     kms_key_arn                = module.data.kms_key_arn
   }
 }
+
+output "github" {
+  description = "Variables of the repository and of its environments on GitHub; null without one."
+  value = one([for delivery in module.delivery : {
+    repository   = delivery.repository_variables
+    environments = delivery.environment_variables
+  }])
+}

@@ -63,3 +63,15 @@ variable "backup_copy_vault_arn" {
   type        = string
   default     = null
 }
+
+variable "github_repository" {
+  description = "OWNER/NAME of the repository whose workflows build and deploy; null: none does."
+  type        = string
+  default     = null
+}
+
+variable "github_oidc_provider_arn" {
+  description = "GitHub's OIDC provider, where the account has one already; null makes it."
+  type        = string
+  default     = null
+}

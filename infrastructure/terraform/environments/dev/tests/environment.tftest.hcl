@@ -20,6 +20,7 @@ variables {
   admin_principal_arns = ["arn:aws:iam::111122223333:role/platform-admin"]
   api_access_cidrs     = ["10.100.0.0/16"]
   alarm_emails         = ["oncall@example.com"]
+  github_repository    = "example/atrium"
 }
 
 run "it_plans_as_a_whole" {
@@ -28,5 +29,15 @@ run "it_plans_as_a_whole" {
   assert {
     condition     = length(output.kubeconfig) > 0 && local.name == "atrium-dev"
     error_message = "planned as a whole"
+  }
+
+  assert {
+    condition     = toset(keys(output.github.environments)) == toset(concat(["registry", "registry-read"], ["staging"]))
+    error_message = "the environments of GitHub that this account has a part in"
+  }
+
+  assert {
+    condition     = length(yamldecode(aws_prometheus_rule_group_namespace.atrium.data).groups) > 0
+    error_message = "the workspace has the rules of infrastructure/monitoring"
   }
 }
