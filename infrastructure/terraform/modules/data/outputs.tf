@@ -29,7 +29,7 @@ output "postgres_security_group_id" {
 }
 
 output "postgres_master_secret_arn" {
-  description = "Secret with the password of atrium_owner, made and replaced by RDS."
+  description = "Secret with the password of atrium_master, made and replaced by RDS: it makes the roles, and owns nothing of ours."
   value       = one(aws_db_instance.this.master_user_secret[*].secret_arn)
 }
 

@@ -66,7 +66,7 @@ resource "aws_db_instance" "this" {
   engine_version                      = var.postgres_version
   instance_class                      = var.instance_class
   db_name                             = "atrium"
-  username                            = "atrium_owner"
+  username                            = "atrium_master"
   manage_master_user_password         = true # RDS makes it, keeps it in Secrets Manager, and replaces it every week
   master_user_secret_kms_key_id       = aws_kms_key.this.key_id
   iam_database_authentication_enabled = true # for people with a role; the services have passwords of their own
