@@ -4,8 +4,9 @@ policies are read back and asked (support/iam.py says how much of IAM's language
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import boto3
@@ -16,8 +17,6 @@ from support.iam import Request, Statement, allows, many
 from support.rendered import of_kind, with_components
 from support.s3 import running_s3
 from support.terraform import Terraform
-
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
 OBJECTS, MODELS = "arn:aws:s3:::atrium-objects", "arn:aws:s3:::atrium-models"
 DATA_KEY = "arn:aws:kms:us-east-1:123456789012:key/data"
@@ -84,17 +83,11 @@ def read_back(endpoint: str, outputs: Mapping[str, Any]) -> Made:
     return Made(policies, trusts, keys, outputs["secret_arns"], outputs["sealing_key"], outputs["secrets_key"])
 
 
-@pytest.fixture(scope="module")
-def terraform(tmp_path_factory: pytest.TempPathFactory) -> Terraform:
-    return Terraform(tmp_path_factory.mktemp("terraform"))
-
-
-@pytest.fixture(scope="module")
-def both(terraform: Terraform, tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[bool, Made]]:
+def make(terraform: Terraform, folder: Path) -> dict[bool, Made]:
     """By `tenant_sessions`: made without, read, changed to with, read; and destroyed."""
-    root = terraform.copy("identity") / "tests" / "moto-identity"
-    with running_s3(tmp_path_factory.mktemp("moto") / "log") as endpoint:
-        found = {}
+    root = terraform.tree / "tests" / "moto-identity"
+    found = {}
+    with running_s3(folder / "moto.log") as endpoint:
         done = terraform.init(root)
         assert done.passed, done.said
         for sessions in (False, True):
@@ -103,20 +96,23 @@ def both(terraform: Terraform, tmp_path_factory: pytest.TempPathFactory) -> Iter
             assert done.passed, done.said
             outputs = json.loads(terraform.run(root, "output", "-json").said)
             found[sessions] = read_back(endpoint, {name: output["value"] for name, output in outputs.items()})
-        yield found
         done = terraform.run(root, "destroy", "-auto-approve", *variables)
         assert done.passed, done.said
         assert not terraform.run(root, "state", "list").said.strip()
+    return found
 
 
-@pytest.fixture(scope="module")
-def made(both: dict[bool, Made]) -> Made:
-    return both[True]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900), pytest.mark.ahead(make, first=True)]
 
 
-@pytest.fixture(scope="module")
-def made_direct(both: dict[bool, Made]) -> Made:
-    return both[False]
+@pytest.fixture
+def made(outcome: dict[bool, Made]) -> Made:
+    return outcome[True]
+
+
+@pytest.fixture
+def made_direct(outcome: dict[bool, Made]) -> Made:
+    return outcome[False]
 
 
 def requests(action: str, tenant: str, made: Made) -> list[Request]:

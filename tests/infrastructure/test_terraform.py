@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterator, Mapping
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -13,37 +11,36 @@ from support.terraform import Outcome, Terraform, has_tests, roots
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
-Checked = Mapping[str, Future[Outcome]]
 
+def checking(root: str) -> Callable[[Terraform, Path], Outcome]:
+    """Its tests, which begin with what `validate` does; `validate` where it has none."""
 
-def check(terraform: Terraform, root: str) -> Outcome:
-    """init and test, in a copy of its own: a test validates first, so `validate` would only cost its seconds again."""
-    folder = terraform.copy(root.replace("/", "-")) / root
-    made = terraform.init(folder)
-    return terraform.run(folder, "test" if has_tests(root) else "validate") if made.passed else made
+    def check(terraform: Terraform, _: Path) -> Outcome:
+        return terraform.imitated(terraform.tree / root, "test" if has_tests(root) else "validate")
 
-
-@pytest.fixture(scope="module")
-def terraform(tmp_path_factory: pytest.TempPathFactory) -> Terraform:
-    return Terraform(tmp_path_factory.mktemp("terraform"))
-
-
-@pytest.fixture(scope="module")
-def checked(terraform: Terraform, request: pytest.FixtureRequest) -> Iterator[Checked]:
-    """As many at a time as there are cores, and no more than the selected tests ask for."""
-    mine = [item for item in request.session.items if item.path == Path(__file__)]
-    calls = [item.callspec for item in mine if isinstance(item, pytest.Function) and hasattr(item, "callspec")]
-    wanted = sorted({call.params["root"] for call in calls if "root" in call.params})
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
-        yield {root: pool.submit(check, terraform, root) for root in wanted}
+    return check
 
 
 def test_every_file_is_formatted(terraform: Terraform) -> None:
-    done = terraform.run(terraform.copy("format"), "fmt", "-check", "-recursive", "-diff")
+    done = terraform.run(terraform.tree, "fmt", "-check", "-recursive", "-diff")
     assert done.passed, done.said
 
 
-@pytest.mark.parametrize("root", roots())
-def test_it_is_valid_and_its_own_tests_pass(checked: Checked, root: str) -> None:
-    said = checked[root].result()
-    assert said.passed, said.said
+@pytest.mark.parametrize(
+    "root", [pytest.param(root, marks=pytest.mark.ahead.with_args(checking(root))) for root in roots()]
+)
+def test_it_is_valid_and_its_own_tests_pass(outcome: Outcome, root: str) -> None:
+    assert outcome.passed, f"{root}: {outcome.said}"
+
+
+def test_what_is_not_valid_fails_though_aws_is_an_imitation(terraform: Terraform) -> None:
+    """So `validate` need not be run beside the tests."""
+    made = terraform.tree.parent / "not-valid"
+    (made / "tests").mkdir(parents=True)
+    (made / "main.tf").write_text(
+        'resource "aws_ecr_repository" "this" {\n  name = "x"\n  image_tag_mutability = "SOMETIMES"\n}\n'
+    )
+    (made / "tests" / "any.tftest.hcl").write_text('mock_provider "aws" {}\nrun "any" {\n  command = plan\n}\n')
+    done = terraform.imitated(made, "test")
+    assert not done.passed
+    assert "SOMETIMES" in done.said

@@ -3,38 +3,50 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import boto3
 import pytest
 
 from support.s3 import running_s3
-from support.terraform import Terraform
-
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
+from support.terraform import Outcome, Terraform
 
 
-@pytest.mark.usefixtures("aws")
+def apply(terraform: Terraform, folder: Path) -> tuple[Outcome, dict[str, Any]]:
+    """How it went, and what was left."""
+    root = terraform.tree / "tests" / "moto"
+    settings = {"MOTO_IAM_LOAD_MANAGED_POLICIES": "true", "MOTO_ACM_VALIDATION_WAIT": "1"}
+    with running_s3(folder / "moto.log", **settings) as endpoint:
+        done = terraform.init(root)
+        if done.passed:
+            done = terraform.run(root, "test", f"-var=endpoint={endpoint}")
+        return done, left(endpoint)
+
+
+def left(endpoint: str) -> dict[str, Any]:
+    session = boto3.Session(aws_access_key_id="test", aws_secret_access_key="test", region_name="us-east-1")
+
+    def of(service: str) -> Any:
+        return session.client(service, endpoint_url=endpoint)
+
+    ours = [{"Name": "is-default", "Values": ["false"]}]
+    return {
+        "vpcs": of("ec2").describe_vpcs(Filters=ours)["Vpcs"],
+        "roles": of("iam").list_roles()["Roles"],
+        "clusters": of("eks").list_clusters()["clusters"],
+        "repositories": of("ecr").describe_repositories()["repositories"],
+        "web ACLs": of("wafv2").list_web_acls(Scope="REGIONAL")["WebACLs"],
+        "log groups": of("logs").describe_log_groups()["logGroups"],
+        "queues": of("sqs").list_queues().get("QueueUrls", []),
+    }
+
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900), pytest.mark.ahead(apply, first=True)]
+
+
 def test_network_cluster_nodes_registry_and_edge_are_made_and_leave_nothing(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    outcome: tuple[Outcome, dict[str, Any]],
 ) -> None:
-    monkeypatch.setenv("MOTO_IAM_LOAD_MANAGED_POLICIES", "true")
-    monkeypatch.setenv("MOTO_ACM_VALIDATION_WAIT", "1")
-    terraform = Terraform(tmp_path)
-    folder = terraform.copy("applied") / "tests" / "moto"
-    with running_s3(tmp_path / "moto.log") as endpoint:
-        made = terraform.init(folder)
-        assert made.passed, made.said
-        applied = terraform.run(folder, "test", f"-var=endpoint={endpoint}")
-        assert applied.passed, applied.said
-        left = {
-            "vpcs": boto3.client("ec2", endpoint_url=endpoint).describe_vpcs(
-                Filters=[{"Name": "is-default", "Values": ["false"]}]
-            )["Vpcs"],
-            "roles": boto3.client("iam", endpoint_url=endpoint).list_roles()["Roles"],
-            "clusters": boto3.client("eks", endpoint_url=endpoint).list_clusters()["clusters"],
-            "repositories": boto3.client("ecr", endpoint_url=endpoint).describe_repositories()["repositories"],
-            "web ACLs": boto3.client("wafv2", endpoint_url=endpoint).list_web_acls(Scope="REGIONAL")["WebACLs"],
-            "log groups": boto3.client("logs", endpoint_url=endpoint).describe_log_groups()["logGroups"],
-            "queues": boto3.client("sqs", endpoint_url=endpoint).list_queues().get("QueueUrls", []),
-        }
-        assert not any(left.values()), left
+    done, left_over = outcome
+    assert done.passed, done.said
+    assert not any(left_over.values()), left_over

@@ -31,17 +31,12 @@ VALUES = {
 }  # fmt: skip
 
 
-@pytest.fixture(scope="module")
-def terraform(tmp_path_factory: pytest.TempPathFactory) -> Terraform:
-    return Terraform(tmp_path_factory.mktemp("terraform"))
-
-
 def filled(terraform: Terraform, folder: Path, template: str, overlay: str, to: str) -> tuple[Object, ...]:
     """The manifests as `kubectl apply -k` of what the environment prints would have them."""
-    printer = terraform.copy(to.replace("/", "-")) / "printer"
+    printer = terraform.tree.parent / f"print-{to.replace('/', '-')}"
     printer.mkdir()
     (printer / "values.json").write_text(json.dumps(VALUES | {"overlay": overlay}))
-    call = f'templatefile("../templates/{template}.yaml.tftpl", jsondecode(file("values.json")))'
+    call = f'templatefile("../terraform/templates/{template}.yaml.tftpl", jsondecode(file("values.json")))'
     (printer / "main.tf").write_text(f'output "text" {{\n  value = {call}\n}}\n')
     for command in (("init",), ("apply", "-auto-approve")):
         done = terraform.run(printer, *command)

@@ -7,16 +7,18 @@ from pathlib import Path
 import pytest
 
 from support.s3 import running_s3
-from support.terraform import Terraform
-
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
+from support.terraform import Outcome, Terraform
 
 
-def test_stores_and_backups_can_be_made_and_are_gone_afterwards(tmp_path: Path) -> None:
-    terraform = Terraform(tmp_path)
-    root = terraform.copy("stores") / "tests" / "moto-data"
-    with running_s3(tmp_path / "moto.log", MOTO_IAM_LOAD_MANAGED_POLICIES="true") as endpoint:
+def apply(terraform: Terraform, folder: Path) -> Outcome:
+    root = terraform.tree / "tests" / "moto-data"
+    with running_s3(folder / "moto.log", MOTO_IAM_LOAD_MANAGED_POLICIES="true") as endpoint:
         done = terraform.init(root)
-        assert done.passed, done.said
-        done = terraform.run(root, "test", f"-var=endpoint={endpoint}")  # it fails where something is left
-        assert done.passed, done.said
+        return terraform.run(root, "test", f"-var=endpoint={endpoint}") if done.passed else done
+
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900), pytest.mark.ahead(apply, first=True)]
+
+
+def test_stores_and_backups_can_be_made_and_are_gone_afterwards(outcome: Outcome) -> None:
+    assert outcome.passed, outcome.said  # it fails where something is left

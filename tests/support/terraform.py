@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
+import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from threading import Lock
 
 from support.rendered import ROOT
 
@@ -58,7 +61,12 @@ def _usual_mirrors() -> Iterator[Path]:
 
 
 class Terraform:
-    """Runs in `folder`, which gets the provider once: what runs beside one another reads it, and writes elsewhere."""
+    """Runs in one copy of infrastructure/terraform, in which each root has its own folder for what Terraform keeps:
+    what runs beside one another reads the provider and writes elsewhere.
+
+    The provider takes longer to start than most of what it is asked. So with `imitated` one is started for all, which
+    is never told of a server: it knows the resources, and the tests' `mock_provider` answers for AWS.
+    """
 
     def __init__(self, folder: Path) -> None:
         binary = shutil.which("terraform")
@@ -68,22 +76,58 @@ class Terraform:
         self._folder = folder
         self._environment = self._settings()
         self._plugins = self._install()
-
-    def copy(self, name: str) -> Path:
-        """A copy of infrastructure/terraform: modules know one another by their relative paths."""
-        made = self._folder / name
-        shutil.copytree(TERRAFORM, made, ignore=_MADE_BY_RUNS)
-        return made
+        self._provider: subprocess.Popen[str] | None = None
+        self._starting = Lock()
+        self._attached = ""
+        self.tree = self._copy()
 
     def init(self, folder: Path) -> Outcome:
         return self.run(folder, "init", "-backend=false", f"-plugin-dir={self._plugins}")
 
     def run(self, folder: Path, *command: str) -> Outcome:
+        return self._run(folder, self._environment, *command)
+
+    def imitated(self, folder: Path, *command: str) -> Outcome:
+        """init and the command with the provider that runs already: for what asks neither AWS nor moto."""
+        with self._starting:
+            self._provider = self._provider or self._start()
+            environment = self._environment | {"TF_REATTACH_PROVIDERS": self._attached}
+        done = self._run(folder, environment, "init", "-backend=false")
+        return self._run(folder, environment, *command) if done.passed else done
+
+    def close(self) -> None:
+        if self._provider is not None:
+            self._provider.kill()  # it holds nothing
+            self._provider.communicate()
+
+    def _run(self, folder: Path, environment: dict[str, str], *command: str) -> Outcome:
         done = subprocess.run(
             [self._binary, *command, *(() if command[0] == "fmt" else ("-no-color",))],
-            check=False, cwd=folder, env=self._environment, capture_output=True, text=True,
+            check=False, cwd=folder, env=environment, capture_output=True, text=True,
         )  # fmt: skip
         return Outcome(done.returncode == 0, done.stdout + done.stderr)
+
+    def _copy(self) -> Path:
+        """Modules know one another, and infrastructure/monitoring, by their relative paths."""
+        made = self._folder / "infrastructure"
+        shutil.copytree(TERRAFORM, made / "terraform", ignore=_MADE_BY_RUNS)
+        shutil.copytree(TERRAFORM.parent / "monitoring", made / "monitoring")
+        return made / "terraform"
+
+    def _start(self) -> subprocess.Popen[str]:
+        """The provider as for a debugger, on a socket of its own in a folder of ours."""
+        (binary,) = (self._plugins / _PROVIDER).glob("*/*/terraform-provider-aws*")
+        environment = self._environment | {"TMPDIR": tempfile.mkdtemp(prefix="tf-")}  # a socket's path is short
+        with (self._folder / "provider.log").open("w") as log:
+            process = subprocess.Popen(
+                [binary, "-debug"], stdout=subprocess.PIPE, stderr=log, text=True, env=environment, cwd=self._folder
+            )
+        assert process.stdout is not None
+        for line in process.stdout:  # ends with the process, if that does not come up
+            if found := re.search(r"TF_REATTACH_PROVIDERS='(.*)'", line):
+                self._attached = found[1]
+                return process
+        raise RuntimeError(f"the provider did not start:\n{(self._folder / 'provider.log').read_text()[-4000:]}")
 
     def _settings(self) -> dict[str, str]:
         """The environment less what is this machine's own: no account, and a configuration that exists."""

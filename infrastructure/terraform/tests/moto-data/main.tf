@@ -20,7 +20,7 @@ provider "aws" {
   region                      = "us-east-1"
   access_key                  = "test"
   secret_key                  = "test"
-  max_retries                 = 1
+  max_retries                 = 5
   s3_use_path_style           = true
   skip_credentials_validation = true
   skip_metadata_api_check     = true
