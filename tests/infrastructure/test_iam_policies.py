@@ -87,18 +87,18 @@ def make(terraform: Terraform, folder: Path) -> dict[bool, Made]:
     """By `tenant_sessions`: made without, read, changed to with, read; and destroyed."""
     root = terraform.tree / "tests" / "moto-identity"
     found = {}
-    with running_s3(folder / "moto.log") as endpoint:
-        done = terraform.init(root)
+    with running_s3(folder / "moto.log") as endpoint, terraform.attached() as attached:
+        done = attached.init(root)
         assert done.passed, done.said
         for sessions in (False, True):
             variables = [f"-var=endpoint={endpoint}", f"-var=tenant_sessions={json.dumps(sessions)}"]
-            done = terraform.run(root, "apply", "-auto-approve", *variables)
+            done = attached.run(root, "apply", "-auto-approve", *variables)
             assert done.passed, done.said
-            outputs = json.loads(terraform.run(root, "output", "-json").said)
+            outputs = json.loads(attached.run(root, "output", "-json").said)
             found[sessions] = read_back(endpoint, {name: output["value"] for name, output in outputs.items()})
-        done = terraform.run(root, "destroy", "-auto-approve", *variables)
+        done = attached.run(root, "destroy", "-auto-approve", *variables)
         assert done.passed, done.said
-        assert not terraform.run(root, "state", "list").said.strip()
+        assert not attached.run(root, "state", "list").said.strip()
     return found
 
 

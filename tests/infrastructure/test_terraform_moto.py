@@ -16,10 +16,10 @@ def apply(terraform: Terraform, folder: Path) -> tuple[Outcome, dict[str, Any]]:
     """How it went, and what was left."""
     root = terraform.tree / "tests" / "moto"
     settings = {"MOTO_IAM_LOAD_MANAGED_POLICIES": "true", "MOTO_ACM_VALIDATION_WAIT": "1"}
-    with running_s3(folder / "moto.log", **settings) as endpoint:
-        done = terraform.init(root)
+    with running_s3(folder / "moto.log", **settings) as endpoint, terraform.attached() as attached:
+        done = attached.init(root)
         if done.passed:
-            done = terraform.run(root, "test", f"-var=endpoint={endpoint}")
+            done = attached.run(root, "test", f"-var=endpoint={endpoint}")
         return done, left(endpoint)
 
 

@@ -12,9 +12,12 @@ from support.terraform import Outcome, Terraform
 
 def apply(terraform: Terraform, folder: Path) -> Outcome:
     root = terraform.tree / "tests" / "moto-data"
-    with running_s3(folder / "moto.log", MOTO_IAM_LOAD_MANAGED_POLICIES="true") as endpoint:
-        done = terraform.init(root)
-        return terraform.run(root, "test", f"-var=endpoint={endpoint}") if done.passed else done
+    with (
+        running_s3(folder / "moto.log", MOTO_IAM_LOAD_MANAGED_POLICIES="true") as endpoint,
+        terraform.attached() as attached,
+    ):
+        done = attached.init(root)
+        return attached.run(root, "test", f"-var=endpoint={endpoint}") if done.passed else done
 
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900), pytest.mark.ahead(apply, first=True)]

@@ -8,6 +8,8 @@ import shutil
 import subprocess
 import tempfile
 from collections.abc import Iterator
+from contextlib import contextmanager
+from copy import copy
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Lock
@@ -60,6 +62,20 @@ def _usual_mirrors() -> Iterator[Path]:
             yield from (found.parents[2] for found in place.glob(f"{depth}{_PROVIDER}"))
 
 
+@dataclass(frozen=True)
+class Provider:
+    """A provider that runs, on a socket in a folder of its own."""
+
+    process: subprocess.Popen[str]
+    address: str
+    folder: Path
+
+    def end(self) -> None:
+        self.process.kill()  # it holds nothing
+        self.process.communicate()
+        shutil.rmtree(self.folder)
+
+
 class Terraform:
     """Runs in one copy of infrastructure/terraform, in which each root has its own folder for what Terraform keeps:
     what runs beside one another reads the provider and writes elsewhere.
@@ -76,36 +92,45 @@ class Terraform:
         self._folder = folder
         self._environment = self._settings()
         self._plugins = self._install()
-        self._provider: subprocess.Popen[str] | None = None
+        self._provider: Provider | None = None
         self._starting = Lock()
-        self._attached = ""
         self.tree = self._copy()
 
     def init(self, folder: Path) -> Outcome:
         return self.run(folder, "init", "-backend=false", f"-plugin-dir={self._plugins}")
 
     def run(self, folder: Path, *command: str) -> Outcome:
-        return self._run(folder, self._environment, *command)
+        done = subprocess.run(
+            [self._binary, *command, *(() if command[0] == "fmt" else ("-no-color",))],
+            check=False, cwd=folder, env=self._environment, capture_output=True, text=True,
+        )  # fmt: skip
+        return Outcome(done.returncode == 0, done.stdout + done.stderr)
 
     def imitated(self, folder: Path, *command: str) -> Outcome:
         """init and the command with the provider that runs already: for what asks neither AWS nor moto."""
         with self._starting:
             self._provider = self._provider or self._start()
-            environment = self._environment | {"TF_REATTACH_PROVIDERS": self._attached}
-        done = self._run(folder, environment, "init", "-backend=false")
-        return self._run(folder, environment, *command) if done.passed else done
+        attached = self._with(self._provider)
+        done = attached.init(folder)
+        return attached.run(folder, *command) if done.passed else done
+
+    @contextmanager
+    def attached(self) -> Iterator[Terraform]:
+        """The same with a provider of its own that stays, for several commands about one server."""
+        provider = self._start()
+        try:
+            yield self._with(provider)
+        finally:
+            provider.end()
 
     def close(self) -> None:
         if self._provider is not None:
-            self._provider.kill()  # it holds nothing
-            self._provider.communicate()
+            self._provider.end()
 
-    def _run(self, folder: Path, environment: dict[str, str], *command: str) -> Outcome:
-        done = subprocess.run(
-            [self._binary, *command, *(() if command[0] == "fmt" else ("-no-color",))],
-            check=False, cwd=folder, env=environment, capture_output=True, text=True,
-        )  # fmt: skip
-        return Outcome(done.returncode == 0, done.stdout + done.stderr)
+    def _with(self, provider: Provider) -> Terraform:
+        other = copy(self)
+        other._environment = self._environment | {"TF_REATTACH_PROVIDERS": provider.address}
+        return other
 
     def _copy(self) -> Path:
         """Modules know one another, and infrastructure/monitoring, by their relative paths."""
@@ -114,20 +139,22 @@ class Terraform:
         shutil.copytree(TERRAFORM.parent / "monitoring", made / "monitoring")
         return made / "terraform"
 
-    def _start(self) -> subprocess.Popen[str]:
-        """The provider as for a debugger, on a socket of its own in a folder of ours."""
+    def _start(self) -> Provider:
+        """As for a debugger."""
         (binary,) = (self._plugins / _PROVIDER).glob("*/*/terraform-provider-aws*")
-        environment = self._environment | {"TMPDIR": tempfile.mkdtemp(prefix="tf-")}  # a socket's path is short
-        with (self._folder / "provider.log").open("w") as log:
+        sockets = Path(tempfile.mkdtemp(prefix="tf-"))  # a socket's path is short
+        log = self._folder / f"{sockets.name}.log"
+        with log.open("w") as output:
             process = subprocess.Popen(
-                [binary, "-debug"], stdout=subprocess.PIPE, stderr=log, text=True, env=environment, cwd=self._folder
-            )
+                [binary, "-debug"],
+                stdout=subprocess.PIPE, stderr=output, text=True, cwd=sockets,
+                env=self._environment | {"TMPDIR": str(sockets)},
+            )  # fmt: skip
         assert process.stdout is not None
         for line in process.stdout:  # ends with the process, if that does not come up
             if found := re.search(r"TF_REATTACH_PROVIDERS='(.*)'", line):
-                self._attached = found[1]
-                return process
-        raise RuntimeError(f"the provider did not start:\n{(self._folder / 'provider.log').read_text()[-4000:]}")
+                return Provider(process, found[1], sockets)
+        raise RuntimeError(f"the provider did not start:\n{log.read_text(errors='replace')[-4000:]}")
 
     def _settings(self) -> dict[str, str]:
         """The environment less what is this machine's own: no account, and a configuration that exists."""
