@@ -18,7 +18,7 @@ locals {
 provider "aws" {
   region                      = "us-east-1"
   access_key                  = "test"
-  secret_key                  = "test"
+  secret_key                  = "test" # pragma: allowlist secret
   skip_credentials_validation = true
   skip_metadata_api_check     = true
   skip_requesting_account_id  = true
