@@ -18,6 +18,7 @@ from pydantic import (
 )
 
 from contracts.chat import Query
+from contracts.counted import at_most
 from contracts.ranking import Ranking
 from contracts.text import Storable, StorableJson
 
@@ -35,7 +36,11 @@ Title = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, ma
 SearchMode = Literal["hybrid", "vector", "lexical"]
 MAX_FILTER_VALUES = 1_000
 """Of each field of a filter: a list of documents, as a person picks them or a program does for one question."""
-FilterValues = Annotated[tuple[Annotated[str, Storable], ...], Field(min_length=1, max_length=MAX_FILTER_VALUES)]
+FilterValues = Annotated[
+    tuple[Annotated[str, Storable], ...],
+    Field(min_length=1, max_length=MAX_FILTER_VALUES),
+    at_most(MAX_FILTER_VALUES),
+]
 
 
 def _in_utc(at: datetime) -> datetime:
@@ -162,7 +167,14 @@ class SearchFilter(BaseModel):
 
     source: Annotated[str, Storable] | FilterValues | None = None
     tags: FilterValues | None = None
-    document_ids: Annotated[tuple[DocumentId, ...], Field(min_length=1, max_length=MAX_FILTER_VALUES)] | None = None
+    document_ids: (
+        Annotated[
+            tuple[DocumentId, ...],
+            Field(min_length=1, max_length=MAX_FILTER_VALUES),
+            at_most(MAX_FILTER_VALUES),
+        ]
+        | None
+    ) = None
     after: FilterDate | None = None
     before: FilterDate | None = None
 

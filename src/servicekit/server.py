@@ -10,6 +10,7 @@ from contextlib import suppress
 import uvicorn
 from fastapi import FastAPI
 
+from servicekit.request_heads import BoundedHeads
 from servicekit.settings import ServiceSettings
 
 TICK_S = 0.1
@@ -54,7 +55,8 @@ def serve(app: FastAPI, settings: ServiceSettings, *, host: str, port: int) -> N
         access_log=False,
         server_header=False,
         loop="uvloop",
-        http="httptools",
+        http=BoundedHeads,
+        ws="none",
         timeout_keep_alive=settings.keep_alive_s,
         timeout_graceful_shutdown=settings.shutdown_grace_s,
         proxy_headers=False,

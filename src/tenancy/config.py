@@ -8,6 +8,7 @@ from typing import Annotated, Literal, Self
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
 from contracts.chat import Identifier, Locale, ModelName, NothingFound, PassageInjection, Route, RouteName, Score
+from contracts.counted import at_most
 from contracts.external import ExternalEngine
 from contracts.pools import DEFAULT_POOL
 from contracts.ranking import Ranking
@@ -110,9 +111,11 @@ class TenantConfig(BaseModel):
     tier: Tier = Tier.BASIC
     locale: Locale = "en-US"
     retention_days: int = Field(default=30, ge=0, le=3_650)
-    blocked_tools: tuple[Identifier, ...] = Field(default=(), max_length=MAX_RULES)
-    sensitive_prompt_patterns: tuple[LiteralPattern, ...] = Field(default=(), max_length=MAX_RULES)
-    refusal_rules: tuple[RefusalRule, ...] = Field(default=(), max_length=MAX_RULES)
+    blocked_tools: Annotated[tuple[Identifier, ...], at_most(MAX_RULES)] = Field(default=(), max_length=MAX_RULES)
+    sensitive_prompt_patterns: Annotated[tuple[LiteralPattern, ...], at_most(MAX_RULES)] = Field(
+        default=(), max_length=MAX_RULES
+    )
+    refusal_rules: Annotated[tuple[RefusalRule, ...], at_most(MAX_RULES)] = Field(default=(), max_length=MAX_RULES)
     moderation: ModerationConfig = ModerationConfig()
     redact: Redact = Redact()
     passage_injection: PassageInjection = "mark"
@@ -131,10 +134,12 @@ class TenantConfig(BaseModel):
     weight: float = Field(default=1.0, ge=0.1, le=100, allow_inf_nan=False)
     pool: PoolName = DEFAULT_POOL
     pool_spill: bool = False
-    adapters: tuple[ModelName, ...] = Field(default=(), max_length=256)
+    adapters: Annotated[tuple[ModelName, ...], at_most(256)] = Field(default=(), max_length=256)
     model: ModelName | None = None
-    allowed_routes: tuple[RouteName, ...] = Field(default=tuple(route.name for route in BUILT_IN_ROUTES), max_length=64)
-    routes: tuple[Route, ...] = Field(default=(), max_length=32)
+    allowed_routes: Annotated[tuple[RouteName, ...], at_most(64)] = Field(
+        default=tuple(route.name for route in BUILT_IN_ROUTES), max_length=64
+    )
+    routes: Annotated[tuple[Route, ...], at_most(32)] = Field(default=(), max_length=32)
 
     @model_validator(mode="after")
     def _routes_exist(self) -> Self:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import time
+from base64 import urlsafe_b64encode
 from typing import Any
 
 import httpx
@@ -110,6 +111,24 @@ def test_a_refusal_is_smaller_than_what_it_refuses_and_names_the_place(stack: St
 def test_an_odd_cursor_is_a_422(stack: Stack, after: str) -> None:
     with stack.platform() as platform:
         assert platform.get(f"/tenants?after={after}").status_code == 422
+
+
+@pytest.mark.parametrize(
+    "place",
+    [
+        ["0001-01-01T00:00:00+23:00", "u", "s"],
+        ["9999-12-31T23:59:59-23:00", "u", "s"],
+        ["2026-01-01T00:00:00Z", "u\x00", "s"],
+        ["2026-01-01T00:00:00Z", "u", "\x00"],
+        ["2026-01-01T00:00:00Z"],
+        {"last_at": 1},
+    ],
+)
+def test_a_cursor_of_sessions_that_we_did_not_make_is_a_422(stack: Stack, tenant: str, place: object) -> None:
+    cursor = urlsafe_b64encode(json.dumps(place).encode()).decode().rstrip("=")
+    with stack.client(tenant) as client:
+        answer = client.get(f"/tenant/{tenant}/sessions", params={"cursor": cursor})
+    assert (answer.status_code, answer.json()["error"]["code"]) == (422, "invalid_request")
 
 
 def test_a_platform_key_that_names_two_tenants_is_refused(stack: Stack, tenant: str) -> None:

@@ -64,6 +64,9 @@ def test_what_cannot_be_asked_is_said_so(stack: Stack) -> None:
             {"from": "2026-01-01"},
             {"from": "2026-01-01T00:00:00Z", "to": "2026-03-01T00:00:00Z"},
             {"from": "2026-02-01T00:00:00Z", "to": "2026-01-01T00:00:00Z"},
+            {"from": "0001-01-01T00:00:00+23:00", "to": "0001-01-01T01:00:00Z"},
+            {"from": "9999-12-31T00:00:00Z", "to": "9999-12-31T23:59:59-23:00"},
+            {"to": "0001-01-01T00:00:00Z"},
         ):
             answer = client.get(f"/tenant/{tenant}/metrics", params=query)
             assert (answer.status_code, answer.json()["error"]["code"]) == (422, "invalid_request"), query

@@ -9,6 +9,7 @@ from fastapi import APIRouter, Query
 from pydantic import AwareDatetime, BaseModel
 from starlette.responses import JSONResponse, Response
 
+from contracts.errors import InvalidRequestError
 from contracts.tenant import TenantId
 from router.api.dependencies import CallerDep, ServicesDep
 from router.api.grouping import groups_of
@@ -131,4 +132,8 @@ def _quantiles(histogram: Histogram) -> dict[str, float | None]:
 
 
 def _utc(at: datetime | None) -> datetime | None:
-    return at.astimezone(UTC) if at is not None else None
+    """Raises InvalidRequestError: near the ends of the calendar an offset leads out of it."""
+    try:
+        return at.astimezone(UTC) if at is not None else None
+    except OverflowError:
+        raise InvalidRequestError("`from` or `to` is beyond what a calendar has") from None

@@ -129,6 +129,8 @@ def _place(cursor: str | None) -> Place | None:
     try:
         last_at, user_id, session_id = orjson.loads(urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)))
         place = Place(datetime.fromisoformat(last_at).astimezone(UTC), str(user_id), str(session_id))
-    except (ValueError, TypeError) as error:
+    except (ValueError, TypeError, OverflowError) as error:
         raise InvalidRequestError("cursor: take it from the page before") from error
+    if "\x00" in place.user_id + place.session_id:
+        raise InvalidRequestError("cursor: take it from the page before")
     return place

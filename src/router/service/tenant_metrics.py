@@ -118,7 +118,10 @@ class TenantMetrics:
 
     def _span(self, step: Step, first: datetime | None, end: datetime | None) -> tuple[datetime, datetime]:
         end = end or step.of(self._now()) + step.length
-        first = step.of(first or end - (timedelta(days=1) if step is Step.HOUR else timedelta(days=30)))
+        try:
+            first = step.of(first or end - (timedelta(days=1) if step is Step.HOUR else timedelta(days=30)))
+        except OverflowError:
+            raise InvalidRequestError("`from` is beyond what a calendar has") from None
         if first >= end:
             raise InvalidRequestError("`from` is not before `to`")
         if end - first > MAX_SPAN[step]:
