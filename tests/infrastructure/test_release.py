@@ -123,6 +123,26 @@ def test_an_overlay_that_is_filled_in_is_deployed_by_the_digests_that_were_built
             assert "image: atrium-" not in text
 
 
+def test_what_terraform_filled_in_for_the_account_is_what_is_deployed(desk: Desk) -> None:
+    desk.fill_in()
+    own = desk.folder / "infrastructure" / "kubernetes" / "accounts" / "production"
+    for folder, overlay in (
+        (own, "../../overlays/production"),
+        (own / "migrations", "../../../overlays/production/migrations"),
+    ):
+        folder.mkdir(parents=True)
+        made = {"resources": [overlay], "commonAnnotations": {"example.com/account": "ours"}}
+        (folder / "kustomization.yaml").write_text(yaml.safe_dump(made), encoding="utf-8")
+    assert desk.release("images", "production", *images()).returncode == 0
+    done = desk.release("check", "production")
+    assert done.returncode == 0, done.stderr
+    answers = [{"to": "kubectl get job", "says": "Complete "}]
+    assert desk.release("migrate", "production", answers=answers).returncode == 0
+    applied = (desk.folder / "applied").read_text(encoding="utf-8")
+    assert f"image: {ACCOUNT}/atrium-router@{DIGEST}" in applied
+    assert "example.com/account: ours" in applied
+
+
 @pytest.mark.parametrize("image", ["atrium-router=repo:0.1.0", "atrium-router=repo@sha256:12", "$(id)"])
 def test_what_is_no_digest_is_not_written(desk: Desk, image: str) -> None:
     assert desk.release("images", "production", image).returncode == 1

@@ -19,7 +19,7 @@ variable "endpoint" {
 provider "aws" {
   region                      = "us-east-1"
   access_key                  = "test"
-  secret_key                  = "test"
+  secret_key                  = "test" # pragma: allowlist secret
   max_retries                 = 5
   s3_use_path_style           = true
   skip_credentials_validation = true

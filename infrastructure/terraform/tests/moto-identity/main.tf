@@ -31,7 +31,7 @@ locals {
 provider "aws" {
   region                      = local.region
   access_key                  = "test"
-  secret_key                  = "test"
+  secret_key                  = "test" # pragma: allowlist secret
   max_retries                 = 5
   skip_credentials_validation = true
   skip_metadata_api_check     = true

@@ -13,7 +13,7 @@ locals {
 provider "aws" {
   region                      = "us-east-1"
   access_key                  = "test"
-  secret_key                  = "test"
+  secret_key                  = "test" # pragma: allowlist secret
   max_retries                 = 5
   skip_credentials_validation = true
   skip_metadata_api_check     = true

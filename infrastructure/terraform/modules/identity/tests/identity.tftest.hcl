@@ -15,7 +15,7 @@ variables {
   models_bucket_arn   = "arn:aws:s3:::models"
   data_kms_key_arn    = "arn:aws:kms:us-east-1:123456789012:key/data"
   sealing_kms_key_arn = "arn:aws:kms:us-east-1:123456789012:key/sealing"
-  secrets_kms_key_arn = "arn:aws:kms:us-east-1:123456789012:key/secrets"
+  secrets_kms_key_arn = "arn:aws:kms:us-east-1:123456789012:key/secrets" # pragma: allowlist secret
   secret_arns         = { router = "arn:aws:secretsmanager:us-east-1:123456789012:secret:atrium/router-AbCdEf" }
   log_group_arns      = ["arn:aws:logs:us-east-1:123456789012:log-group:/atrium/containers"]
 }
