@@ -22,6 +22,7 @@ from contracts.chat import (
 from contracts.errors import SlowReaderError
 from observability.record import record_of
 from router.api.answering import Answering
+from router.api.bounded import BoundedRoute
 from router.api.dependencies import IdempotencyKey, PrincipalDep, ServicesDep, admit, own_tenant
 from router.api.stream import EVENT_STREAM, sse
 from router.domain.access import Permission
@@ -30,7 +31,7 @@ from router.service.chat import Turn
 from servicekit.edge import until_disconnect
 from servicekit.problems import OPENAPI_ERRORS
 
-api = APIRouter(tags=["chat"], responses=OPENAPI_ERRORS)
+api = APIRouter(tags=["chat"], responses=OPENAPI_ERRORS, route_class=BoundedRoute)
 
 
 @api.post("/chat", response_model=ChatAnswer, responses=EVENT_STREAM)

@@ -21,6 +21,7 @@ from contracts.chat import (
 from contracts.errors import ErrorBody, SlowReaderError
 from observability.record import RequestRecord, record_of
 from router.api.answering import Answering
+from router.api.bounded import BoundedRoute
 from router.api.dependencies import IdempotencyKey, PrincipalDep, Services, ServicesDep, admit, own_tenant
 from router.api.stream import EVENT_STREAM
 from router.domain.access import Permission
@@ -41,7 +42,7 @@ from servicekit.problems import STATUS
 
 DONE = b"data: [DONE]\n\n"
 
-api = APIRouter(prefix="/v1", tags=["openai"], responses=OPENAI_ERRORS)
+api = APIRouter(prefix="/v1", tags=["openai"], responses=OPENAI_ERRORS, route_class=BoundedRoute)
 
 
 @api.post("/chat/completions", responses=EVENT_STREAM)

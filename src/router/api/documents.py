@@ -38,6 +38,7 @@ from contracts.retrieval import (
 )
 from contracts.tenant import TenantId
 from contracts.text import Storable
+from router.api.bounded import BoundedRoute
 from router.api.dependencies import CallerDep, Services, ServicesDep, admit_again
 from router.domain.caller import Caller
 from router.service.access import require_same
@@ -45,7 +46,7 @@ from router.service.identity import tenant_id_from
 from servicekit.edge import until_disconnect
 from servicekit.problems import OPENAPI_ERRORS, malformed
 
-api = APIRouter(prefix="/tenant/{tenant_id}", tags=["documents"], responses=OPENAPI_ERRORS)
+api = APIRouter(prefix="/tenant/{tenant_id}", tags=["documents"], responses=OPENAPI_ERRORS, route_class=BoundedRoute)
 
 DocumentPath = Annotated[DocumentId, Path()]
 

@@ -11,12 +11,13 @@ from starlette.responses import Response
 
 from contracts.context import Role
 from contracts.text import Storable
+from router.api.bounded import BoundedRoute
 from router.api.dependencies import ActorDep, CallerDep, ServicesDep
 from router.service.keys import MAX_OVERLAP, ShownKey
 from servicekit.problems import OPENAPI_ERRORS
 from tenancy.keys import KeyInfo
 
-api = APIRouter(tags=["keys"], responses=OPENAPI_ERRORS)
+api = APIRouter(tags=["keys"], responses=OPENAPI_ERRORS, route_class=BoundedRoute)
 
 Label = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=200), Storable]
 KeyId = Annotated[str, Path(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9_-]+$")]
