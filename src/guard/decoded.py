@@ -42,6 +42,13 @@ _MAY_HAVE_RUN = re2.compile(rb"[a-z][A-Z]|[A-Z]{2}|[0-9][A-Za-z]|[A-Za-z][0-9]|[
 _HEX = re2.compile(rb"(?:(?:0x|\\x)?[0-9A-Fa-f]{2}[ :,]{0,2}){8,}")
 """RE2, as Python's `re` takes 2 ms of the longest prompt, in which no other thread runs."""
 _HEX_MARKS = re.compile(rb"0x|\\x|[ :,]")
+_MAY_BE_TAGGED = (b"\xf3\xa0\x80", b"\xf3\xa0\x81")
+"""How tag characters begin in UTF-8: quicker to ask for than each of them."""
+_TAGGED = re.compile(
+    "(?:(?<![\U0001f3f4\U000e0020-\U000e007e])|(?=[\U000e0020-\U000e007e]{7}))[\U000e0020-\U000e007e]{3,}"
+)
+"""Letters of tag characters: nobody sees them, and models read them. The six at most behind a black flag are a flag."""
+_FROM_TAGS = {0xE0000 + one: one for one in range(0x20, 0x7F)}
 _REVERSED = re.compile("\u202e([^\u202c\r\n]{1,400})")
 _DOTS_AND_DASHES = "\u00b7\u2022\u2027\u2219\u2013\u2014"
 _BETWEEN = rf"[ .,;:/*~+_|()\[\]\r\n\t{_DOTS_AND_DASHES}-]{{1,2}}"
@@ -80,6 +87,8 @@ def _parts(text: str) -> Iterator[str]:
 
 def _unmarked(text: str) -> Iterator[str]:
     """Readings of the whole text, each without what one format puts into it."""
+    if not text.isascii() and _has_tags(text):
+        yield text.translate(_FROM_TAGS)
     if "%" in text and _PERCENT.search(text):
         once = unquote(text, errors="replace")
         yield once
@@ -97,6 +106,11 @@ def _unmarked(text: str) -> Iterator[str]:
         yield _EMPHASIS.sub("", text)
     if "-" in text and _HYPHENATED.search(text):
         yield _HYPHENATED.sub("", text)
+
+
+def _has_tags(text: str) -> bool:
+    written = text.encode(errors="replace")
+    return any(begin in written for begin in _MAY_BE_TAGGED) and bool(_TAGGED.search(text))
 
 
 def _escaped(match: re.Match[str]) -> str:

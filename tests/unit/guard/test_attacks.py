@@ -111,6 +111,10 @@ SPELLINGS: dict[str, Callable[[str], str]] = {
     "octal escapes": lambda phrase: "".join(f"\\{ord(one):03o}" for one in phrase),
     "long escapes": lambda phrase: "".join(f"\\U{ord(one):08x}" for one in phrase),
     "from right to left": lambda phrase: f"\u202e{phrase[::-1]}\u202c",
+    "tag characters alone": lambda phrase: "".join(chr(0xE0000 + ord(one)) for one in phrase),
+    "tag characters behind a flag": lambda phrase: (
+        "\U0001f3f4" + "".join(chr(0xE0000 + ord(one)) for one in f"{phrase:7}")
+    ),
     "escapes": lambda phrase: "".join(f"\\u{ord(one):04x}" for one in phrase),
 }
 
@@ -167,6 +171,7 @@ def test_an_expression_sees_the_canonical_form_too(expression: str, text: str) -
         ("word", "cat", "un cát\u0101logo"),
         ("word", "hack", "hackathon, shack, \u0445\u0430\u043a\u0430\u0442\u043e\u043d"),
         ("word", "\u0915\u092e", "\u0915\u092e\u0940"),
+        ("contains", "gbeng", "\U0001f3f4\U000e0067\U000e0062\U000e0065\U000e006e\U000e0067\U000e007f scored"),
         ("contains", "credit card", "a credit was given; the card is red"),
         ("contains", "credit card", "credit\u2026 card"),
         ("contains", "cop", "Дворник убирает сор во дворе, потом отдыхает."),
