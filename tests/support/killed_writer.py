@@ -59,6 +59,12 @@ class MortalObjects(FolderObjects):
         self._step()
         return await super().delete(tenant_id, key)
 
+    async def delete_all(self, tenant_id: TenantId) -> int:
+        self._step()
+        done = await super().delete_all(tenant_id)
+        self._step()
+        return done
+
 
 def mortal(method: Callable[..., Any], step: Steps) -> Callable[..., Any]:
     def around(*args: Any, **kwargs: Any) -> Any:
