@@ -20,6 +20,7 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -50,6 +51,8 @@ from servicekit.tokens import utc_now
 from stores.objects import Objects, open_objects
 from stores.postgres import Database
 from support.s3 import running_s3
+from support.tenants import ALICE, fresh_tenant, postgres_stores
+from tenancy.postgres_deletions import PostgresDeletionStore
 
 MODEL, DIMENSION, CHUNKS = "bench", 384, 200
 WRITES = 5_000
@@ -178,9 +181,23 @@ async def latencies(server: Postgres, database: Database, folder: Path, s3: Obje
         await put(replica.store, tenant, "again")
         compactions.append(await timed(lambda: replica.compactor.compact(tenant)))
     table.add_row("snapshot of it, in the background", *shown(compactions))
+    made, marked = await tenants_made_and_deleted(database)
+    table.add_row("a tenant made, its key and audit log with it", *shown(made))
+    table.add_row("a tenant's deletion acknowledged", *shown(marked))
     await replica.retriever.close()
     await files.close()
     return table
+
+
+async def tenants_made_and_deleted(database: Database) -> tuple[list[Spent], list[Spent]]:
+    """Until it is committed: from then on the one is there and the other is found no more."""
+    stores, deletions = postgres_stores(database), PostgresDeletionStore(database)
+    made, marked = [], []
+    for _ in range(5 * ROUNDS):
+        tenant = fresh_tenant()
+        made.append(await timed(partial(stores.add, tenant)))
+        marked.append(await timed(partial(deletions.begin, tenant, by=ALICE)))
+    return made, marked
 
 
 async def cold(replica: Replica, tenant: TenantId, *, disk: Path | None = None) -> Spent:
