@@ -26,7 +26,7 @@ resource "aws_iam_role" "this" {
 
   name                 = "${var.name}-github-${each.key}"
   description          = each.value.for
-  max_session_duration = 3600
+  max_session_duration = startswith(each.key, "deploy-") ? 5400 : 3600 # a rollout that is watched takes more than an hour
   tags                 = var.tags
 
   assume_role_policy = jsonencode({
