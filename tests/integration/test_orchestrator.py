@@ -420,13 +420,16 @@ def test_a_reader_that_does_not_read_is_cut_off_and_its_generation_stopped(recor
         context = a_context(request_id="slow")
         running.engine.interval_s = 0.0001  # so that the imitation looks up now and then
         body = a_request(f"tokens:30000 {'word' * 2_000}")
-        send_and_leave(
-            running,
-            body.model_dump_json(),
-            lambda: running.engine.wait_for(lambda asked: bool(asked) and asked[0].disconnected, 60.0),
-            context=context,
-        )
-        record = records.of("slow")
+        told: list[dict[str, Any]] = []
+
+        def cut_off() -> bool:
+            """Told before the client leaves: what comes first is what the record says."""
+            cut = running.engine.wait_for(lambda asked: bool(asked) and asked[0].disconnected, 60.0)
+            told.append(records.of("slow"))
+            return cut
+
+        send_and_leave(running, body.model_dump_json(), cut_off, context=context)
+        (record,) = told
         assert record["error_code"] == "slow_reader"
         assert 0 < record["token_usage"]["completion_tokens"] < 30_000
         assert 'reason="slow_reader"' in httpx.get(f"{running.url}/metrics").text

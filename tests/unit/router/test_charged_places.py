@@ -29,6 +29,7 @@ WORST_CASE = WorstCase(context_tokens=4_096, answer_tokens=512, passages_bytes=6
 class Place:
     def __init__(self) -> None:
         self.priority = 0
+        self.held_s = 0.0
         self.charged: list[tuple[int, int]] = []
 
     def charge(self, prompt_tokens: int, completion_tokens: int) -> None:
