@@ -10,7 +10,6 @@ from typing import NamedTuple
 import numpy as np
 import psycopg
 import pytest
-from psycopg import sql
 from sqlalchemy import text
 
 from contracts.context import Role
@@ -26,7 +25,7 @@ from rag.domain.snapshot import Mark
 from router.service.deletion import DeletionService
 from stores.postgres import Database
 from support.announcements import NoAnnouncements
-from support.catalog import tables_with_a_tenant, waits_for_a_lock
+from support.catalog import rows_of_tenant, waits_for_a_lock
 from support.conversations import fill_conversations
 from support.policies import compiled
 from support.postgres import Addresses
@@ -92,20 +91,13 @@ class World(NamedTuple):
     def rows(self, tenant: TenantId) -> dict[str, int]:
         """How many the tenant has in each table that has a tenant, as the owner sees them."""
         with psycopg.connect(self.owner_url) as owner:
-            return {table: _count(owner, table, tenant) for table in tables_with_a_tenant(owner)}
+            return rows_of_tenant(owner, tenant)
 
     async def finished(self, tenant: TenantId, by: Actor = ALICE) -> Deletion | None:
         await self.deletions.begin(tenant, by=by)
         while await self.deletions.purge(tenant, 100):
             pass
         return await self.deletions.finish(tenant, by=by, proof={})
-
-
-def _count(owner: psycopg.Connection, table: str, tenant: TenantId) -> int:
-    statement = sql.SQL("SELECT count(*) FROM {} WHERE tenant_id = %s").format(sql.Identifier(table))
-    row = owner.execute(statement, (str(tenant),)).fetchone()
-    assert row is not None
-    return int(row[0])
 
 
 @pytest.fixture

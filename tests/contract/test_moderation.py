@@ -37,6 +37,7 @@ from support.imitation_moderation import (
     running_moderation,
     status,
 )
+from support.telling import told
 
 pytestmark = pytest.mark.usefixtures("aws")
 T1, T2 = TenantId("t1"), TenantId("t2")
@@ -282,8 +283,7 @@ async def test_a_service_that_fails_is_left_alone_then_tried_once(
             clock.now += 5
             for _ in range(2):
                 assert not (await moderation.judge(T2, "a text", stage="input")).flagged
-    told = [record for record in caplog.records if record.name == "atrium.moderation"]
-    assert [record.levelname for record in told] == ["WARNING", "INFO"]
+    assert [record.levelname for record in told(caplog, "atrium.moderation")] == ["WARNING", "INFO"]
     assert "a text" not in caplog.text
 
 

@@ -12,7 +12,7 @@ from contracts.tenant import TenantId
 from rag.adapters.postgres_chunks import PostgresChunkStore
 from stores.objects_folder import FolderObjects
 from stores.postgres import Database
-from support.catalog import tables_with_a_tenant
+from support.catalog import rows_of_tenant
 from support.killed_deleter import deletions
 from support.killed_process import writer
 from support.postgres import Addresses
@@ -29,12 +29,7 @@ DOCUMENTS = 6
 def rows(owner_url: str, tenant: TenantId) -> dict[str, int]:
     """Those tables in which the tenant has any."""
     with psycopg.connect(owner_url) as owner:
-        counted = {}
-        for table in tables_with_a_tenant(owner):
-            row = owner.execute(f"SELECT count(*) FROM {table} WHERE tenant_id = %s", (str(tenant),)).fetchone()  # type: ignore[arg-type]  # noqa: S608
-            assert row is not None
-            counted[table] = int(row[0])
-    return {table: count for table, count in counted.items() if count}
+        return {table: count for table, count in rows_of_tenant(owner, tenant).items() if count}
 
 
 async def test_whoever_comes_after_ends_it_and_the_name_begins_anew(own_database: Addresses, tmp_path: Path) -> None:

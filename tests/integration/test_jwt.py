@@ -30,6 +30,7 @@ from support.issuer import (
 )
 from support.server import served
 from support.stack import PLATFORM_KEY, Stack, another_router
+from support.telling import told
 
 KEYS = {"rsa": RSA_KEY, "ec": EC_KEY, "ed": ED_KEY}
 
@@ -180,7 +181,7 @@ def users_of(caplog: pytest.LogCaptureFixture, request_id: str) -> set[str]:
     """Whom the router and the orchestrator wrote a request down for; each writes just after its last byte."""
     until = time.monotonic() + 10
     while True:
-        records = [record for record in caplog.records if record.name == REQUEST_LOGGER]
+        records = told(caplog, REQUEST_LOGGER)
         written = [json.loads(JsonFormatter("test").format(record)) for record in records]
         found = {entry["path"]: entry["user_id"] for entry in written if entry["request_id"] == request_id}
         if len(found) > 1 and "/chat" in found:

@@ -15,6 +15,7 @@ from contracts.retrieval import MAX_DOCUMENT_BYTES
 from observability.logging import REQUEST_LOGGER, JsonFormatter
 from support.server import served
 from support.stack import Stack, another_router
+from support.telling import told
 
 FIELDS = {
     "tenant_id",
@@ -141,7 +142,7 @@ def written(caplog: pytest.LogCaptureFixture) -> list[str]:
     """The request records, once the chat's is among them: it is written just after the answer's last byte."""
     until = time.monotonic() + 5
     while True:
-        records = [record for record in caplog.records if record.name == REQUEST_LOGGER]
+        records = told(caplog, REQUEST_LOGGER)
         lines = [JsonFormatter("router").format(record) for record in records]
         if any('"path":"/chat"' in line for line in lines):
             return lines

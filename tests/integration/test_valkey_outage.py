@@ -33,6 +33,7 @@ from router.service.local_admissions import LocalAdmissions
 from stores.valkey import Valkey, tenant_key
 from stores.valkey_link import ValkeyLink
 from support.own_valkey import OwnValkey
+from support.telling import told
 
 TENANT = TenantId("outage")
 MONTH = "2026-11"
@@ -122,7 +123,7 @@ async def router(valkey: OwnValkey) -> AsyncIterator[Router]:
 
 
 def lines(caplog: pytest.LogCaptureFixture) -> list[int]:
-    return [record.levelno for record in caplog.records if record.name == "stores.valkey_link"]
+    return [record.levelno for record in told(caplog, "stores.valkey_link")]
 
 
 async def test_a_killed_valkey_is_noticed_at_once_and_a_new_one_without_a_restart(

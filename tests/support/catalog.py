@@ -6,8 +6,11 @@ import asyncio
 import time
 
 import psycopg
+from psycopg import sql
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
+
+from contracts.tenant import TenantId
 
 WAIT_S = 20.0
 
@@ -52,6 +55,17 @@ AND (%(by)s::integer IS NULL OR %(by)s = ANY (pg_blocking_pids(pid)))
 
 def tables_with_a_tenant(owner: psycopg.Connection) -> list[str]:
     return [row[0] for row in owner.execute(_WITH_TENANT)]
+
+
+def rows_of_tenant(owner: psycopg.Connection, tenant: TenantId) -> dict[str, int]:
+    """How many the tenant has in each table that has a tenant."""
+    counted = {}
+    for table in tables_with_a_tenant(owner):
+        statement = sql.SQL("SELECT count(*) FROM {} WHERE tenant_id = %s").format(sql.Identifier(table))
+        row = owner.execute(statement, (str(tenant),)).fetchone()
+        assert row is not None
+        counted[table] = int(row[0])
+    return counted
 
 
 def faults(owner: psycopg.Connection) -> list[str]:

@@ -20,6 +20,7 @@ from router.domain.claims import ClaimRules
 from router.service.json_web_tokens import Expected, JsonWebTokens
 from servicekit.client import open_session
 from support.issuer import AUDIENCE, EC_KEY, ED_KEY, ISSUER, RSA_KEY, Issuer, running_issuer, token
+from support.telling import told
 
 PATIENCE = Patience(max_age_s=600, interval_s=10, stale_s=3_600)
 
@@ -255,7 +256,7 @@ async def test_an_outage_shows_only_when_it_lasts(
             clock.now += PATIENCE.interval_s
             assert await accepted(tokens, known)
     assert metrics.failures["status"] > 10
-    assert [record.levelname for record in caplog.records if record.name == "atrium.jwks"] == ["WARNING", "INFO"]
+    assert [record.levelname for record in told(caplog, "atrium.jwks")] == ["WARNING", "INFO"]
 
 
 async def test_a_rotation_takes_in_the_new_key_and_ends_the_old(issuer: Issuer, clock: Clock) -> None:

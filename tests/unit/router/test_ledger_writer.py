@@ -17,6 +17,7 @@ from observability.metrics import NullMetrics
 from observability.names import Metric
 from router.service.group_commit import Pace
 from router.service.ledger_writer import LedgerWriter
+from support.telling import told
 from support.usage import an_event, so_far
 from tenancy.memory_ledger import MemoryLedger
 from tenancy.usage import UsageEvent
@@ -187,8 +188,8 @@ async def test_what_fails_is_tried_again_until_it_is_written(
             await asyncio.gather(*(writer.settle(an_event(T1, f"e{number}")) for number in range(9)))
     assert len(await ledger.held()) == 9
     assert metrics.failures == ["unreachable", "unexpected", "unreachable", "unreachable"]
-    told = [record.levelname for record in caplog.records if record.name == "atrium.ledger"]
-    assert told == ["WARNING", "INFO"]  # once, and when it is over
+    levels = [record.levelname for record in told(caplog, "atrium.ledger")]
+    assert levels == ["WARNING", "INFO"]  # once, and when it is over
 
 
 async def test_an_event_that_cannot_be_kept_holds_up_no_other(
@@ -295,7 +296,7 @@ async def test_the_end_is_bounded_and_counts_what_is_lost(
     for waiter in (first, second):
         with pytest.raises(DependencyDownError):
             await waiter
-    (record,) = (record for record in caplog.records if record.name == "atrium.ledger")
+    (record,) = told(caplog, "atrium.ledger")
     assert record.__dict__["fields"] == {"events": 2}
     assert metrics.backlog == 0
     with pytest.raises(DependencyDownError):
