@@ -36,7 +36,7 @@ from contracts.pools import DEFAULT_POOL
 from observability import names
 from observability.langsmith_runs import LangSmithRuns
 from observability.metrics import Metrics
-from observability.telemetry import CLOSE_S, Telemetry
+from observability.telemetry import CLOSE_S, OPEN_S, Telemetry
 from servicekit.client import ServiceClient, open_session
 from servicekit.edge import dress
 from servicekit.tokens import TokenVerifier
@@ -133,13 +133,13 @@ async def _open(app: FastAPI, settings: Settings, metrics: Metrics, stack: Async
         generate=Generate(engines, budget),
         record=Record(engines, settings.max_answer_tokens, settings.summary_timeout_s, metrics),
     )
-    runs = _runs(settings, metrics, stack)
+    runs = await _runs(settings, metrics, stack)
     app.state.turns = TurnService(
         graph, metrics=metrics, tell=runs.put if runs else None, slow_reader_s=settings.slow_reader_s
     )
 
 
-def _runs(settings: Settings, metrics: Metrics, stack: AsyncExitStack) -> LangSmithRuns | None:
+async def _runs(settings: Settings, metrics: Metrics, stack: AsyncExitStack) -> LangSmithRuns | None:
     key = settings.langsmith_key()
     if key is None:
         return None
@@ -150,6 +150,7 @@ def _runs(settings: Settings, metrics: Metrics, stack: AsyncExitStack) -> LangSm
     runs = LangSmithRuns(key, endpoint=settings.langsmith_endpoint, project=settings.langsmith_project, dropped=dropped)
     runs.start()
     stack.push_async_callback(asyncio.to_thread, runs.end, within_s=CLOSE_S)
+    await asyncio.to_thread(runs.wait_until_open, OPEN_S)
     return runs
 
 

@@ -11,7 +11,7 @@ import logging
 import platform
 import re
 from collections.abc import Callable
-from copy import copy
+from dataclasses import dataclass
 from typing import Any
 
 from observability.logging import JsonFormatter
@@ -26,6 +26,33 @@ _OF_ITS_OWN = ("botocore", "urllib3", "boto3")
 def stream_name(service: str, host: str | None = None) -> str:
     """One stream a pod and service: a pod's host name is its name."""
     return _UNFIT.sub("-", f"{service}/{host or platform.node()}")
+
+
+@dataclass(frozen=True, slots=True)
+class _Waiting:
+    """A log record: what is formatted of it."""
+
+    name: str
+    level: int
+    level_name: str
+    created: float
+    message: str
+    fields: object
+    exception: str | None
+
+    @staticmethod
+    def read(found: dict[str, Any]) -> logging.LogRecord:
+        return logging.makeLogRecord(
+            {
+                "name": found["name"],
+                "levelno": found["level"],
+                "levelname": found["level_name"],
+                "created": found["created"],
+                "msg": found["message"],
+                "fields": found["fields"],
+                "exc_text": found["exception"],
+            }
+        )
 
 
 class CloudWatchLogs(logging.Handler):
@@ -44,24 +71,37 @@ class CloudWatchLogs(logging.Handler):
         super().__init__()
         self.setFormatter(formatter)
         self._open_client = open_client
+        self._client: Any = None
         self._group = group
         self._stream = stream
         self._watchtower: Any = None
         self._quieted: list[logging.Handler] = []
         self._losses = _Losses()
-        self._outbox = Outbox[logging.LogRecord](
-            "logs", self._send, capacity=MAX_WAITING, batch=BATCH, linger_s=linger_s, dropped=dropped
+        self._outbox = Outbox[_Waiting, logging.LogRecord](
+            "logs",
+            self._send,
+            read=_Waiting.read,
+            opening=self._open,
+            capacity=MAX_WAITING,
+            batch=BATCH,
+            linger_s=linger_s,
+            dropped=dropped,
         )
 
     def emit(self, record: logging.LogRecord) -> None:
         """Formatted later; but a traceback now, which would keep everything alive that its frames hold."""
         if record.name.startswith(_OF_ITS_OWN):
             return
+        exception = record.exc_text
         if record.exc_info:
             assert self.formatter is not None  # noqa: S101  set above
-            record = copy(record)
-            record.exc_text, record.exc_info = self.formatter.formatException(record.exc_info), None  # type: ignore[arg-type]
-        self._outbox.put(record)
+            exception = self.formatter.formatException(record.exc_info)
+        fields = getattr(record, "fields", None)
+        self._outbox.put(
+            _Waiting(
+                record.name, record.levelno, record.levelname, record.created, record.getMessage(), fields, exception
+            )
+        )
 
     def start(self) -> None:
         """From now on it gets every record; stdout, only what an operator should see there too."""
@@ -73,6 +113,9 @@ class CloudWatchLogs(logging.Handler):
             handler.setLevel(logging.WARNING)
         root.addHandler(self)
         self._outbox.start()
+
+    def wait_until_open(self, within_s: float) -> None:
+        self._outbox.wait_until_open(within_s)
 
     def end(self, *, within_s: float) -> None:
         logging.getLogger().removeHandler(self)
@@ -89,13 +132,22 @@ class CloudWatchLogs(logging.Handler):
         self._watchtower.flush()
         self._losses.raise_again()
 
+    def _open(self) -> Any:
+        """The client, and its data of all that AWS can do."""
+        import watchtower  # noqa: F401, PLC0415  loads boto3, which nobody without this sink needs
+
+        if self._client is None:
+            self._client = self._open_client()
+        return self._client
+
     def _opened(self) -> Any:
-        import watchtower  # noqa: PLC0415  loads boto3, which nobody without this sink needs
+        """Asks AWS for the log group."""
+        import watchtower  # noqa: PLC0415
 
         handler = watchtower.CloudWatchLogHandler(
             log_group_name=self._group,
             log_stream_name=self._stream,
-            boto3_client=_Telling(self._open_client(), self._losses),
+            boto3_client=_Telling(self._open(), self._losses),
             send_interval=1,
         )
         handler.setFormatter(self.formatter)

@@ -50,8 +50,15 @@ class LangSmithRuns:
         self._project = project
         self._client: Any = None
         self._redactor = Redactor(Kind)
-        self._outbox = Outbox[TurnRun](
-            "langsmith", self._send, capacity=MAX_WAITING, batch=BATCH, linger_s=LINGER_S, dropped=dropped
+        self._outbox = Outbox[TurnRun, TurnRun](
+            "langsmith",
+            self._send,
+            read=lambda found: TurnRun(**found),
+            opening=self._opened,
+            capacity=MAX_WAITING,
+            batch=BATCH,
+            linger_s=LINGER_S,
+            dropped=dropped,
         )
 
     def put(self, run: TurnRun) -> None:
@@ -60,15 +67,16 @@ class LangSmithRuns:
     def start(self) -> None:
         self._outbox.start()
 
+    def wait_until_open(self, within_s: float) -> None:
+        self._outbox.wait_until_open(within_s)
+
     def end(self, *, within_s: float) -> None:
         self._outbox.end(within_s=within_s)
 
     def _send(self, runs: list[TurnRun]) -> None:
         """Raises what the client raises."""
-        if self._client is None:
-            self._client = self._opened()
         body = {"post": [self._run(run) for run in runs], "patch": []}
-        self._client.request_with_retries(
+        self._opened().request_with_retries(
             "POST",
             "/runs/batch",
             stop_after_attempt=1,  # the outbox tries again, and counts
@@ -76,6 +84,11 @@ class LangSmithRuns:
         )
 
     def _opened(self) -> Any:
+        if self._client is None:
+            self._client = self._made()
+        return self._client
+
+    def _made(self) -> Any:
         from langsmith import Client  # noqa: PLC0415  nobody without a key needs it
         from urllib3.util.retry import Retry  # noqa: PLC0415
 

@@ -436,7 +436,8 @@ TELEMETRY_DROPPED = Metric(
     "count",
     ("sink", "reason"),
     "Metrics, log records, spans and runs that did not reach their sink: its queue was full, it did not take them in"
-    " time (gave_up), or there were too many series in an interval (series).",
+    " time (gave_up), there were too many series in an interval (series), or it was nothing that JSON can hold"
+    " (unwritable).",
     cloudwatch=CloudWatch((("sink",), ()), SERVICES),
 )
 

@@ -6,42 +6,22 @@ import logging
 import random
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from time import perf_counter
-from typing import Any
+from typing import TYPE_CHECKING
 
+from observability.finished import Finished, Noted
 from observability.outbox import Outbox
 from observability.record import RequestRecord
 from observability.traceparent import TraceParent, new_span_id, new_trace_id, read_traceparent
 from observability.tracing import Trace
 
-MAX_WAITING, BATCH, LINGER_S, TIMEOUT_S = 2_048, 128, 2.0, 5.0
+if TYPE_CHECKING:
+    from observability.otlp_spans import Collector
+
+MAX_WAITING, BATCH, LINGER_S = 2_048, 128, 2.0
 """Requests that wait to be told, and how many are told at once."""
 MAX_SPANS = 64
 """Of one request."""
-
-
-@dataclass(frozen=True, slots=True)
-class Noted:
-    name: str
-    began: float
-    ended: float
-    error: str | None
-
-
-@dataclass(frozen=True, slots=True)
-class Finished:
-    """Spans of a request, all children of its own, which is among them as `root` unless it was told before.
-
-    Times are on `time.perf_counter`'s clock; `epoch_ns` is its zero.
-    """
-
-    own: TraceParent
-    parent_id: str | None
-    record: RequestRecord
-    spans: tuple[Noted, ...]
-    root: Noted | None
-    epoch_ns: int
 
 
 class OtlpTrace:
@@ -67,7 +47,7 @@ class OtlpTrace:
     def note(self, name: str, began: float, ended: float, error: str | None = None) -> None:
         found = Noted(name, began, ended, error)
         if self._ended:  # a settlement that outlasts its request
-            self._tell(Finished(self.own, self._parent_id, self._record, (found,), None, self._epoch_ns))
+            self._tell(self._finished((found,), None))
         elif len(self._spans) < MAX_SPANS:
             self._spans.append(found)
 
@@ -75,7 +55,25 @@ class OtlpTrace:
         self._ended = True
         record = self._record
         root = Noted(record.operation or record.path, self._began, perf_counter(), record.error_code)
-        self._tell(Finished(self.own, self._parent_id, record, tuple(self._spans), root, self._epoch_ns))
+        self._tell(self._finished(tuple(self._spans), root))
+
+    def _finished(self, spans: tuple[Noted, ...], root: Noted | None) -> Finished:
+        record = self._record
+        return Finished(
+            self.own.trace_id,
+            self.own.span_id,
+            self._parent_id,
+            record.tenant_id,
+            record.request_id,
+            {
+                "route": record.route,
+                "http.request.method": record.method,
+                "http.response.status_code": record.status,
+            },
+            spans,
+            root,
+            self._epoch_ns,
+        )
 
 
 class NotSampled:
@@ -107,10 +105,16 @@ class OtlpTracer:
         self._endpoint = endpoint.rstrip("/")
         self._ratio = ratio
         self._edge = edge
-        self._exporter: Any = None
-        self._resource: Any = None
-        self._outbox = Outbox[Finished](
-            "traces", self._send, capacity=MAX_WAITING, batch=BATCH, linger_s=LINGER_S, dropped=dropped
+        self._collector: Collector | None = None
+        self._outbox = Outbox[Finished, Finished](
+            "traces",
+            self._send,
+            read=Finished.read,
+            opening=self._open,
+            capacity=MAX_WAITING,
+            batch=BATCH,
+            linger_s=LINGER_S,
+            dropped=dropped,
         )
 
     def begin(self, record: RequestRecord, headers: Mapping[str, str]) -> Trace | None:
@@ -131,58 +135,17 @@ class OtlpTracer:
     def end(self, *, within_s: float) -> None:
         self._outbox.end(within_s=within_s)
 
+    def wait_until_open(self, within_s: float) -> None:
+        self._outbox.wait_until_open(within_s)
+
     def _send(self, found: list[Finished]) -> None:
         """Raises OSError where the collector did not take them."""
-        from opentelemetry.sdk.trace.export import SpanExportResult  # noqa: PLC0415  loaded where it is used
+        self._open().tell(found)
 
-        if self._exporter is None:
-            self.open()
-        spans = [span for request in found for span in self.spans(request)]
-        if self._exporter.export(spans) is not SpanExportResult.SUCCESS:
-            raise OSError("the collector did not take the spans")
+    def _open(self) -> Collector:
+        """Loads the SDK, which nobody without a collector needs."""
+        if self._collector is None:
+            from observability.otlp_spans import Collector  # noqa: PLC0415
 
-    def open(self) -> None:
-        """Load the SDK: by the thread that sends, before its first batch."""
-        from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter  # noqa: PLC0415
-        from opentelemetry.sdk.resources import Resource  # noqa: PLC0415
-
-        self._resource = Resource.create({"service.name": f"atrium-{self._service}"})
-        self._exporter = OTLPSpanExporter(endpoint=f"{self._endpoint}/v1/traces", timeout=TIMEOUT_S)
-
-    def spans(self, request: Finished) -> list[Any]:
-        """OpenTelemetry's own."""
-        from opentelemetry import trace  # noqa: PLC0415
-        from opentelemetry.sdk.trace import ReadableSpan  # noqa: PLC0415
-        from opentelemetry.trace.status import Status, StatusCode  # noqa: PLC0415
-
-        def context(span_id: str) -> Any:
-            return trace.SpanContext(
-                int(request.own.trace_id, 16), int(span_id, 16), is_remote=False, trace_flags=trace.TraceFlags(1)
-            )
-
-        def made(noted: Noted, span_id: str, parent_id: str | None, kind: Any, attributes: dict[str, Any]) -> Any:
-            return ReadableSpan(
-                name=noted.name,
-                context=context(span_id),
-                parent=context(parent_id) if parent_id else None,
-                resource=self._resource,
-                attributes=attributes,
-                kind=kind,
-                status=Status(StatusCode.ERROR, noted.error) if noted.error else Status(),
-                start_time=request.epoch_ns + int(noted.began * 1e9),
-                end_time=request.epoch_ns + int(noted.ended * 1e9),
-            )
-
-        record = request.record
-        whose: dict[str, Any] = {"tenant_id": record.tenant_id, "request_id": record.request_id}
-        own_id = request.own.span_id
-        found = [made(one, new_span_id(), own_id, trace.SpanKind.INTERNAL, whose) for one in request.spans]
-        if request.root is not None:
-            more = {
-                "route": record.route,
-                "http.request.method": record.method,
-                "http.response.status_code": record.status,
-            }
-            kind = trace.SpanKind.SERVER
-            found.append(made(request.root, own_id, request.parent_id, kind, {**whose, **more}))
-        return found
+            self._collector = Collector(self._service, self._endpoint)
+        return self._collector

@@ -7,7 +7,8 @@ import sys
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Any, Literal, Protocol, TextIO
+from functools import cache
+from typing import Any, Literal, Protocol, TextIO, cast
 
 from observability import cloudwatch, names
 from observability.aws import open_client
@@ -24,6 +25,8 @@ from observability.service_metrics import ServiceMetrics
 from observability.settings import TelemetrySettings
 from observability.tracing import HandingOn, Tracer
 
+OPEN_S = 5.0
+"""How long a service that starts waits for the clients of its sinks to be loaded; the network is not asked."""
 CLOSE_S = 3.0
 """How long a service that ends waits for its sinks."""
 WAITING_BATCHES = 64
@@ -33,6 +36,10 @@ class Part(Protocol):
     def start(self) -> None: ...
 
     def end(self, *, within_s: float) -> None: ...
+
+
+class Sink(Part, Protocol):
+    def wait_until_open(self, within_s: float) -> None: ...
 
 
 class Telemetry:
@@ -53,16 +60,17 @@ class Telemetry:
         reporters, sinks = self._parts()
         for part in (*sinks, *reporters):
             part.start()
+        await asyncio.gather(*(asyncio.to_thread(sink.wait_until_open, OPEN_S) for sink in sinks))
         try:
             yield
         finally:
             for parts in (reporters, sinks):  # an interval's last words go into a sink
                 await asyncio.gather(*(asyncio.to_thread(part.end, within_s=CLOSE_S) for part in parts))
 
-    def _parts(self) -> tuple[list[Part], list[Part]]:
+    def _parts(self) -> tuple[list[Part], list[Sink]]:
         """Who tells by the clock, and who sends."""
         reporters: list[Part] = []
-        sinks: list[Part] = []
+        sinks: list[Sink] = []
         every_s = self._settings.metrics_interval_s
         if self._settings.metrics_sink == "emf":
             reporters.append(Reporter(self._interval, self._print, every_s=every_s))
@@ -76,11 +84,13 @@ class Telemetry:
             sinks.append(self._logs())
         return reporters, sinks
 
-    def _outbox(self) -> Outbox[list[Datum]]:
-        client = self._client("cloudwatch")
+    def _outbox(self) -> Outbox[list[Datum], list[Datum]]:
+        client = cache(lambda: self._client("cloudwatch"))
         return Outbox(
             "cloudwatch",
-            lambda found: cloudwatch.put(client, found[0]),
+            lambda found: cloudwatch.put(client(), found[0]),
+            read=lambda found: cast("list[Datum]", found),
+            opening=client,
             capacity=WAITING_BATCHES,
             batch=1,
             linger_s=self._settings.metrics_interval_s,
@@ -133,6 +143,6 @@ class _Dropping:
         self._telemetry.metrics.count(names.TELEMETRY_DROPPED, number, sink=self._sink, reason=reason)
 
 
-def _put(outbox: Outbox[list[Datum]], found: list[Series]) -> None:
+def _put(outbox: Outbox[list[Datum], list[Datum]], found: list[Series]) -> None:
     for batch in cloudwatch.batches(cloudwatch.data(found, at=time.time())):
         outbox.put(batch)

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import gc
 from collections import Counter
+from dataclasses import dataclass
 from threading import Event
 from time import perf_counter
+from typing import Any
 
 import pytest
 
@@ -31,12 +34,19 @@ class Sink:
         self.arrived.set()
 
 
+@dataclass(frozen=True)
+class Waiting:
+    name: str
+    found: set[int]
+
+
 class Box:
     def __init__(self, sink: Sink, *, capacity: int = 100, batch: int = 10, give_up_s: float = 60.0) -> None:
         self.dropped: Counter[str] = Counter()
-        self.outbox = Outbox[int](
+        self.outbox = Outbox[int, int](
             "test",
             sink.send,
+            read=int,
             capacity=capacity,
             batch=batch,
             linger_s=0.01,
@@ -115,3 +125,75 @@ def test_closing_does_not_wait_for_a_sink_that_hangs_and_what_is_left_is_counted
     box.outbox.put(9)
     assert box.dropped["closed"] == 6
     sink.open.set()
+
+
+def _record(number: int) -> dict[str, Any]:
+    return {"name": "request", "fields": {"chunk_ids": [f"c{number}"], "token_usage": {"prompt_tokens": number}}}
+
+
+def test_what_waits_is_nothing_that_the_garbage_collector_would_walk_through() -> None:
+    outbox = Outbox[dict[str, Any], dict[str, Any]](
+        "test", lambda _: None, read=dict, capacity=10_000, batch=10, linger_s=0.01, dropped=lambda *_: None
+    )
+    gc.collect()
+    before = len(gc.get_objects())
+    for number in range(5_000):
+        outbox.put(_record(number))
+    assert len(outbox) == 5_000
+    assert len(gc.get_objects()) - before < 500  # it was four for each
+
+
+@pytest.mark.parametrize(
+    ("item", "arrives"),
+    [
+        ({"text": "half \ud83d a pair"}, {"text": "half \ud83d a pair"}),
+        ({"number": 1 << 80}, {"number": 1 << 80}),
+        ({1: {"a", "b"} - {"b"}}, {"1": ["a"]}),
+        ({"error": ValueError("why")}, {"error": "why"}),
+        (Waiting("\udc80", {1 << 70}), {"name": "\udc80", "found": [1 << 70]}),
+    ],
+)
+def test_whatever_is_put_arrives_or_what_can_be_said_of_it(item: object, arrives: object) -> None:
+    got: list[object] = []
+    outbox = Outbox[object, object](
+        "test", got.extend, read=lambda found: found, capacity=10, batch=1, linger_s=0.01, dropped=lambda *_: None
+    )
+    outbox.start()
+    outbox.put(item)
+    outbox.end(within_s=5)
+    assert got == [arrives]
+
+
+def test_what_cannot_be_written_down_is_counted_and_raises_nothing() -> None:
+    dropped: Counter[str] = Counter()
+    outbox = Outbox[object, object](
+        "test",
+        lambda _: None,
+        read=lambda found: found,
+        capacity=10,
+        batch=1,
+        linger_s=0.01,
+        dropped=lambda number, reason: dropped.update({reason: number}),
+    )
+    in_itself: list[object] = []
+    in_itself.append(in_itself)
+    outbox.put(in_itself)
+    assert (len(outbox), dropped) == (0, {"unwritable": 1})
+
+
+def test_a_sink_whose_client_cannot_be_opened_does_not_keep_a_service_from_starting() -> None:
+    sink, tries = Sink(), Counter[str]()
+
+    def opening() -> None:
+        tries["opened"] += 1
+        raise OSError("no credentials")
+
+    outbox = Outbox[int, int](
+        "test", sink.send, read=int, opening=opening, capacity=9, batch=1, linger_s=0.01, dropped=lambda *_: None
+    )
+    outbox.start()
+    outbox.wait_until_open(5)
+    assert tries == {"opened": 1}
+    outbox.put(1)
+    assert sink.arrived.wait(5)
+    outbox.end(within_s=5)
