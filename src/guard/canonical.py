@@ -89,11 +89,11 @@ class _Tabled(Canonical):
 
     @cached_property
     def edges(self) -> str:
-        return _text(self._reading.edges)
+        return _text(self._reading.edges())
 
     @cached_property
     def offsets(self) -> Sequence[int]:
-        return [*self._reading.starts.tolist(), len(self.text)]
+        return [*self._reading.starts().tolist(), len(self.text)]
 
 
 def canonical(text: str) -> Canonical:

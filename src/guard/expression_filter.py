@@ -7,10 +7,9 @@ from collections.abc import Sequence
 
 import re2
 
-MEMORY = 8 << 20
-"""Bytes that a filter's letters and what it remembers of texts may use: RE2's own default, which its Python package
-lets nobody change. Its expressions are read and not run, and take some kilobytes each."""
-_OPTIONS_MEMORY = 1 << 20
+_REGEX_MEMORY = 1 << 20
+"""Bytes that an expression may use, as those do that an earlier release accepted. They are read here, and not run. What
+a filter remembers of texts takes 8 MiB at most, as RE2 has it; its Python package lets nobody change that."""
 _MARK = "\x01read to its end\x02"
 """Stands behind each text: RE2 says "nothing" of a text for which its memory did not suffice, then also of this."""
 
@@ -24,7 +23,7 @@ class ExpressionFilter:
         options.case_sensitive = False
         options.log_errors = False
         options.never_capture = True
-        options.max_mem = _OPTIONS_MEMORY
+        options.max_mem = _REGEX_MEMORY
         try:
             for pattern in patterns:
                 self._filter.Add(pattern, options)
