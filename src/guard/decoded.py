@@ -12,6 +12,7 @@ from urllib.parse import unquote
 import re2
 
 from guard.canonical import Canonical, canonical, canonical_parts
+from guard.marks import BLANK
 
 MIN_ENCODED = 8
 
@@ -25,6 +26,9 @@ _PERCENT = re.compile(r"%[0-9A-Fa-f]{2}")
 _QUOTED = re.compile(r"=(?:([0-9A-F]{2})|\r?\n)")
 _TWO_QUOTED = re.compile(r"=[0-9A-F]{2}\S{0,8}=[0-9A-F]{2}")
 _QUOTED_LINE = re.compile(r"\w=\r?\n\w")
+_QUOTED_LETTER = re.compile(r"=([46][A-F]|[57]A)(?=[^\W\d_])|=([46][1-9]|[57]\d)(?=[^\W\d_]{3})")
+"""One alone, in a word. `age=64` and `72px` behind a `=` are numbers."""
+_BLANK_INSIDE = re.compile(rf"(?<=[^\W_]){BLANK}+(?=[^\W_])")
 _INLINE = re.compile(
     r"<!--.{0,200}?-->|</?(?:a|abbr|b|bdi|bdo|big|code|em|font|i|ins|mark|q|s|small|span|strong|sub|sup|tt|u|wbr)"
     r"(?:\s[^<>]{0,200})?/?>",
@@ -100,6 +104,10 @@ def _unmarked(text: str) -> Iterator[str]:
         yield _ESCAPE.sub(_escaped, text)
     if "=" in text and (_TWO_QUOTED.search(text) or ("\n" in text and _QUOTED_LINE.search(text))):
         yield unquote(_QUOTED.sub(lambda match: f"%{match[1]}" if match[1] else "", text), errors="replace")
+    elif "=" in text and _QUOTED_LETTER.search(text):
+        yield _QUOTED_LETTER.sub(lambda match: chr(int(match[1] or match[2], 16)), text)
+    if BLANK in text and _BLANK_INSIDE.search(text):
+        yield _BLANK_INSIDE.sub("", text)
     if "<" in text and _INLINE.search(text):
         yield _INLINE.sub("", text)
     if any(mark in text for mark in "*`~_") and _EMPHASIS.search(text):
