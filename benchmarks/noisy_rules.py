@@ -4,9 +4,8 @@ router: its judging service, its guards and its threads, without HTTP and stores
     PYTHONPATH=src:tests python -m benchmarks.noisy_rules [SECONDS [ROUNDS]]
 
 The quiet tenant judges a prompt and reads an answer of 50 tokens, again and again, a token every 5 ms; what is measured
-is how much later than that each token comes, the first behind the judging. From that is taken how long the loop's
-thread was ready and the machine did other work (Linux knows), and of several rounds the quietest is told, beside the
-median of their 99th percentiles: what other work costs the other threads is still in it. A tenant sees the time
+is how much later than that each token comes, the first behind the judging. Other work of the machine only adds to it:
+so of several rounds the quietest is told, beside the median of all their 99th percentiles. A tenant sees the time
 between two tokens, 20 to 50 ms of an engine's: the 99th percentile is told in parts of 20 ms too. The noisy one has
 eight requests under way.
 """
@@ -20,7 +19,6 @@ import random
 import sys
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
-from pathlib import Path
 from typing import Any, NamedTuple
 
 from contracts.chat import DoneEvent, TokenEvent, TurnEvent
@@ -121,38 +119,24 @@ async def noisy(router: Router, noise: Noise, policy: Policy, prompt: str, done:
 
 
 class Late(NamedTuple):
-    """Seconds, of each token. `whole`: after it was due; `own`: of that, what the machine's other work is not to blame
-    for; `first`: the same of first tokens, with the judging of the prompt."""
+    """Seconds after each token was due; of the first of an answer, with the judging of its prompt."""
 
-    whole: list[float]
-    own: list[float]
+    tokens: list[float]
     first: list[float]
 
 
 async def quiet(router: Router, seconds: float) -> Late:
     policy = a_policy("quiet", **rules("contains", ["falcon", "eagle"], stage="both"))
-    late = Late([], [], [])
+    late = Late([], [])
     ends = time.monotonic() + seconds
     text = "The quick brown fox asks what olive oil costs. "
     while time.monotonic() < ends:
-        began, waited, is_first = time.monotonic(), ready_s(), True
-        events = router.answer(policy, text * 10, tokens(text * 5, 5, EVERY_S))
-        async for _ in events:
-            now, ready = time.monotonic(), ready_s()
-            whole = now - began - EVERY_S
-            own = max(0.0, whole - (ready - waited))
-            late.whole.append(whole)
-            (late.first if is_first else late.own).append(own)
-            began, waited, is_first = now, ready, False
+        began, told = time.monotonic(), late.first
+        async for _ in router.answer(policy, text * 10, tokens(text * 5, 5, EVERY_S)):
+            now = time.monotonic()
+            told.append(now - began - EVERY_S)
+            began, told = now, late.tokens
     return late
-
-
-def ready_s() -> float:
-    """How long this thread was ready in all, and did not run."""
-    try:
-        return int(Path("/proc/thread-self/schedstat").read_text().split()[1]) / 1e9
-    except FileNotFoundError:
-        return 0.0
 
 
 async def turns(told: list[float]) -> None:
@@ -188,12 +172,12 @@ async def measured(noise: Noise, seconds: float) -> Measured:
 
 
 def tell(noise: Noise, rounds: list[Measured]) -> None:
-    rounds = sorted(rounds, key=lambda one: _p99(one.late.own))
+    rounds = sorted(rounds, key=lambda one: _p99(one.late.tokens))
     best, middle = rounds[0], rounds[len(rounds) // 2]
-    share = _p99(best.late.own) / INTERVAL_S
+    share = _p99(best.late.tokens) / INTERVAL_S
     print(
-        f"{noise.name:32} a token late {_told(best.late.own)} (+{share:.1%} of {INTERVAL_S * 1e3:.0f} ms;"
-        f" median p99 {_p99(middle.late.own) * 1e3:.1f}, with other work {_p99(middle.late.whole) * 1e3:.1f})"
+        f"{noise.name:32} a token late {_told(best.late.tokens)} (+{share:.1%} of {INTERVAL_S * 1e3:.0f} ms;"
+        f" median p99 {_p99(middle.late.tokens) * 1e3:.1f})"
         f"  a first token {_told(best.late.first)}  a turn of the loop, CPU {_told(best.turns)};"
         f" {sum(one.done for one in rounds)} noisy",
         flush=True,
