@@ -45,6 +45,12 @@ def expressions(count: int) -> list[Rule]:
     return [Rule(f"x{at}", "why", PatternType.REGEX, rf"\b{word}[\s-]*\d+\b") for at, word in enumerate(words(count))]
 
 
+def numbers(count: int) -> list[Rule]:
+    """Without a letter that a text must have: none is ruled out before all are asked."""
+    patterns = (rf"\b[2-9]\d{{{at % 9 + 3}}}(?:[./]\d{{{at % 7 + 2}}}){{{at % 3 + 1}}}\b" for at in range(count))
+    return [Rule(f"n{at}", "why", PatternType.REGEX, one) for at, one in enumerate(patterns)]
+
+
 def best(work: Callable[[], object], *, times: int = 30, rounds: int = 7) -> float:
     """Microseconds of CPU."""
     work()
@@ -107,6 +113,8 @@ def main() -> None:
     prompts("10,000 literals", literals(10_000))
     prompts("900 literals and 100 expressions", literals(900) + expressions(100))
     prompts("1,000 expressions", expressions(1_000))
+    prompts("900 literals and 100 expressions of digits alone", literals(900) + numbers(100))
+    prompts("1,000 expressions of digits alone", numbers(1_000))
     streams("1,000 literals", compile_rules(literals(1_000)))
     streams("10,000 literals", compile_rules(literals(10_000)))
     some = [Rule(one.rule_id, one.reason, one.type, one.pattern, Stage.BOTH) for one in expressions(100)]

@@ -1,10 +1,13 @@
 """What one tenant's dearest prompts and answers under the dearest rules cost another tenant's requests in the same
 router: its judging service, its guards and its threads, without HTTP and stores.
 
-    PYTHONPATH=src:tests python -m benchmarks.noisy_rules [SECONDS]
+    PYTHONPATH=src:tests python -m benchmarks.noisy_rules [SECONDS [ROUNDS]]
 
 The quiet tenant judges a prompt and reads an answer of 50 tokens, again and again, a token every 5 ms; what is measured
-is how much later than that each token comes. The noisy one has eight requests under way.
+is how much later than that each token comes, the first behind the judging. Other work of the machine only adds to it:
+so of several rounds the quietest is told, beside the median of all their 99th percentiles. A tenant sees the time
+between two tokens, 20 to 50 ms of an engine's: the 99th percentile is told in parts of 20 ms too. The noisy one has
+eight requests under way.
 """
 
 from __future__ import annotations
@@ -19,15 +22,17 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any, NamedTuple
 
 from contracts.chat import DoneEvent, TokenEvent, TurnEvent
+from guard.canonical import read_tables
 from router.domain.policy import Policy
 from router.main import JUDGING_THREADS, SWITCH_S
 from router.service.guarding import Guarding
 from router.service.judging import Judge
+from servicekit.collector import keep_what_is_there
 from servicekit.cpu_pool import CpuPool
 from support.policies import a_policy
 
 AT_ONCE = 8
-TOKENS, EVERY_S = 50, 0.005
+EVERY_S, INTERVAL_S = 0.005, 0.02
 RNG = random.Random(5)
 LONGEST = 32_768
 
@@ -113,19 +118,24 @@ async def noisy(router: Router, noise: Noise, policy: Policy, prompt: str, done:
         await asyncio.sleep(0)
 
 
-async def quiet(router: Router, seconds: float) -> list[float]:
-    """How much later than it was due each step was made, in seconds."""
+class Late(NamedTuple):
+    """Seconds after each token was due; of the first of an answer, with the judging of its prompt."""
+
+    tokens: list[float]
+    first: list[float]
+
+
+async def quiet(router: Router, seconds: float) -> Late:
     policy = a_policy("quiet", **rules("contains", ["falcon", "eagle"], stage="both"))
-    late: list[float] = []
+    late = Late([], [])
     ends = time.monotonic() + seconds
     text = "The quick brown fox asks what olive oil costs. "
     while time.monotonic() < ends:
-        began = time.monotonic()
-        events = router.answer(policy, text * 10, tokens(text * 5, 5, EVERY_S))
-        async for _ in events:
+        began, told = time.monotonic(), late.first
+        async for _ in router.answer(policy, text * 10, tokens(text * 5, 5, EVERY_S)):
             now = time.monotonic()
-            late.append(now - began - EVERY_S)
-            began = now
+            told.append(now - began - EVERY_S)
+            began, told = now, late.tokens
     return late
 
 
@@ -139,7 +149,13 @@ async def turns(told: list[float]) -> None:
         told.append(time.process_time() - began)
 
 
-async def measured(noise: Noise, seconds: float) -> None:
+class Measured(NamedTuple):
+    late: Late
+    turns: list[float]
+    done: int
+
+
+async def measured(noise: Noise, seconds: float) -> Measured:
     router = Router()
     policy = a_policy("noisy", **noise.config)
     prompt, done, waited = noise.prompt(), [0], list[float]()
@@ -152,8 +168,18 @@ async def measured(noise: Noise, seconds: float) -> None:
         one.cancel()
     await asyncio.gather(*work, return_exceptions=True)
     router.pool.close()
+    return Measured(late, waited, done[0])
+
+
+def tell(noise: Noise, rounds: list[Measured]) -> None:
+    rounds = sorted(rounds, key=lambda one: _p99(one.late.tokens))
+    best, middle = rounds[0], rounds[len(rounds) // 2]
+    share = _p99(best.late.tokens) / INTERVAL_S
     print(
-        f"{noise.name:32} a token late {_told(late)}  a turn of the loop, CPU {_told(waited)}; {done[0]} noisy",
+        f"{noise.name:32} a token late {_told(best.late.tokens)} (+{share:.1%} of {INTERVAL_S * 1e3:.0f} ms;"
+        f" median p99 {_p99(middle.late.tokens) * 1e3:.1f})"
+        f"  a first token {_told(best.late.first)}  a turn of the loop, CPU {_told(best.turns)};"
+        f" {sum(one.done for one in rounds)} noisy",
         flush=True,
     )
 
@@ -164,11 +190,22 @@ def _told(seconds: list[float]) -> str:
     return f"p50 {p50:6.2f} p99 {p99:6.2f} max {found[-1] * 1e3:6.1f} ms"
 
 
-def main(seconds: float) -> None:
+def _p99(seconds: list[float]) -> float:
+    return sorted(seconds)[int(len(seconds) * 0.99)]
+
+
+def main(seconds: float, rounds: int) -> None:
+    read_tables()
+    keep_what_is_there()
     sys.setswitchinterval(float(os.environ.get("SWITCH_S", SWITCH_S)))
-    for noise in noises():
-        asyncio.run(measured(noise, seconds))
+    kinds = list(noises())
+    found: list[list[Measured]] = [[] for _ in kinds]
+    for _ in range(rounds):
+        for noise, told in zip(kinds, found, strict=True):
+            told.append(asyncio.run(measured(noise, seconds)))
+    for noise, told in zip(kinds, found, strict=True):
+        tell(noise, told)
 
 
 if __name__ == "__main__":
-    main(float(sys.argv[1]) if len(sys.argv) > 1 else 5)
+    main(float(sys.argv[1]) if len(sys.argv) > 1 else 1, int(sys.argv[2]) if len(sys.argv) > 2 else 7)

@@ -75,6 +75,30 @@ class _Alphabet:
     letters: frozenset[str]
     telling: frozenset[str]
 
+    def has(self, word: frozenset[str]) -> bool:
+        return word <= self.letters
+
+    def tells(self, word: frozenset[str]) -> bool:
+        return not self.telling.isdisjoint(word)
+
+
+@dataclass(frozen=True, slots=True)
+class _Script:
+    """The same, of all letters of a script beyond ASCII. To list them would take 40 milliseconds, of which an event
+    loop has none."""
+
+    name: str
+
+    def has(self, word: frozenset[str]) -> bool:
+        return all(map(self._is_letter, word))
+
+    def tells(self, word: frozenset[str]) -> bool:
+        look = look_alike()
+        return any(self._is_letter(one) and not look(one) for one in word)
+
+    def _is_letter(self, one: str) -> bool:
+        return "\x80" <= one < "\U00020000" and one.isalpha() and script(one) == self.name
+
 
 @cache
 def alphabets() -> tuple[_Alphabet, ...]:
@@ -130,28 +154,21 @@ def _words(side: str, *, whole: bool) -> Sequence[str]:
     return found if whole or not side or not is_word_character(side[0]) else found[1:]
 
 
-def _homes(letters: frozenset[str]) -> Iterator[_Alphabet]:
+def _homes(letters: frozenset[str]) -> Iterator[_Alphabet | _Script]:
     known = False
     for alphabet in alphabets():
-        if letters <= alphabet.letters:
+        if alphabet.has(letters):
             known = True
             yield alphabet
     scripts = {script(one) for one in letters}
     if not known and len(scripts) == 1 and not scripts & {"LATIN", "CYRILLIC", "GREEK"}:
-        yield _script_alphabet(scripts.pop())
+        yield _Script(scripts.pop())
 
 
-@cache
-def _script_alphabet(name: str) -> _Alphabet:
-    letters = frozenset(one for one in map(chr, range(0x80, 0x20000)) if one.isalpha() and script(one) == name)
-    look = look_alike()
-    return _Alphabet(letters, frozenset(one for one in letters if not look(one)))
-
-
-def _keeps_company(alphabet: _Alphabet, company: Sequence[str]) -> bool:
-    sets = [set(one) for one in company]
-    alien = sum(not one <= alphabet.letters for one in sets)
-    telling = sum(one <= alphabet.letters and not alphabet.telling.isdisjoint(one) for one in sets)
+def _keeps_company(alphabet: _Alphabet | _Script, company: Sequence[str]) -> bool:
+    sets = [frozenset(one) for one in company]
+    alien = sum(not alphabet.has(one) for one in sets)
+    telling = sum(alphabet.has(one) and alphabet.tells(one) for one in sets)
     return 0 < telling >= alien
 
 

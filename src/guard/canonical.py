@@ -18,6 +18,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from guard.alphabets import letters_in_use
 from guard.cluster_table import ClusterTable, Reading, UnreadError
 from guard.clusters import READ, Cluster, cluster_pattern
 
@@ -89,11 +90,19 @@ class _Tabled(Canonical):
 
     @cached_property
     def edges(self) -> str:
-        return _text(self._reading.edges)
+        return _text(self._reading.edges())
 
     @cached_property
     def offsets(self) -> Sequence[int]:
-        return [*self._reading.starts.tolist(), len(self.text)]
+        return [*self._reading.starts().tolist(), len(self.text)]
+
+
+def read_tables() -> None:
+    """Reads Unicode's tables now. That takes 60 milliseconds, once in a process: an event loop would stand still with
+    the first text beyond ASCII."""
+    canonical("\xe9" * LONG_TEXT)
+    canonical("\xe9\u0300")
+    letters_in_use()
 
 
 def canonical(text: str) -> Canonical:

@@ -28,20 +28,48 @@ _SINGLE, _SEVERAL, _MARK, _INVISIBLE = range(4)
 _SPACE = 0x20
 
 _Codes = NDArray[np.uint32]
+_Places = NDArray[np.integer[Any]]
 _Numbers = NDArray[np.int32]
-_FACTORS = np.array([secrets.randbits(64) | 1 for _ in range(MAX_MARKS + 1)] + [0], np.uint64)
+_FACTORS = np.array([secrets.randbits(64) | 1 for _ in range(MAX_MARKS + 1)], np.uint64)
 """The sum of a cluster's code points times these is its mark, by which it is known again: nobody outside knows them,
 so nobody can write two clusters with the same."""
 _SLOT_BITS = np.uint64(64 - 16)
 
 
-class Reading(NamedTuple):
-    """`starts`: where each canonical character's cluster begins in the original."""
+class _Origins:
+    """Where clusters begin in a text, from what was left out of it and what was written out. Most who read a text do
+    not ask."""
 
+    def __init__(self, length: int) -> None:
+        self._length = length
+        self._kept: list[NDArray[np.int64]] = []
+
+    def keep(self, kept: NDArray[np.int64]) -> None:
+        """Of what is left, what stays."""
+        self._kept.append(kept)
+
+    def starts(self) -> NDArray[np.int64]:
+        found = np.arange(self._length)
+        for kept in self._kept:
+            found = found[kept]
+        return found
+
+
+class Reading(NamedTuple):
     plain: _Codes
     skeleton: _Codes
-    edges: _Codes
-    starts: NDArray[np.int64]
+    places: _Places
+    """Of each character: where it stands in `written`."""
+    written: _Codes
+    """As `edges` of a canonical form has it."""
+    origins: _Origins
+
+    def edges(self) -> _Codes:
+        return self.written.take(self.places)
+
+    def starts(self) -> NDArray[np.int64]:
+        """Where each canonical character's cluster begins in the original."""
+        return self.origins.starts()
 
 
 class UnreadError(Exception):
@@ -143,53 +171,57 @@ def _read(table: _Table, text: str) -> Reading:
         numbers = table.of_code.take(codes)
     kinds = table.kind.take(numbers)
     highest = int(kinds.max(initial=_SINGLE))
-    starts = np.arange(len(codes))
+    origins = _Origins(len(codes))
     if highest >= _INVISIBLE:
-        starts = np.flatnonzero(kinds != _INVISIBLE)
-        codes, numbers, kinds = codes[starts], numbers[starts], kinds[starts]
+        seen = np.flatnonzero(kinds != _INVISIBLE)
+        codes, numbers, kinds = codes.take(seen), numbers.take(seen), kinds.take(seen)
+        origins.keep(seen)
     if highest >= _MARK:
         begins = np.flatnonzero(kinds != _MARK)
         numbers = _of_clusters(table, codes, numbers, begins)
-        starts = starts[begins]
-    return _without_rows_of_spaces(_written_out(table, numbers, starts, several=highest > _SINGLE))
+        origins.keep(begins)
+    places = _written_out(table, numbers, origins) if highest > _SINGLE else numbers
+    return _without_rows_of_spaces(table, places, origins)
 
 
 def _of_clusters(table: _Table, codes: _Codes, numbers: _Numbers, begins: NDArray[np.int64]) -> _Numbers:
     """`begins`: where clusters begin; what stands before the first is written onto nothing."""
-    found = numbers[begins]
+    found = numbers.take(begins)
     ends = np.append(begins[1:], len(codes))
     several = np.flatnonzero(ends - begins > 1)
     if len(several) == 0:
         return found
-    first = int(begins[0])
-    place = np.minimum(np.arange(first, len(codes)) - np.repeat(begins, ends - begins), MAX_MARKS + 1)
-    marks = np.add.reduceat(codes[first:].astype(np.uint64) * _FACTORS[place], begins - first)[several]
-    found[several] = table.of_clusters(marks, codes, begins[several], ends[several])
+    first, after = begins.take(several), ends.take(several)
+    marks = codes.take(first) * _FACTORS[0] + codes.take(first + 1) * _FACTORS[1]
+    if (longest := int((after - first).max())) > 2:
+        for place, factor in enumerate(_FACTORS[2:longest], 2):
+            longer = np.flatnonzero(after - first > place)
+            marks[longer] += codes.take(first.take(longer) + place) * factor
+    found[several] = table.of_clusters(marks, codes, first, after)
     return found
 
 
-def _written_out(table: _Table, numbers: _Numbers, starts: NDArray[np.int64], *, several: bool) -> Reading:
-    places: NDArray[np.integer[Any]] = numbers
-    if several:
-        lengths = table.length.take(numbers)
-        if (lengths != 1).any():
-            ends = np.cumsum(lengths)
-            total = int(ends[-1])
-            places = np.repeat(table.first.take(numbers) - (ends - lengths), lengths) + np.arange(total)
-            starts = np.repeat(starts, lengths)
-        else:
-            places = table.first.take(numbers)
-    return Reading(table.plain.take(places), table.skeleton.take(places), table.edges.take(places), starts)
+def _written_out(table: _Table, numbers: _Numbers, origins: _Origins) -> _Places:
+    """Where what clusters stand for is found in the table."""
+    lengths = table.length.take(numbers)
+    first = table.first.take(numbers)
+    if (lengths == 1).all():
+        return first
+    each = np.repeat(np.arange(len(numbers)), lengths)
+    origins.keep(each)
+    ends = np.cumsum(lengths)
+    return (first - (ends - lengths)).take(each) + np.arange(len(each))
 
 
-def _without_rows_of_spaces(reading: Reading) -> Reading:
-    spaces = reading.plain == _SPACE
+def _without_rows_of_spaces(table: _Table, places: _Places, origins: _Origins) -> Reading:
+    plain = table.plain.take(places)
+    spaces = plain == _SPACE
     again = spaces[1:] & spaces[:-1]
-    if not again.any():
-        return reading
-    kept = np.flatnonzero(np.append(True, ~again))
-    plain, skeleton, edges, starts = reading
-    return Reading(plain[kept], skeleton[kept], edges[kept], starts[kept])
+    if again.any():
+        kept = np.flatnonzero(np.append(True, ~again))
+        origins.keep(kept)
+        plain, places = plain.take(kept), places.take(kept)
+    return Reading(plain, table.skeleton.take(places), places, table.edges, origins)
 
 
 def _text(codes: _Codes) -> str:

@@ -12,6 +12,7 @@ from urllib.parse import unquote
 import re2
 
 from guard.canonical import Canonical, canonical, canonical_parts
+from guard.marks import BLANK
 
 MIN_ENCODED = 8
 
@@ -25,6 +26,9 @@ _PERCENT = re.compile(r"%[0-9A-Fa-f]{2}")
 _QUOTED = re.compile(r"=(?:([0-9A-F]{2})|\r?\n)")
 _TWO_QUOTED = re.compile(r"=[0-9A-F]{2}\S{0,8}=[0-9A-F]{2}")
 _QUOTED_LINE = re.compile(r"\w=\r?\n\w")
+_QUOTED_LETTER = re.compile(r"=([46][A-F]|[57]A)(?=[^\W\d_])|=([46][1-9]|[57]\d)(?=[^\W\d_]{3})")
+"""One alone, in a word. `age=64` and `72px` behind a `=` are numbers."""
+_BLANK_INSIDE = re.compile(rf"(?<=[^\W_]){BLANK}+(?=[^\W_])")
 _INLINE = re.compile(
     r"<!--.{0,200}?-->|</?(?:a|abbr|b|bdi|bdo|big|code|em|font|i|ins|mark|q|s|small|span|strong|sub|sup|tt|u|wbr)"
     r"(?:\s[^<>]{0,200})?/?>",
@@ -43,7 +47,7 @@ _HEX = re2.compile(rb"(?:(?:0x|\\x)?[0-9A-Fa-f]{2}[ :,]{0,2}){8,}")
 """RE2, as Python's `re` takes 2 ms of the longest prompt, in which no other thread runs."""
 _HEX_MARKS = re.compile(rb"0x|\\x|[ :,]")
 _MAY_BE_TAGGED = (b"\xf3\xa0\x80", b"\xf3\xa0\x81")
-"""How tag characters begin in UTF-8: quicker to ask for than each of them."""
+"""How tag characters begin in UTF-8: quicker to ask for than each of them, and their first byte quicker still."""
 _TAGGED = re.compile(
     "(?:(?<![\U0001f3f4\U000e0020-\U000e007e])|(?=[\U000e0020-\U000e007e]{7}))[\U000e0020-\U000e007e]{3,}"
 )
@@ -100,6 +104,10 @@ def _unmarked(text: str) -> Iterator[str]:
         yield _ESCAPE.sub(_escaped, text)
     if "=" in text and (_TWO_QUOTED.search(text) or ("\n" in text and _QUOTED_LINE.search(text))):
         yield unquote(_QUOTED.sub(lambda match: f"%{match[1]}" if match[1] else "", text), errors="replace")
+    elif "=" in text and _QUOTED_LETTER.search(text):
+        yield _QUOTED_LETTER.sub(lambda match: chr(int(match[1] or match[2], 16)), text)
+    if BLANK in text and _BLANK_INSIDE.search(text):
+        yield _BLANK_INSIDE.sub("", text)
     if "<" in text and _INLINE.search(text):
         yield _INLINE.sub("", text)
     if any(mark in text for mark in "*`~_") and _EMPHASIS.search(text):
@@ -110,7 +118,7 @@ def _unmarked(text: str) -> Iterator[str]:
 
 def _has_tags(text: str) -> bool:
     written = text.encode(errors="replace")
-    return any(begin in written for begin in _MAY_BE_TAGGED) and bool(_TAGGED.search(text))
+    return b"\xf3" in written and any(begin in written for begin in _MAY_BE_TAGGED) and bool(_TAGGED.search(text))
 
 
 def _escaped(match: re.Match[str]) -> str:

@@ -14,6 +14,7 @@ import ahocorasick
 
 from guard.alphabets import is_at_home, is_word_character, script
 from guard.canonical import Canonical, LiteralForm, literal
+from guard.literal_filter import LiteralFilter
 from guard.marks import bare
 
 PIECE = 10_000
@@ -69,6 +70,7 @@ class Literals:
         for key, entries in keys.items():
             self._automaton.add_word(_bytewise(key), (len(key), tuple(entries.values())))
         self._automaton.make_automaton()
+        self._filter = LiteralFilter(keys)
         self.any = bool(keys)
         self._native = any(not key.isascii() for key in keys)
         self.longest = max(map(len, keys), default=0)
@@ -80,6 +82,9 @@ class Literals:
         """The lowest rank of all that occur in a text, as far as it was looked at: a piece of the work at a time."""
         best: int | None = None
         work = 0
+        if self._ruled_out(form):
+            yield None
+            return
         for match, is_alike in self.candidates(form):
             work += _ALIKE_WORK if is_alike else 1
             if work >= PIECE:
@@ -94,6 +99,8 @@ class Literals:
         the work."""
         start = end = -1
         work = 0
+        if self._ruled_out(form):
+            return
         for match, is_alike in self.candidates(form):
             work += _ALIKE_WORK if is_alike else 1
             if work >= PIECE:
@@ -102,6 +109,10 @@ class Literals:
             if not (start <= match.start and match.end <= end) and is_match(form, match, is_alike=is_alike):
                 start, end, entry = match
                 yield start, end, entry.rank
+
+    def _ruled_out(self, form: Canonical) -> bool:
+        both = form.plain is not form.skeleton and self._native
+        return self._filter.rules_out(form.skeleton, form.plain) if both else self._filter.rules_out(form.skeleton)
 
     def candidates(self, form: Canonical, begin: int = 0) -> Iterator[tuple[Match, bool]]:
         """Places, not before `begin`, at which a literal's letters stand; and whether they only look like them."""

@@ -36,12 +36,18 @@ class Redactor(Protocol):
         ...
 
 
+_MANY = 1_000
+"""Before those that overlap are made one: sorting them is one step, in which no other thread runs."""
+
+
 class _Replaced(NamedTuple):
-    """In characters of the whole answer."""
+    """In characters of the whole answer. Of several that overlap, the placeholder is that of the first by this order;
+    so it does not matter when they are made one."""
 
     start: int
-    end: int
+    minus_own_end: int
     placeholder: str
+    end: int
 
 
 class Replacements:
@@ -49,15 +55,19 @@ class Replacements:
 
     def __init__(self) -> None:
         self._spans: list[_Replaced] = []
+        self._most = _MANY
 
     def __len__(self) -> int:
         return len(self._spans)
 
     def note(self, start: int, end: int, placeholder: str) -> None:
-        one = _Replaced(start, end, placeholder)
+        one = _Replaced(start, -end, placeholder, end)
         if self._spans and _is_within(one, self._spans[-1]):
             return  # of literals nested in each other there are thousands
         self._spans.append(one)
+        if len(self._spans) > self._most:
+            self._spans = _merged(self._spans)
+            self._most = max(_MANY, 2 * len(self._spans))
 
     def leaving(self, text: str, begin: int, out: int, limit: int) -> tuple[str, int]:
         """What of `text`, which begins at `begin`, stands from `out` to `limit`, with placeholders for what is wholly
@@ -85,7 +95,7 @@ def _is_within(one: _Replaced, other: _Replaced) -> bool:
 def _merged(spans: Sequence[_Replaced]) -> list[_Replaced]:
     """In order; those that overlap as one, with the placeholder of the first."""
     merged: list[_Replaced] = []
-    for one in sorted(spans, key=lambda span: (span.start, -span.end, span.placeholder)):
+    for one in sorted(spans):
         if merged and one.start < merged[-1].end:
             merged[-1] = merged[-1]._replace(end=max(merged[-1].end, one.end))
         else:

@@ -107,7 +107,7 @@ MAX_UPLOAD_BYTES = 2 * MAX_DOCUMENT_BYTES + 64 * 1024
 MAX_BODY_BYTES = 2 * 1024 * 1024
 CONFIG_THREADS, JUDGING_THREADS = 2, 2
 """Of their own: neither waits for the other, nor for what uses asyncio's threads, such as an export's compression."""
-SWITCH_S = 0.0005
+SWITCH_S = 0.0001
 """After so long a thread that computes lets the event loop go on: each time that it wakes up it waits for that."""
 KEY_USES_S, DELETIONS_S, ARCHIVE_S, POOLS_S, OLD_METRICS_S = 15.0, 60.0, 600.0, 0.5, 3_600.0
 

@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-import gc
 import socket
 from contextlib import suppress
 
 import uvicorn
 from fastapi import FastAPI
 
+from guard.canonical import read_tables
+from servicekit.collector import keep_what_is_there
 from servicekit.request_heads import BoundedHeads
 from servicekit.settings import ServiceSettings
 
 TICK_S = 0.1
-COLLECT_AFTER = 10_000
-"""Objects that are held more than at the last search for cycles, before the next: a few requests at once hold more than
-Python's own 700, and what they held is freed without any search."""
 
 
 class _LingeringServer(uvicorn.Server):
@@ -28,12 +26,9 @@ class _LingeringServer(uvicorn.Server):
         self._linger_s = linger_s
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """What is there by now lives as long as the process. The garbage collector is to leave it alone: to walk all of
-        it, modules and schemas, takes 100 ms, in which no thread runs and every stream stands still."""
         await super().startup(sockets)
-        gc.collect()
-        gc.freeze()
-        gc.set_threshold(COLLECT_AFTER, *gc.get_threshold()[1:])
+        read_tables()
+        keep_what_is_there()
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         loop = asyncio.get_running_loop()

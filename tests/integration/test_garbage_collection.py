@@ -17,3 +17,4 @@ def test_what_a_service_has_made_by_its_start_is_not_walked_again_and_again(tmp_
     finally:
         process.close()
     assert found["left_alone"] > 10 * found["walked"]
+    assert found["look_alikes_read"], "or the first text beyond ASCII stops all streams for as long"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import os
+import sys
 from collections.abc import AsyncIterator
 
 from fastapi import FastAPI
@@ -25,9 +26,13 @@ def create_app() -> FastAPI:
         return {"status": "ok"}
 
     @app.get("/objects")
-    async def objects() -> dict[str, int]:
-        """Those that the garbage collector walks, and those that it leaves alone."""
-        return {"walked": len(gc.get_objects()), "left_alone": gc.get_freeze_count()}
+    async def objects() -> dict[str, int | bool]:
+        """Those that the garbage collector walks and those that it leaves alone; and whether guards know Unicode."""
+        return {
+            "walked": len(gc.get_objects()),
+            "left_alone": gc.get_freeze_count(),
+            "look_alikes_read": "confusable_homoglyphs" in sys.modules,
+        }
 
     @app.get("/stream/{pieces}")
     async def stream(pieces: int) -> StreamingResponse:
