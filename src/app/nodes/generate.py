@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,15 +10,14 @@ from dataclasses import dataclass
 from langgraph.runtime import Runtime
 
 from app.domain.marks import MarkFilter
-from app.domain.tool_calls import ToolCalls
 from app.engines import Engines
 from app.fitting import PromptBudget
 from app.nodes.meta import meta_of
-from app.ports import Delta, Message
+from app.nodes.relay import Relay
+from app.ports import Message
 from app.prompts import build_messages
 from app.state import Turn, TurnState
 from app.templates import VERSION
-from contracts.chat import ToolCallsEvent
 from contracts.retrieval import Passage
 from observability.tracing import note_span
 
@@ -56,13 +56,11 @@ class Generate:
     async def _generated(
         self, state: TurnState, turn: Turn, messages: Sequence[Message], passages: tuple[Passage, ...]
     ) -> TurnState:
-        progress, sink, request = turn.progress, turn.sink, turn.request
+        sink, request = turn.sink, turn.request
         # Without retrieval there is nothing to cite, and `[1]` is whatever the model means by it; so it is in JSON.
         cites = "passages" in state and request.options.response_format is None
         marks = MarkFilter(len(passages)) if cites else None
-        pieces: list[str] = []
-        calls = ToolCalls()
-        finish_reason = "stop"
+        relay = Relay(sink, turn.progress, marks)
         engine, model = await self.engines.of(turn, state["route"])
         async with engine.generate(
             turn.caller.context,
@@ -73,29 +71,12 @@ class Generate:
             priority=request.priority,
         ) as generation:
             await sink.put(meta_of(state, turn, model=generation.model))
-            async for delta in generation:
-                text, progress.tokens, finished, called = delta
-                if finished:
-                    finish_reason = finished
-                for piece in called:
-                    calls.add(piece)
-                if text or called:
-                    if progress.first_token_at is None:
-                        progress.first_token_at = time.perf_counter()
-                    left = marks.feed(text) if marks else text
-                    if left:
-                        pieces.append(left)
-                    if left or called:  # with a piece of a call, its text is empty: it says what was used so far
-                        await sink.put(delta if left is text else Delta(left, progress.tokens, finished))
-        if marks and (rest := marks.finish()):
-            pieces.append(rest)
-            await sink.put(Delta(rest, progress.tokens))
-        if whole := calls.whole():
-            await sink.put(ToolCallsEvent(calls=whole))
+            await asyncio.create_task(relay.run(generation))  # cancelled with this one, which then waits for its end
+        await relay.finish()
         shown: TurnState = {"passages": passages} if "passages" in state else {}
         return {
             **shown,
-            "answer": "".join(pieces),
+            "answer": relay.answer,
             "marked": marks.cited if marks else (),
-            "finish_reason": finish_reason,
+            "finish_reason": relay.finish_reason,
         }
