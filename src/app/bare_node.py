@@ -1,4 +1,4 @@
-"""A graph's node without LangChain's callbacks around it.
+"""A compiled graph without what LangGraph does around its nodes and nobody here needs.
 
 LangGraph runs a node and what writes its result as a chain that tells LangChain's callbacks of its beginning, each part
 and its end, in a task of its own: a sixth of what the whole graph costs. Nobody listens here: LangChain's tracing is
@@ -38,3 +38,9 @@ def without_callbacks(graph: CompiledStateGraph[Any, Any, Any, Any]) -> None:
     for name, node in graph.nodes.items():
         if name != START:
             node.__dict__["node"] = BareNode(node.bound, node.flat_writers)
+
+
+def without_start(graph: CompiledStateGraph[Any, Any, Any, Any], first: str) -> None:
+    """What a run is given goes straight to what triggers its first node. LangGraph gives it to a node that only passes
+    it on, in a step of its own; a turn brings nothing to be passed on, all that it needs is in its context."""
+    (graph.input_channels,) = graph.nodes[first].triggers

@@ -15,7 +15,7 @@ from langgraph.graph.state import CompiledStateGraph
 from langgraph.runtime import Runtime
 from langgraph.types import Command
 
-from app.bare_node import without_callbacks
+from app.bare_node import without_callbacks, without_start
 from app.nodes.cite import cite_passages
 from app.nodes.classify import Classify
 from app.nodes.generate import Generate
@@ -35,8 +35,11 @@ class Node(Protocol):
     async def __call__(self, state: TurnState, runtime: Runtime[Turn]) -> TurnState: ...
 
 
-def after_classify(state: TurnState, _turn: Turn) -> str:
-    return "memory" if state["refusal"] is None else "refuse"
+def after_classify(state: TurnState, turn: Turn) -> str:
+    """A question before which nothing was said has nothing to remember."""
+    if state["refusal"] is not None:
+        return "refuse"
+    return "memory" if turn.request.conversation.before else after_memory(state, turn)
 
 
 def after_memory(state: TurnState, turn: Turn) -> str:
@@ -55,7 +58,8 @@ def build_graph(
 ) -> TurnGraph:
     """Compile the graph; done once a process. It keeps no state between runs: what a run needs is in its `Turn`."""
     graph = StateGraph(TurnState, context_schema=Turn)
-    graph.add_node("classify", routed("classify", classify, after_classify), destinations=("refuse", "memory"))
+    after = ("refuse", "memory", "retrieve", "generate")
+    graph.add_node("classify", routed("classify", classify, after_classify), destinations=after)
     graph.add_node("refuse", timed("refuse", refuse))
     graph.add_node("memory", routed("memory", memory, after_memory), destinations=("retrieve", "generate"))
     graph.add_node("retrieve", routed("retrieve", retrieve, after_retrieve), destinations=("generate", "nothing_found"))
@@ -71,6 +75,7 @@ def build_graph(
     graph.add_edge("nothing_found", "record")
     compiled = graph.compile()
     without_callbacks(compiled)
+    without_start(compiled, "classify")
     return compiled
 
 

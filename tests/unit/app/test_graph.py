@@ -1,7 +1,8 @@
-"""The graph as LangGraph has it: what may follow what, and that its nodes are run without LangChain's callbacks."""
+"""The graph as LangGraph has it: what may follow what, and that its nodes are run without what nobody needs."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 from uuid import UUID
 
@@ -17,6 +18,7 @@ from app.nodes.record import Record
 from app.nodes.retrieve import Retrieve
 from app.ports import Caller
 from app.state import Turn
+from contracts.conversation import Conversation, Message
 from support.turns import T1, KeptEvents, a_budget, a_context, a_passage, a_request
 
 
@@ -31,16 +33,18 @@ def a_graph() -> TurnGraph:
     )
 
 
-def a_turn(**context: Any) -> Turn:
-    return Turn(Caller(a_context(**context), "t"), a_request("lentils protein"), KeptEvents())
+def a_turn(before: Sequence[Message] = (), **context: Any) -> Turn:
+    request = a_request("lentils protein", conversation=Conversation(before=tuple(before)))
+    return Turn(Caller(a_context(**context), "t"), request, KeptEvents())
 
 
 def test_the_steps_follow_each_other_as_the_issue_draws_them() -> None:
     edges = {(edge.source, edge.target, edge.conditional) for edge in a_graph().get_graph().edges}
     assert edges == {
-        ("__start__", "classify", False),
         ("classify", "refuse", True),
         ("classify", "memory", True),
+        ("classify", "retrieve", True),
+        ("classify", "generate", True),
         ("memory", "retrieve", True),
         ("memory", "generate", True),
         ("retrieve", "generate", True),
@@ -70,7 +74,19 @@ class Told(AsyncCallbackHandler):
 
 
 async def test_langchains_callbacks_are_told_of_the_run_and_of_no_node() -> None:
-    told, turn = Told(), a_turn()
+    told, turn = Told(), a_turn([Message(role="user", content="Hello")])
     await a_graph().ainvoke({}, {"callbacks": [told]}, context=turn)
     assert told.of == ["LangGraph"]
     assert list(turn.progress.steps.ms()) == ["classify", "memory", "retrieve", "generate", "cite", "record"]
+
+
+async def test_a_question_before_which_nothing_was_said_has_nothing_to_remember() -> None:
+    turn = a_turn()
+    await run_graph(a_graph(), turn)
+    assert list(turn.progress.steps.ms()) == ["classify", "retrieve", "generate", "cite", "record"]
+
+
+async def test_a_run_has_no_step_but_its_nodes() -> None:
+    steps = [chunk async for chunk in a_graph().astream({}, context=a_turn(), stream_mode="debug")]
+    began = [chunk["payload"]["name"] for chunk in steps if chunk["type"] == "task"]
+    assert began == ["classify", "retrieve", "generate", "cite", "record"]
