@@ -348,6 +348,25 @@ def test_a_malformed_request_is_422(orchestrator: Orchestrator, body: str) -> No
     assert (answer.status_code, answer.json()["error"]["code"]) == (422, "invalid_request")
 
 
+def test_what_is_wrong_with_a_request_is_said_with_its_place(orchestrator: Orchestrator) -> None:
+    body = json.loads(a_request("hello").model_dump_json())
+    body["routes"][0]["name"], body["query"] = "no name", 1
+    answer = httpx.post(f"{orchestrator.url}/v1/turns", json=body, headers=orchestrator.headers(a_context()))
+    faults = answer.json()["error"]["details"]["faults"]
+    assert [fault["path"] for fault in faults] == ["query", "routes[0].name"]
+
+
+def test_a_turn_that_is_not_said_to_be_json_is_422(orchestrator: Orchestrator) -> None:
+    headers = orchestrator.headers(a_context()) | {"content-type": "text/plain"}
+    answer = httpx.post(f"{orchestrator.url}/v1/turns", content=a_request("hello").model_dump_json(), headers=headers)
+    assert (answer.status_code, "application/json" in answer.json()["error"]["message"]) == (422, True)
+
+
+def test_a_turn_is_described_as_any_other_endpoint(orchestrator: Orchestrator) -> None:
+    answer = httpx.get(f"{orchestrator.url}/v1/turns")
+    assert (answer.status_code, answer.headers["allow"]) == (405, "POST")
+
+
 def test_a_tenant_in_the_body_is_an_unknown_field(orchestrator: Orchestrator) -> None:
     body = json.loads(a_request("hello").model_dump_json()) | {"tenant_id": "t2"}
     answer = httpx.post(f"{orchestrator.url}/v1/turns", json=body, headers=orchestrator.headers(a_context()))
