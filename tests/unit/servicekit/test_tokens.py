@@ -78,6 +78,8 @@ def test_a_token_is_good_for_a_minute() -> None:
         "",
         "x",
         "a.b.c",
+        "W10.e30.e30",  # a head that is no object
+        "\u00e9.e30.e30",
         forged(Ed25519PrivateKey.generate()),
         forged("", algorithm="none"),
         forged(public_text(KEY), algorithm="HS256"),
