@@ -1,5 +1,6 @@
 """The turn as a LangGraph: classify → memory → retrieve → generate → cite → record, with short ways out: for a refused
-turn, and for one for which nothing was found where the tenant wants to be told so.
+turn, and for one for which nothing was found where the tenant wants to be told so. What has nothing to do is passed by:
+memory where nothing was said before, record where nothing is to be summarised. A step costs LangGraph 0.1 ms.
 
 A tool loop belongs between retrieve and generate: a node that is reached from `after_retrieve` in place of `generate`,
 runs what the model asks for, and leads back to it; its results go into the state beside the passages.
@@ -21,7 +22,7 @@ from app.nodes.classify import Classify
 from app.nodes.generate import Generate
 from app.nodes.memory import Memory
 from app.nodes.nothing_found import say_nothing_found
-from app.nodes.record import Record
+from app.nodes.record import Record, tell_end
 from app.nodes.refuse import refuse
 from app.nodes.retrieve import Retrieve
 from app.state import Turn, TurnState
@@ -53,6 +54,10 @@ def after_retrieve(state: TurnState, turn: Turn) -> str:
     return "nothing_found" if says_so and not state["passages"] else "generate"
 
 
+def after_answer(_state: TurnState, turn: Turn) -> str:
+    return "record" if turn.request.summarise is not None else END
+
+
 def build_graph(
     *, classify: Classify, memory: Memory, retrieve: Retrieve, generate: Generate, record: Record
 ) -> TurnGraph:
@@ -63,16 +68,16 @@ def build_graph(
     graph.add_node("refuse", timed("refuse", refuse))
     graph.add_node("memory", routed("memory", memory, after_memory), destinations=("retrieve", "generate"))
     graph.add_node("retrieve", routed("retrieve", retrieve, after_retrieve), destinations=("generate", "nothing_found"))
-    graph.add_node("nothing_found", timed("nothing_found", say_nothing_found))
+    graph.add_node(
+        "nothing_found", routed("nothing_found", ending(say_nothing_found), after_answer), destinations=("record", END)
+    )
     graph.add_node("generate", timed("generate", generate))
-    graph.add_node("cite", timed("cite", cite_passages))
+    graph.add_node("cite", routed("cite", ending(cite_passages), after_answer), destinations=("record", END))
     graph.add_node("record", timed("record", record))
     graph.add_edge(START, "classify")
     graph.add_edge("generate", "cite")
-    graph.add_edge("cite", "record")
     graph.add_edge("record", END)
     graph.add_edge("refuse", END)
-    graph.add_edge("nothing_found", "record")
     compiled = graph.compile()
     without_callbacks(compiled)
     without_start(compiled, "classify")
@@ -84,6 +89,18 @@ async def run_graph(graph: TurnGraph, turn: Turn) -> str | None:
     would else put the whole of it together again after each."""
     output = await graph.ainvoke({}, context=turn, output_keys="answer", version="v2")
     return cast("str | None", output.value)
+
+
+def ending(node: Node) -> Node:
+    """The node, and the end of a turn that has nothing left to be done: it needs no step of its own to be told."""
+
+    async def run(state: TurnState, runtime: Runtime[Turn]) -> TurnState:
+        added = await node(state, runtime)
+        if runtime.context.request.summarise is None:
+            await tell_end(runtime.context, {**state, **added})
+        return added
+
+    return run
 
 
 def timed(name: str, node: Node) -> Node:

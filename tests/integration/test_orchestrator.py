@@ -676,7 +676,7 @@ def test_the_request_line_says_what_was_done_and_nothing_of_what_was_said(
     assert (record["chunk_ids"], record["citations"]) == (["c1"], [])
     assert record["route_score"] > record["runner_up_score"]
     assert (record["runner_up"], record["degraded"], bool(record["prompt"])) == ("PRICE_COMPARE", False, True)
-    assert list(record["timings_ms"]) == ["classify", "retrieve", "generate", "cite", "record"]
+    assert list(record["timings_ms"]) == ["classify", "retrieve", "generate", "cite"]
     assert sum(record["timings_ms"].values()) <= record["latency_ms"]
     assert record["token_usage"]["completion_tokens"] == 8
     assert 0 < record["first_token_ms"] <= record["latency_ms"]

@@ -37,8 +37,7 @@ class Record:
             text = await self._summary(turn, state)
             if text:
                 await turn.sink.put(SummaryEvent(text=text))
-        await turn.sink.put(UsageEvent(usage=turn.progress.usage()))
-        await turn.sink.put(DoneEvent(finish_reason=state["finish_reason"], timings_ms=turn.progress.steps.ms()))
+        await tell_end(turn, state)
         return {}
 
     async def _summary(self, turn: Turn, state: TurnState) -> str:
@@ -77,3 +76,8 @@ class Record:
                 turn.progress.summary = tokens
                 pieces.append(text)
         return True
+
+
+async def tell_end(turn: Turn, state: TurnState) -> None:
+    await turn.sink.put(UsageEvent(usage=turn.progress.usage()))
+    await turn.sink.put(DoneEvent(finish_reason=state["finish_reason"], timings_ms=turn.progress.steps.ms()))

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 from uuid import UUID
 
+import pytest
 from langchain_core.callbacks import AsyncCallbackHandler
 
 from app.adapters.memory import MemoryEmbedder, MemoryEngine, MemoryRetriever
@@ -18,6 +18,8 @@ from app.nodes.record import Record
 from app.nodes.retrieve import Retrieve
 from app.ports import Caller
 from app.state import Turn
+from contracts.chat import DoneEvent, Summarise, UsageEvent
+from contracts.context import TenantContext
 from contracts.conversation import Conversation, Message
 from support.turns import T1, KeptEvents, a_budget, a_context, a_passage, a_request
 
@@ -33,9 +35,16 @@ def a_graph() -> TurnGraph:
     )
 
 
-def a_turn(before: Sequence[Message] = (), **context: Any) -> Turn:
-    request = a_request("lentils protein", conversation=Conversation(before=tuple(before)))
-    return Turn(Caller(a_context(**context), "t"), request, KeptEvents())
+def a_turn(context: TenantContext | None = None, **request: Any) -> Turn:
+    return Turn(Caller(context or a_context(), "t"), a_request("lentils protein", **request), KeptEvents())
+
+
+def a_later_turn() -> Turn:
+    """One with something to remember and to summarise."""
+    before = (Message(role="user", content="Hello"), Message(role="assistant", content="Hello."))
+    return a_turn(
+        conversation=Conversation(before=before), summarise=Summarise(messages=2, prompt_tokens=1_000), max_tokens=400
+    )
 
 
 def test_the_steps_follow_each_other_as_the_issue_draws_them() -> None:
@@ -50,8 +59,10 @@ def test_the_steps_follow_each_other_as_the_issue_draws_them() -> None:
         ("retrieve", "generate", True),
         ("retrieve", "nothing_found", True),
         ("generate", "cite", False),
-        ("cite", "record", False),
-        ("nothing_found", "record", False),
+        ("cite", "record", True),
+        ("cite", "__end__", True),
+        ("nothing_found", "record", True),
+        ("nothing_found", "__end__", True),
         ("record", "__end__", False),
         ("refuse", "__end__", False),
     }
@@ -60,7 +71,7 @@ def test_the_steps_follow_each_other_as_the_issue_draws_them() -> None:
 async def test_a_run_gives_the_whole_answer_and_none_where_the_turn_was_refused() -> None:
     graph = a_graph()
     assert await run_graph(graph, a_turn()) == "Lentils"
-    assert await run_graph(graph, a_turn(allowed_routes=("OTHER",))) is None
+    assert await run_graph(graph, a_turn(a_context(allowed_routes=("OTHER",)))) is None
 
 
 class Told(AsyncCallbackHandler):
@@ -74,19 +85,22 @@ class Told(AsyncCallbackHandler):
 
 
 async def test_langchains_callbacks_are_told_of_the_run_and_of_no_node() -> None:
-    told, turn = Told(), a_turn([Message(role="user", content="Hello")])
+    told, turn = Told(), a_later_turn()
     await a_graph().ainvoke({}, {"callbacks": [told]}, context=turn)
     assert told.of == ["LangGraph"]
     assert list(turn.progress.steps.ms()) == ["classify", "memory", "retrieve", "generate", "cite", "record"]
 
 
-async def test_a_question_before_which_nothing_was_said_has_nothing_to_remember() -> None:
+async def test_what_has_nothing_to_do_is_no_step_of_a_turn() -> None:
     turn = a_turn()
-    await run_graph(a_graph(), turn)
-    assert list(turn.progress.steps.ms()) == ["classify", "retrieve", "generate", "cite", "record"]
-
-
-async def test_a_run_has_no_step_but_its_nodes() -> None:
-    steps = [chunk async for chunk in a_graph().astream({}, context=a_turn(), stream_mode="debug")]
+    steps = [chunk async for chunk in a_graph().astream({}, context=turn, stream_mode="debug")]
     began = [chunk["payload"]["name"] for chunk in steps if chunk["type"] == "task"]
-    assert began == ["classify", "retrieve", "generate", "cite", "record"]
+    assert began == list(turn.progress.steps.ms()) == ["classify", "retrieve", "generate", "cite"]
+
+
+@pytest.mark.parametrize("turn", [a_turn(), a_later_turn()])
+async def test_every_turn_tells_its_end_once(turn: Turn) -> None:
+    await run_graph(a_graph(), turn)
+    told = [type(event) for event in turn.sink.events]  # type: ignore[attr-defined]
+    assert told[-2:] == [UsageEvent, DoneEvent]
+    assert (told.count(UsageEvent), told.count(DoneEvent)) == (1, 1)
