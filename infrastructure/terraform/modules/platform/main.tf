@@ -1,35 +1,42 @@
-# All modules, wired once; what differs from the other environment are the sizes (diff ../dev/main.tf ../production/main.tf).
+# All modules, wired once: an environment is a call of this with its sizes.
 locals {
-  name           = "atrium-production"
-  prometheus_log = "/aws/vendedlogs/prometheus/atrium-production" # the prefix is Amazon's
+  name           = "atrium-${var.environment}"
+  prometheus_log = "/aws/vendedlogs/prometheus/atrium-${var.environment}" # the prefix is Amazon's
+
+  own_registry = var.registry_account_id == null
+  image_names  = ["atrium-router", "atrium-orchestrator", "atrium-rag", "vllm-openai"]
+  repository_urls = local.own_registry ? module.registry.repository_urls : {
+    for image in local.image_names : image => "${var.registry_account_id}.dkr.ecr.${var.region}.amazonaws.com/${image}"
+  }
 }
 
 module "network" {
-  source = "../../modules/network"
+  source = "../network"
 
   name                    = local.name
   region                  = var.region
   azs                     = var.azs
-  nat_per_az              = true
-  flow_log_retention_days = 365
+  nat_per_az              = var.nat_per_az
+  flow_log_retention_days = var.log_retention_days
 }
 
 module "cluster" {
-  source = "../../modules/cluster"
+  source = "../cluster"
 
   name                     = local.name
-  kubernetes_version       = "1.34"
+  kubernetes_version       = var.kubernetes_version
   vpc_id                   = module.network.vpc_id
   vpc_cidr                 = module.network.vpc_cidr
   control_plane_subnet_ids = module.network.control_plane_subnet_ids
-  private_access_only      = true
-  private_access_cidrs     = var.api_access_cidrs
+  private_access_only      = var.api_private
+  private_access_cidrs     = var.api_private ? var.api_access_cidrs : []
+  public_access_cidrs      = var.api_private ? [] : var.api_access_cidrs
   admin_principal_arns     = var.admin_principal_arns
-  log_retention_days       = 365
+  log_retention_days       = var.log_retention_days
 }
 
 module "node_groups" {
-  source = "../../modules/node-groups"
+  source = "../node-groups"
 
   name                   = local.name
   cluster_name           = module.cluster.cluster_name
@@ -37,49 +44,51 @@ module "node_groups" {
   node_security_group_id = module.cluster.node_security_group_id
   oidc_provider_arn      = module.cluster.oidc_provider_arn
   oidc_issuer            = module.cluster.oidc_issuer
-  instance_types         = ["m7i.xlarge", "m6i.xlarge"]
-  min_size               = 3
-  desired_size           = 3
-  max_size               = 9
+  instance_types         = var.nodes.instance_types
+  min_size               = var.nodes.min_size
+  desired_size           = var.nodes.desired_size
+  max_size               = var.nodes.max_size
 }
 
 module "data" {
-  source = "../../modules/data"
+  source = "../data"
 
   name                      = local.name
   vpc_id                    = module.network.vpc_id
   data_subnet_ids           = module.network.data_subnet_ids
   client_security_group_ids = [module.cluster.node_security_group_id]
-  postgres_version          = "17"
-  instance_class            = "db.m7g.large"
-  allocated_storage_gb      = 100
-  multi_az                  = true
-  backup_retention_days     = 14
-  deletion_protection       = true
-  valkey_node_type          = "cache.m7g.large"
-  valkey_replicas           = 1
-  force_destroy             = false
+  postgres_version          = var.postgres.version
+  instance_class            = var.postgres.instance_class
+  allocated_storage_gb      = var.postgres.storage_gb
+  multi_az                  = var.postgres.multi_az
+  backup_retention_days     = var.postgres.backup_retention_days
+  deletion_protection       = var.protected
+  valkey_node_type          = var.valkey.node_type
+  valkey_replicas           = var.valkey.replicas
+  force_destroy             = !var.protected
 }
 
 module "registry" {
-  source = "../../modules/registry"
+  source = "../registry"
 
-  name = local.name
+  name               = local.name
+  repositories       = local.own_registry ? local.image_names : []
+  reader_account_ids = var.image_reader_account_ids
 }
 
 module "secrets" {
-  source = "../../modules/secrets"
+  source = "../secrets"
 
   name                 = local.name
-  recovery_window_days = 30
+  recovery_window_days = var.secret_recovery_days
 }
 
 module "observability" {
-  source = "../../modules/observability"
+  source = "../observability"
 
   name               = local.name
   log_group_names    = ["multi-tenant-chatbot", "/atrium/containers", local.prometheus_log]
-  log_retention_days = 365
+  log_retention_days = var.log_retention_days
   alarm_emails       = var.alarm_emails
   metrics_namespace  = "MultiTenantChatbot"
   dashboards         = true
@@ -101,7 +110,7 @@ resource "aws_prometheus_rule_group_namespace" "atrium" {
 }
 
 module "identity" {
-  source = "../../modules/identity"
+  source = "../identity"
 
   name                     = local.name
   account_id               = var.account_id
@@ -121,7 +130,7 @@ module "identity" {
 }
 
 module "edge" {
-  source = "../../modules/edge"
+  source = "../edge"
 
   name                = local.name
   vpc_id              = module.network.vpc_id
@@ -134,22 +143,24 @@ module "edge" {
 }
 
 module "backup" {
-  source = "../../modules/backup"
+  source = "../backup"
 
   name                  = local.name
   postgres_instance_arn = module.data.postgres_instance_arn
   bucket_arns           = [module.data.objects_bucket_arn]
   schedule              = "cron(30 2 * * ? *)"
-  retention_days        = 35
+  retention_days        = var.backups.retention_days
   restore_subnet_group  = module.data.postgres_subnet_group
   notify                = true
   topic_arn             = module.observability.topic_arn
-  copy_vault_arn        = var.backup_copy_vault_arn
+  copy_vault_arn        = var.backups.copy_vault_arn
+  lock                  = var.backups.lock
+  force_destroy         = !var.protected
 }
 
 # What .github/workflows are in this account; without a repository nothing is.
 module "delivery" {
-  source = "../../modules/delivery"
+  source = "../delivery"
   count  = var.github_repository == null ? 0 : 1
 
   name                = local.name
@@ -157,8 +168,8 @@ module "delivery" {
   oidc_provider_arn   = var.github_oidc_provider_arn
   account_id          = var.account_id
   region              = var.region
-  repository_urls     = module.registry.repository_urls
-  deploy_environments = ["canary", "production"]
+  repository_urls     = local.own_registry ? module.registry.repository_urls : {}
+  deploy_environments = var.github_environments
   cluster_name        = module.cluster.cluster_name
   domain              = var.domain
 }

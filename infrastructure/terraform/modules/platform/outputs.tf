@@ -1,13 +1,13 @@
 output "kustomization" {
-  description = "terraform output -raw kustomization > infrastructure/kubernetes/accounts/production/kustomization.yaml"
+  description = "What becomes infrastructure/kubernetes/accounts/OVERLAY/kustomization.yaml."
   value = templatefile("${path.module}/../../templates/kustomization.yaml.tftpl", {
-    environment           = "production"
-    overlay               = "production"
+    environment           = var.environment
+    overlay               = var.overlay
     region                = var.region
     cluster               = module.cluster.cluster_name
     domain                = var.domain
     model                 = var.model
-    repository_urls       = module.registry.repository_urls
+    repository_urls       = local.repository_urls
     objects_bucket        = module.data.objects_bucket
     models_bucket         = module.data.models_bucket
     service_account_roles = local.service_account_roles
@@ -20,10 +20,10 @@ output "kustomization" {
 }
 
 output "migrations" {
-  description = "terraform output -raw migrations > infrastructure/kubernetes/accounts/production/migrations/kustomization.yaml"
+  description = "What becomes infrastructure/kubernetes/accounts/OVERLAY/migrations/kustomization.yaml."
   value = templatefile("${path.module}/../../templates/migrations.yaml.tftpl", {
-    overlay         = "production"
-    repository_urls = module.registry.repository_urls
+    overlay         = var.overlay
+    repository_urls = local.repository_urls
   })
 }
 
@@ -53,8 +53,8 @@ output "kubeconfig" {
 }
 
 output "registry" {
-  description = "Where images are pushed."
-  value       = module.registry.repository_urls
+  description = "Where images are: pushed to by this account, or read from another's."
+  value       = local.repository_urls
 }
 
 output "stores" {
