@@ -1,6 +1,6 @@
 """What is written for Prometheus: names and labels exist, and the rules do what they say.
 
-The second half asks Prometheus itself, by promtool: that of PROMTOOL, of the machine, or the one that .ci/promtool fetched.
+The second half asks Prometheus itself, by promtool: PROMTOOL's, the machine's, or what .ci/promtool fetched.
 """
 
 from __future__ import annotations
