@@ -215,6 +215,8 @@ def test_every_policy_selects_something(name: str) -> None:
     objects = variant(name)
     for policy in of_kind(objects, "NetworkPolicy"):
         namespace = policy["metadata"]["namespace"]
+        if policy["spec"] == {"podSelector": {}, "policyTypes": ["Ingress", "Egress"]}:
+            continue  # also of a namespace that is empty without its component
         assert any(
             one.namespace == namespace and selects(policy["spec"]["podSelector"], one.labels)
             for one in workloads(objects)
