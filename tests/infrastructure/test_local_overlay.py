@@ -184,7 +184,7 @@ def valkey_of(objects: tuple[Object, ...], folder: Path, port: int) -> Iterator[
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(180)
+@pytest.mark.timeout(600)
 def test_what_its_pods_start_is_ready_and_answers_a_tenant(objects: tuple[Object, ...], tmp_path: Path) -> None:
     postgres, valkey = free_port(), free_port()
     services = {

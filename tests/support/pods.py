@@ -16,6 +16,8 @@ from typing import Any
 
 from support.rendered import ROOT, Object, of_kind
 
+ENDS_S = 150
+"""A container that ends has by then, on a busy machine as well."""
 KEPT = ("PATH", "HOME", "LANG", "LC_ALL", "OPENBLAS_CORETYPE", "TMPDIR")
 """Of this machine's own environment: none of it is a setting."""
 
@@ -80,7 +82,7 @@ class Machine:
         return subprocess.run(
             [sys.executable, *container["command"][1:]],
             env=self.environment(namespace, container),
-            check=False, capture_output=True, text=True, cwd=ROOT, timeout=60,
+            check=False, capture_output=True, text=True, cwd=ROOT, timeout=ENDS_S,
         )  # fmt: skip
 
     def environment(self, namespace: str, container: Mapping[str, Any], **by_image: str) -> dict[str, str]:
