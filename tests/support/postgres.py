@@ -33,7 +33,7 @@ def running_postgres(data_dir: Path) -> Iterator[Postgres]:
     """A migrated server without crash safety."""
     server = Postgres(data_dir, durable=False)
     server.prepare()
-    with _running(server.command(), server.answers, data_dir):
+    with running(server.command(), server.answers, data_dir):
         server.migrate()
         yield server
 
@@ -72,12 +72,12 @@ def frozen(server: Postgres) -> Iterator[None]:
 def running_valkey(data_dir: Path) -> Iterator[Valkey]:
     server = Valkey(data_dir)
     server.prepare()
-    with _running(server.command(), server.answers, data_dir):
+    with running(server.command(), server.answers, data_dir):
         yield server
 
 
 @contextmanager
-def _running(command: list[str], answers: Callable[[], bool], data_dir: Path) -> Iterator[None]:
+def running(command: list[str], answers: Callable[[], bool], data_dir: Path) -> Iterator[None]:
     log = data_dir.with_suffix(".log")
     with log.open("ab") as output:
         process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=output, stderr=output, cwd="/")

@@ -17,7 +17,7 @@ import yaml  # type: ignore[import-untyped]
 ROOT = Path(__file__).resolve().parents[2]
 KUBERNETES = ROOT / "infrastructure" / "kubernetes"
 BASE = KUBERNETES / "base"
-OVERLAYS = ("dev", "staging", "production")
+OVERLAYS = ("dev", "local", "staging", "production")
 COMPONENTS = tuple(sorted(folder.name for folder in (KUBERNETES / "components").iterdir() if folder.is_dir()))
 NEEDS = {"scale-to-zero": ("keda", "engine-discovery"), "siloed-tenant": ("gpu-nodes",)}
 """Components that only make sense beside others."""
@@ -59,9 +59,25 @@ def rendered(folder: Path) -> tuple[Object, ...]:
 @lru_cache
 def overlay(name: str) -> tuple[Object, ...]:
     """The overlay and its migrations: what is in the cluster while a release is rolled out."""
+    if name == "local":
+        return _with_secrets()
     folder = KUBERNETES / "overlays" / name
     found = {identity(one): one for one in (*rendered(folder), *rendered(folder / "migrations"))}
     return tuple(found.values())
+
+
+@lru_cache
+def _with_secrets() -> tuple[Object, ...]:
+    """overlays/local, which brings its migrations, as after its `secrets`: with new ones, in a copy."""
+    with tempfile.TemporaryDirectory(prefix="atrium-kustomize-") as made:
+        folder = Path(made).resolve() / "kubernetes"
+        shutil.copytree(KUBERNETES, folder, symlinks=True)
+        local = folder / "overlays" / "local"
+        for old in local.glob("*.env"):
+            old.unlink()
+        script = KUBERNETES / "overlays" / "local" / "secrets"
+        subprocess.run([str(script), str(local)], check=True, capture_output=True)
+        return rendered(local)
 
 
 @lru_cache

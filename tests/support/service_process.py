@@ -6,7 +6,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import httpx
@@ -26,14 +26,19 @@ class ServiceProcess:
         self._port = str(free_port())
         self._command = [sys.executable, *command]
         self._environment = {**os.environ, **settings}
-        if port_setting.startswith("-"):
-            self._command += [port_setting, self._port]
+        self._setting = "" if port_setting.startswith("-") else port_setting
+        if self._setting:
+            self._environment[self._setting] = self._port
         else:
-            self._environment[port_setting] = self._port
+            self._command += [port_setting, self._port]
         self._log = log
         self._alive = alive
         self._process: subprocess.Popen[bytes] | None = None
         self.url = f"http://127.0.0.1:{self._port}"
+
+    def only_with(self, environment: Mapping[str, str]) -> None:
+        """That is all its environment, but for its port: nothing of the test's own, no setting from before."""
+        self._environment = {**environment, **({self._setting: self._port} if self._setting else {})}
 
     def start(self) -> None:
         """Does not wait for it."""

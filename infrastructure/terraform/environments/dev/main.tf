@@ -1,165 +1,57 @@
-# All modules, wired once; what differs from the other environment are the sizes (diff ../dev/main.tf ../production/main.tf).
-locals {
-  name           = "atrium-dev"
-  prometheus_log = "/aws/vendedlogs/prometheus/atrium-dev" # the prefix is Amazon's
-}
+# A call of the platform; what differs from the other environment are the sizes (diff ../dev/main.tf ../production/main.tf).
+module "platform" {
+  source = "../../modules/platform"
 
-module "network" {
-  source = "../../modules/network"
+  environment = "dev"
+  overlay     = "staging"
 
-  name                    = local.name
-  region                  = var.region
-  azs                     = var.azs
-  nat_per_az              = false
-  flow_log_retention_days = 30
-}
+  account_id           = var.account_id
+  region               = var.region
+  azs                  = var.azs
+  domain               = var.domain
+  zone_id              = var.zone_id
+  admin_principal_arns = var.admin_principal_arns
+  alarm_emails         = var.alarm_emails
+  model                = var.model
 
-module "cluster" {
-  source = "../../modules/cluster"
+  github_repository        = var.github_repository
+  github_oidc_provider_arn = var.github_oidc_provider_arn
+  github_environments      = ["staging"]
+  registry_account_id      = var.registry_account_id
+  image_reader_account_ids = var.image_reader_account_ids
 
-  name                     = local.name
-  kubernetes_version       = "1.34"
-  vpc_id                   = module.network.vpc_id
-  vpc_cidr                 = module.network.vpc_cidr
-  control_plane_subnet_ids = module.network.control_plane_subnet_ids
-  private_access_only      = false
-  public_access_cidrs      = var.api_access_cidrs
-  admin_principal_arns     = var.admin_principal_arns
-  log_retention_days       = 30
-}
+  nat_per_az         = false
+  api_private        = false
+  api_access_cidrs   = var.api_access_cidrs
+  kubernetes_version = "1.34"
 
-module "node_groups" {
-  source = "../../modules/node-groups"
-
-  name                   = local.name
-  cluster_name           = module.cluster.cluster_name
-  private_subnet_ids     = module.network.private_subnet_ids
-  node_security_group_id = module.cluster.node_security_group_id
-  oidc_provider_arn      = module.cluster.oidc_provider_arn
-  oidc_issuer            = module.cluster.oidc_issuer
-  instance_types         = ["m7i.large", "m6i.large"]
-  min_size               = 2
-  desired_size           = 2
-  max_size               = 4
-}
-
-module "data" {
-  source = "../../modules/data"
-
-  name                      = local.name
-  vpc_id                    = module.network.vpc_id
-  data_subnet_ids           = module.network.data_subnet_ids
-  client_security_group_ids = [module.cluster.node_security_group_id]
-  postgres_version          = "17"
-  instance_class            = "db.t4g.medium"
-  allocated_storage_gb      = 20
-  multi_az                  = false
-  backup_retention_days     = 1
-  deletion_protection       = false
-  valkey_node_type          = "cache.t4g.small"
-  valkey_replicas           = 0
-  force_destroy             = true
-}
-
-module "registry" {
-  source = "../../modules/registry"
-
-  name = local.name
-}
-
-module "secrets" {
-  source = "../../modules/secrets"
-
-  name                 = local.name
-  recovery_window_days = 0
-}
-
-module "observability" {
-  source = "../../modules/observability"
-
-  name               = local.name
-  log_group_names    = ["multi-tenant-chatbot", "/atrium/containers", local.prometheus_log]
-  log_retention_days = 30
-  alarm_emails       = var.alarm_emails
-  metrics_namespace  = "MultiTenantChatbot"
-  dashboards         = true
-}
-
-# Metrics that components/adot writes, and the rules over them: what is recorded, and what of it is an alert.
-resource "aws_prometheus_workspace" "this" {
-  alias = local.name
-
-  logging_configuration {
-    log_group_arn = "${module.observability.log_group_arns[local.prometheus_log]}:*" # a rule that fails says so here
+  nodes = {
+    instance_types = ["m7i.large", "m6i.large"]
+    min_size       = 2
+    desired_size   = 2
+    max_size       = 4
   }
-}
 
-resource "aws_prometheus_rule_group_namespace" "atrium" {
-  name         = "atrium"
-  workspace_id = aws_prometheus_workspace.this.id
-  data         = file("${path.module}/../../../monitoring/prometheus-rules.yaml")
-}
+  postgres = {
+    version               = "17"
+    instance_class        = "db.t4g.medium"
+    storage_gb            = 20
+    multi_az              = false
+    backup_retention_days = 1
+  }
 
-module "identity" {
-  source = "../../modules/identity"
+  valkey = {
+    node_type = "cache.t4g.small"
+    replicas  = 0
+  }
 
-  name                     = local.name
-  account_id               = var.account_id
-  region                   = var.region
-  namespace                = "atrium"
-  oidc_provider_arn        = module.cluster.oidc_provider_arn
-  oidc_issuer              = module.cluster.oidc_issuer
-  objects_bucket_arn       = module.data.objects_bucket_arn
-  models_bucket_arn        = module.data.models_bucket_arn
-  data_kms_key_arn         = module.data.kms_key_arn
-  sealing_kms_key_arn      = module.secrets.sealing_kms_key_arn
-  secrets_kms_key_arn      = module.secrets.kms_key_arn
-  secret_arns              = module.secrets.secret_arns
-  log_group_arns           = [for name, arn in module.observability.log_group_arns : arn if name != local.prometheus_log]
-  metrics_namespace        = "MultiTenantChatbot"
-  prometheus_workspace_arn = aws_prometheus_workspace.this.arn
-}
+  log_retention_days   = 30
+  protected            = false
+  secret_recovery_days = 0
 
-module "edge" {
-  source = "../../modules/edge"
-
-  name                = local.name
-  vpc_id              = module.network.vpc_id
-  cluster_name        = module.cluster.cluster_name
-  oidc_provider_arn   = module.cluster.oidc_provider_arn
-  oidc_issuer         = module.cluster.oidc_issuer
-  domain              = var.domain
-  zone_id             = var.zone_id
-  rate_limit_per_5min = 10000
-}
-
-module "backup" {
-  source = "../../modules/backup"
-
-  name                  = local.name
-  postgres_instance_arn = module.data.postgres_instance_arn
-  bucket_arns           = [module.data.objects_bucket_arn]
-  schedule              = "cron(30 2 * * ? *)"
-  retention_days        = 7
-  restore_subnet_group  = module.data.postgres_subnet_group
-  notify                = true
-  topic_arn             = module.observability.topic_arn
-  lock                  = "none"
-  force_destroy         = true
-}
-
-# What .github/workflows are in this account; without a repository nothing is.
-module "delivery" {
-  source = "../../modules/delivery"
-  count  = var.github_repository == null ? 0 : 1
-
-  name                = local.name
-  repository          = var.github_repository
-  oidc_provider_arn   = var.github_oidc_provider_arn
-  account_id          = var.account_id
-  region              = var.region
-  repository_urls     = module.registry.repository_urls
-  deploy_environments = ["staging"]
-  cluster_name        = module.cluster.cluster_name
-  domain              = var.domain
+  backups = {
+    retention_days = 7
+    lock           = "none"
+    copy_vault_arn = null
+  }
 }

@@ -58,7 +58,6 @@ variable "model" {
   default     = "qwen2.5-7b-instruct"
 }
 
-
 variable "github_repository" {
   description = "OWNER/NAME of the repository whose workflows build and deploy; null: none does."
   type        = string
@@ -69,4 +68,20 @@ variable "github_oidc_provider_arn" {
   description = "GitHub's OIDC provider, where the account has one already; null makes it."
   type        = string
   default     = null
+}
+
+variable "registry_account_id" {
+  description = "The account whose registry the images come from, where that is another: no repositories are made here, and that account names this one in image_reader_account_ids. null: this one."
+  type        = string
+  default     = null
+  validation {
+    condition     = var.registry_account_id == null || can(regex("^[0-9]{12}$", var.registry_account_id))
+    error_message = "registry_account_id: twelve digits, or null."
+  }
+}
+
+variable "image_reader_account_ids" {
+  description = "Other accounts whose nodes read this account's images."
+  type        = set(string)
+  default     = []
 }

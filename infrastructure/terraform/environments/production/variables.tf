@@ -75,3 +75,19 @@ variable "github_oidc_provider_arn" {
   type        = string
   default     = null
 }
+
+variable "registry_account_id" {
+  description = "The account whose registry the images come from, where that is another: no repositories are made here, and that account names this one in image_reader_account_ids. null: this one."
+  type        = string
+  default     = null
+  validation {
+    condition     = var.registry_account_id == null || can(regex("^[0-9]{12}$", var.registry_account_id))
+    error_message = "registry_account_id: twelve digits, or null."
+  }
+}
+
+variable "image_reader_account_ids" {
+  description = "Other accounts whose nodes read this account's images."
+  type        = set(string)
+  default     = []
+}

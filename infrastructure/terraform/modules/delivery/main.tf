@@ -5,7 +5,7 @@ locals {
   provider_arn = var.oidc_provider_arn == null ? one(aws_iam_openid_connect_provider.github[*].arn) : var.oidc_provider_arn
 
   roles = merge(
-    {
+    length(var.repository_urls) == 0 ? {} : {
       push = { environment = var.push_environment, may = local.push, for = "images.yml: pushes images" }
       pull = { environment = var.pull_environment, may = local.pull, for = "deploy.yml: looks for images and signatures" }
     },

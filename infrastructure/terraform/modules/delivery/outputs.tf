@@ -10,7 +10,7 @@ output "oidc_provider_arn" {
 
 output "repository_variables" {
   description = "Variables of the repository on GitHub, by their names."
-  value = {
+  value = length(var.repository_urls) == 0 ? {} : {
     AWS_REGION   = var.region
     ECR_REGISTRY = split("/", values(var.repository_urls)[0])[0]
   }
@@ -19,7 +19,7 @@ output "repository_variables" {
 output "environment_variables" {
   description = "Environment of GitHub to its variables, by their names."
   value = merge(
-    {
+    length(var.repository_urls) == 0 ? {} : {
       (var.push_environment) = { AWS_PUSH_ROLE_ARN = aws_iam_role.this["push"].arn }
       (var.pull_environment) = { AWS_PULL_ROLE_ARN = aws_iam_role.this["pull"].arn }
     },

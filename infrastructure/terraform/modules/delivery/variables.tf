@@ -51,12 +51,8 @@ variable "region" {
 }
 
 variable "repository_urls" {
-  description = "Repository of images to URL: those that are pushed to and read."
+  description = "Repository of images to URL: those that are pushed to and read. None where another account has them: no role to push or read is made then."
   type        = map(string)
-  validation {
-    condition     = length(var.repository_urls) > 0
-    error_message = "repository_urls: at least one."
-  }
 }
 
 variable "push_environment" {

@@ -38,3 +38,13 @@ variable "keep_images" {
     error_message = "keep_images: at least five, or a running release loses its image."
   }
 }
+
+variable "reader_account_ids" {
+  description = "Other accounts that may pull: their nodes, by their own roles. None may push, list or delete."
+  type        = set(string)
+  default     = []
+  validation {
+    condition     = alltrue([for id in var.reader_account_ids : can(regex("^[0-9]{12}$", id))])
+    error_message = "reader_account_ids: twelve digits each."
+  }
+}

@@ -85,7 +85,8 @@ module "node_groups" {
 module "registry" {
   source = "../../modules/registry"
 
-  name = local.name
+  name               = local.name
+  reader_account_ids = ["210987654321"]
 }
 
 module "edge" {

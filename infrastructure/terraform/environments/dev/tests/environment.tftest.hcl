@@ -27,7 +27,7 @@ run "it_plans_as_a_whole" {
   command = plan
 
   assert {
-    condition     = length(output.kubeconfig) > 0 && local.name == "atrium-dev"
+    condition     = length(output.kubeconfig) > 0 && output.registry != null
     error_message = "planned as a whole"
   }
 
@@ -35,9 +35,22 @@ run "it_plans_as_a_whole" {
     condition     = toset(keys(output.github.environments)) == toset(concat(["registry", "registry-read"], ["staging"]))
     error_message = "the environments of GitHub that this account has a part in"
   }
+}
+
+run "images_may_be_in_another_account" {
+  command = plan
+
+  variables {
+    registry_account_id = "210987654321"
+  }
 
   assert {
-    condition     = length(yamldecode(aws_prometheus_rule_group_namespace.atrium.data).groups) > 0
-    error_message = "the workspace has the rules of infrastructure/monitoring"
+    condition     = output.registry.atrium-router == "210987654321.dkr.ecr.us-east-1.amazonaws.com/atrium-router"
+    error_message = "they are read there"
+  }
+
+  assert {
+    condition     = toset(keys(output.github.environments)) == toset(["staging"])
+    error_message = "and pushed by nobody of this account"
   }
 }

@@ -39,12 +39,29 @@ run "a_role_for_each_environment_of_github" {
     error_message = "only who deploys gets into the cluster, as a member of the group"
   }
   assert {
-    condition     = output.repository_variables == { AWS_REGION = "us-east-1", ECR_REGISTRY = "111122223333.dkr.ecr.us-east-1.amazonaws.com" }
+    condition     = output.repository_variables == tomap({ AWS_REGION = "us-east-1", ECR_REGISTRY = "111122223333.dkr.ecr.us-east-1.amazonaws.com" })
     error_message = "the repository's variables"
   }
   assert {
     condition     = output.environment_variables.canary.ALARM_PREFIX == "atrium-test-" && output.environment_variables.canary.ATRIUM_URL == "https://atrium.example.com"
     error_message = "the environments' variables"
+  }
+}
+
+run "where_another_account_has_the_images_nobody_pushes_or_reads_here" {
+  command = apply
+
+  variables {
+    repository_urls = {}
+  }
+
+  assert {
+    condition     = toset(keys(output.role_arns)) == toset(["deploy-canary", "deploy-production"])
+    error_message = "who deploys alone"
+  }
+  assert {
+    condition     = length(output.repository_variables) == 0 && toset(keys(output.environment_variables)) == toset(["canary", "production"])
+    error_message = "the registry's variables come from the other account"
   }
 }
 

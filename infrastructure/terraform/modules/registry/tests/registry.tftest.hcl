@@ -41,3 +41,43 @@ run "no_repository_no_key" {
     error_message = "nothing is paid for nothing"
   }
 }
+
+run "nobody_else_reads" {
+  command = plan
+
+  assert {
+    condition     = length(aws_ecr_repository_policy.readers) == 0
+    error_message = "no policy, no other account"
+  }
+}
+
+run "another_accounts_nodes_pull_and_do_nothing_else" {
+  command = plan
+
+  variables {
+    reader_account_ids = ["210987654321", "123456789012"]
+  }
+
+  assert {
+    condition     = toset(keys(aws_ecr_repository_policy.readers)) == var.repositories
+    error_message = "from every repository"
+  }
+  assert {
+    condition     = alltrue([for one in aws_ecr_repository_policy.readers : jsondecode(one.policy).Statement[0].Principal.AWS == ["arn:aws:iam::123456789012:root", "arn:aws:iam::210987654321:root"]])
+    error_message = "those accounts"
+  }
+  assert {
+    condition     = alltrue([for one in aws_ecr_repository_policy.readers : length(jsondecode(one.policy).Statement) == 1 && jsondecode(one.policy).Statement[0].Action == ["ecr:BatchCheckLayerAvailability", "ecr:BatchGetImage", "ecr:GetDownloadUrlForLayer"]])
+    error_message = "pulling alone"
+  }
+}
+
+run "an_account_is_twelve_digits" {
+  command = plan
+
+  variables {
+    reader_account_ids = ["*"]
+  }
+
+  expect_failures = [var.reader_account_ids]
+}
