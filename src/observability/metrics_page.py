@@ -15,6 +15,9 @@ HEAD = (
     f" `{names.NAMESPACE}` as well, with `METRICS_SINK=emf` or `cloudwatch`, in each of the sets of dimensions that are"
     " named (`-` is the set without any: the sum of all), and from the services that are named alone, so that a request"
     " is counted once.\n\n"
+    "In Prometheus what has a `route` has a `component` as well: each service (`router`, `orchestrator`, `rag`) tells"
+    " it of the requests that it answers itself, so that one chat is in it three times. Our dashboards and rules look"
+    ' at `component="router"`; so should whoever adds up.\n\n'
     "`tenant` is the id of one of the `METRICS_TOP_TENANTS` tenants with the most traffic in this process, `other` for"
     " the rest, empty (CloudWatch: `none`) where no tenant that exists was named. `route` is the intent of a chat, or"
     " the HTTP operation. Distributions go to CloudWatch as values and counts, so that every percentile can be asked"
@@ -32,7 +35,7 @@ def page() -> str:
 
 
 def _row(metric: Metric) -> str:
-    dimensions = ", ".join(metric.dimensions) or "-"
+    dimensions = ", ".join(metric.prometheus_labels) or "-"
     sent = _sent(metric.name, metric.cloudwatch) if metric.cloudwatch else "-"
     kind = f"{metric.kind}, {metric.unit}"
     return f"| `{metric.prometheus_name}` | {sent} | {kind} | {dimensions} | {metric.help} |\n"

@@ -17,6 +17,8 @@ NAMESPACE = "MultiTenantChatbot"
 """Of the CloudWatch metrics."""
 OTHER = "other"
 """The dimension value of whatever has none of its own."""
+COMPONENT = "component"
+"""In Prometheus the label that says which service tells what each tells of its own requests."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +44,15 @@ class Metric:
     help: str
     buckets: tuple[float, ...] = ()
     cloudwatch: CloudWatch | None = None
+
+    @property
+    def of_requests(self) -> bool:
+        """Each service tells it of what it answers itself, so that one chat is told by three."""
+        return "route" in self.dimensions
+
+    @property
+    def prometheus_labels(self) -> tuple[str, ...]:
+        return (*self.dimensions, COMPONENT) if self.of_requests else self.dimensions
 
     @property
     def prometheus_name(self) -> str:

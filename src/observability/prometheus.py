@@ -19,7 +19,7 @@ from prometheus_client.registry import Collector
 
 from observability import names
 from observability.distribution import Distribution
-from observability.names import Metric
+from observability.names import Metric, Service
 
 CONTENT_TYPE = CONTENT_TYPE_LATEST
 _Values = tuple[str, ...]
@@ -50,7 +50,7 @@ class _Merged(Collector):
 
     def collect(self) -> Iterable[HistogramMetricFamily]:
         metric = self._metric
-        family = HistogramMetricFamily(metric.prometheus_name, metric.help, labels=metric.dimensions)
+        family = HistogramMetricFamily(metric.prometheus_name, metric.help, labels=metric.prometheus_labels)
         with self._lock:
             for dimensions, (counts, total) in self._series.items():
                 below, buckets = 0, []
@@ -62,9 +62,11 @@ class _Merged(Collector):
 
 
 class PrometheusMetrics:
-    """A registry of its own, so that two services in one test process do not share counters."""
+    """A registry of its own, so that two services in one test process do not share counters. `component`: which
+    service it is."""
 
-    def __init__(self) -> None:
+    def __init__(self, component: Service = "router") -> None:
+        self._component = component
         self._registry = CollectorRegistry()
         self._counters: dict[str, Counter] = {}
         self._histograms: dict[str, Histogram] = {}
@@ -73,7 +75,7 @@ class PrometheusMetrics:
         for collector in self._merged.values():
             self._registry.register(collector)
         for metric in names.ALL:
-            name, labels = metric.prometheus_name, metric.dimensions
+            name, labels = metric.prometheus_name, metric.prometheus_labels
             if metric.kind == "counter":
                 self._counters[metric.name] = Counter(name, metric.help, labels, registry=self._registry)
             elif metric.name in self._merged:
@@ -87,14 +89,14 @@ class PrometheusMetrics:
 
     def count(self, metric: Metric, amount: float = 1.0, /, **dimensions: str) -> None:
         counter = self._counters[metric.name]
-        (counter.labels(*_values(metric, dimensions)) if metric.dimensions else counter).inc(amount)
+        (counter.labels(*self._values(metric, dimensions)) if metric.dimensions else counter).inc(amount)
 
     def observe(self, metric: Metric, value: float, /, **dimensions: str) -> None:
         histogram = self._histograms[metric.name]
-        (histogram.labels(*_values(metric, dimensions)) if metric.dimensions else histogram).observe(value)
+        (histogram.labels(*self._values(metric, dimensions)) if metric.dimensions else histogram).observe(value)
 
     def merge(self, metric: Metric, values: Distribution, /, **dimensions: str) -> None:
-        self._merged[metric.name].merge(values, tuple(_values(metric, dimensions)))
+        self._merged[metric.name].merge(values, tuple(self._values(metric, dimensions)))
 
     def forget_tenant(self, tenant: str) -> None:
         """Its series end here: it has no value of its own any more."""
@@ -116,12 +118,12 @@ class PrometheusMetrics:
 
     def _gauge(self, metric: Metric, dimensions: dict[str, str]) -> Gauge:
         gauge = self._gauges[metric.name]
-        return gauge.labels(*_values(metric, dimensions)) if metric.dimensions else gauge
+        return gauge.labels(*self._values(metric, dimensions)) if metric.dimensions else gauge
 
     def render(self) -> bytes:
         """The text exposition format."""
         return generate_latest(self._registry)
 
-
-def _values(metric: Metric, dimensions: dict[str, str]) -> list[str]:
-    return [dimensions.get(name, "") for name in metric.dimensions]
+    def _values(self, metric: Metric, dimensions: dict[str, str]) -> list[str]:
+        found = [dimensions.get(name, "") for name in metric.dimensions]
+        return [*found, self._component] if metric.of_requests else found

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from observability.distribution import Distribution
 from observability.metrics import Metrics
-from observability.names import Metric
+from observability.names import Metric, Service
 from observability.prometheus import PrometheusMetrics
 from observability.tenant_labels import TenantLabels
 
@@ -12,10 +12,10 @@ TOP_TENANTS = 50
 
 
 class ServiceMetrics:
-    """`sinks` beside Prometheus, which every service has."""
+    """`sinks` beside Prometheus, which every service has. `component`: which service it is."""
 
-    def __init__(self, *sinks: Metrics, top_tenants: int = TOP_TENANTS) -> None:
-        self._prometheus = PrometheusMetrics()
+    def __init__(self, *sinks: Metrics, top_tenants: int = TOP_TENANTS, component: Service = "router") -> None:
+        self._prometheus = PrometheusMetrics(component)
         self._sinks: tuple[Metrics, ...] = (self._prometheus, *sinks)
         self._tenants = TenantLabels(top_tenants, forget=self._prometheus.forget_tenant)
 

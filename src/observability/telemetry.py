@@ -49,7 +49,7 @@ class Telemetry:
         self._stdout = stdout
         self._interval = Interval(service, dropped=self._dropping("metrics"))
         sinks = () if settings.metrics_sink == "none" else (self._interval,)
-        self.metrics = ServiceMetrics(*sinks, top_tenants=settings.metrics_top_tenants)
+        self.metrics = ServiceMetrics(*sinks, top_tenants=settings.metrics_top_tenants, component=service)
         self.metrics.level(names.PROCESSES_UP, 1, component=service)
         self._traces = self._otlp()
         self.tracer: Tracer = self._traces or HandingOn()

@@ -53,10 +53,10 @@ def series() -> dict[str, set[str]]:
     found: dict[str, set[str]] = dict(OF_PROMETHEUS)
     for metric in names.ALL:
         if metric.kind != "histogram":
-            found[metric.prometheus_name] = set(metric.dimensions)
+            found[metric.prometheus_name] = set(metric.prometheus_labels)
             continue
         for end, more in (("_bucket", {"le"}), ("_count", set()), ("_sum", set())):
-            found[metric.prometheus_name + end] = {*metric.dimensions, *more}
+            found[metric.prometheus_name + end] = {*metric.prometheus_labels, *more}
     return found | {rule["record"]: set(rule["labels"]) for rule in rules() if "record" in rule}
 
 
@@ -77,6 +77,14 @@ def check(expr: str) -> None:
 @pytest.mark.parametrize("expr", sorted(set(expressions())))
 def test_an_expression_selects_series_that_exist_by_labels_that_they_have(expr: str) -> None:
     check(expr)
+
+
+@pytest.mark.parametrize("expr", sorted(set(expressions())))
+def test_of_what_each_service_tells_of_its_own_requests_the_routers_alone_is_looked_at(expr: str) -> None:
+    """A chat is a request of the router, one of the orchestrator and some of the RAG service."""
+    of_requests = tuple(metric.prometheus_name for metric in names.ALL if metric.of_requests)
+    for name, labels in SELECTOR.findall(WINDOW.sub("", GROUPED.sub("", expr))):
+        assert not name.startswith(of_requests) or 'component="router"' in labels
 
 
 @pytest.mark.parametrize(
@@ -132,6 +140,7 @@ def test_prometheus_takes_what_the_dashboards_ask(tmp_path: Path) -> None:
     assert "SUCCESS" in promtool("check", "rules", str(tmp_path / "rules.yaml"))
 
 
+ROUTER = '{component="router"}'
 UP = [{"series": f'atrium_processes_up{{component="{service}"}}', "values": "1x600"} for service in names.SERVICES]
 
 
@@ -163,22 +172,42 @@ CASES: dict[str, tuple[list[dict[str, str]], list[dict[str, Any]]]] = {
     ),
     "two per cent of failures burn fast, and half a per cent does not": (
         [
-            {"series": 'atrium_request_total{tenant="a"}', "values": "0+1000x200"},
-            {"series": 'atrium_fault_total{tenant="a"}', "values": "0+5x90 450+20x110"},
+            {"series": 'atrium_request_total{tenant="a",component="router"}', "values": "0+1000x200"},
+            {"series": 'atrium_fault_total{tenant="a",component="router"}', "values": "0+5x90 450+20x110"},
         ],
         [fired("90m", "AvailabilityFast"), fired("155m", "AvailabilityFast", {"slo": "availability"})],
     ),
     "of few requests nothing is said": (
         [
-            {"series": 'atrium_request_total{tenant="a"}', "values": "0+0.2x200"},
-            {"series": 'atrium_fault_total{tenant="a"}', "values": "0+0.1x200"},
+            {"series": 'atrium_request_total{tenant="a",component="router"}', "values": "0+0.2x200"},
+            {"series": 'atrium_fault_total{tenant="a",component="router"}', "values": "0+0.1x200"},
         ],
         [fired("100m", "AvailabilityFast"), fired("100m", "ErrorRate")],
     ),
+    "that every chat fails is seen, though the services ask each other much more often, and do not fail": (
+        [
+            {"series": f"atrium_request_total{ROUTER}", "values": "0+10x100"},
+            {"series": f"atrium_fault_total{ROUTER}", "values": "0+10x100"},
+            {"series": 'atrium_request_total{component="orchestrator"}', "values": "0+130x100"},
+            {"series": 'atrium_request_total{component="rag"}', "values": "0+130x100"},
+        ],
+        [fired("30m", "ErrorRate", {})],
+    ),
+    "what two services tell of one chat that failed is not counted twice": (
+        [
+            {"series": f"atrium_request_total{ROUTER}", "values": "0+100x100"},
+            {"series": f"atrium_fault_total{ROUTER}", "values": "0+6x100"},
+            {"series": 'atrium_fault_total{component="orchestrator"}', "values": "0+6x100"},
+        ],
+        [fired("30m", "ErrorRate")],
+    ),
     "answers that begin late burn the other objective": (
         [
-            {"series": 'atrium_time_to_first_token_seconds_count{tenant="a"}', "values": "0+10x100"},
-            {"series": 'atrium_time_to_first_token_seconds_bucket{tenant="a",le="2.5"}', "values": "0+2x100"},
+            {"series": f"atrium_time_to_first_token_seconds_count{ROUTER}", "values": "0+10x100"},
+            {
+                "series": 'atrium_time_to_first_token_seconds_bucket{component="router",le="2.5"}',
+                "values": "0+2x100",
+            },
         ],
         [fired("90m", "FirstTokenFast", {"slo": "first-token"})],
     ),

@@ -331,7 +331,7 @@ def test_questions_are_answered_while_a_book_is_embedded_and_it_ends_when_its_ca
     with socket.create_connection(address) as connection:
         connection.sendall(head.encode() + body)
         assert other.search("milk")
-    gone = f'atrium_request_total{{route="POST /v1/embed",status="499",tenant="{caller.tenant}"}} 1.0'
+    gone = f'atrium_request_total{{component="rag",route="POST /v1/embed",status="499",tenant="{caller.tenant}"}} 1.0'
     until = time.monotonic() + 3.0
     while gone not in caller.http.get("/metrics").text:
         assert time.monotonic() < until, "the work went on for a caller who had left"

@@ -87,7 +87,8 @@ def test_a_request_is_counted_under_its_tenant_and_route(stack: Stack) -> None:
     with stack.client(tenant) as client:
         client.post("/chat", json={"query": "Which shop sells this laptop cheapest?"}).raise_for_status()
     text = httpx.get(f"{stack.router}/metrics").text
-    assert f'atrium_request_total{{route="PRICE_COMPARE",status="200",tenant="{tenant}"}} 1.0' in text
+    labels = f'component="router",route="PRICE_COMPARE",status="200",tenant="{tenant}"'
+    assert f"atrium_request_total{{{labels}}} 1.0" in text
 
 
 async def test_a_role_that_row_level_security_does_not_bind_is_refused(stack_postgres: Postgres) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from observability.monitoring.dashboards import TENANT, Dashboard, Line, Panel, Unit
-from observability.monitoring.promql import selector, shown
+from observability.monitoring.promql import selected, shown
 from observability.names import REQUEST_COUNT
 
 HEIGHT = 8
@@ -33,7 +33,7 @@ def dashboard_model(dashboard: Dashboard) -> Json:
 def _variables(dashboard: Dashboard) -> Iterator[Json]:
     yield {"name": "datasource", "label": "Prometheus", "type": "datasource", "query": "prometheus"}
     if dashboard.of_tenant:
-        query = f"label_values({selector(REQUEST_COUNT.prometheus_name)}, tenant)"
+        query = f"label_values({selected(REQUEST_COUNT)}, tenant)"
         yield {
             "name": "tenant",
             "label": "Tenant",

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from observability.monitoring.alarm import Alarm, Comparison, window
 from observability.monitoring.signals import Level, Peak, Percentile, Share, Signal, Slower, Total, Where
-from observability.names import Metric
+from observability.names import COMPONENT, Metric
 
 OPERATORS: dict[Comparison, str] = {"above": ">", "at_least": ">=", "below": "<"}
 GAP = "1h"
@@ -19,6 +19,13 @@ def selector(name: str, where: Where = ()) -> str:
     return f"{name}{{{labels}}}" if labels else name
 
 
+def selected(metric: Metric, where: Where = (), end: str = "") -> str:
+    """A metric's series, of the one service that stands for all where each tells it of its own requests: of all three
+    a chat would be three, and a router's look at the pools, twice a second, a request."""
+    stands = ((COMPONENT, metric.cloudwatch.sent_by[0]),) if metric.of_requests and metric.cloudwatch else ()
+    return selector(metric.prometheus_name + end, (*where, *stands))
+
+
 def edge(metric: Metric, value: float) -> str:
     """A bucket's edge as the client library writes it. Raises ValueError for one that the metric does not have."""
     if value not in metric.buckets:
@@ -26,10 +33,9 @@ def edge(metric: Metric, value: float) -> str:
     return str(float(value))
 
 
-def grown(name: str, where: Where, over: str, by: Sequence[str] = ()) -> str:
-    """How much a counter grew. A series that was not there before has grown by all that it says: `increase` alone
+def grown(series: str, over: str, by: Sequence[str] = ()) -> str:
+    """How much counters grew. A series that was not there before has grown by all that it says: `increase` alone
     does not see the first error of a kind. Not there: not within an hour, as Prometheus itself may have been away."""
-    series = selector(name, where)
     new = f"{series} unless last_over_time({series}[{GAP}] offset {over})"
     return f"{_sum(by)}(({new}) or increase({series}[{over}]))"
 
@@ -48,12 +54,11 @@ def alert_name(name: str) -> str:
 def bad_share(bad: Share | Slower, over: str) -> str:
     """Nothing where there were too few requests."""
     if isinstance(bad, Share):
-        part = grown(bad.part.metric.prometheus_name, bad.part.where, over)
-        whole = grown(bad.whole.metric.prometheus_name, bad.whole.where, over)
+        part = grown(selected(bad.part.metric, bad.part.where), over)
+        whole = grown(selected(bad.whole.metric, bad.whole.where), over)
         return f"({part} or vector(0)) / ({whole} >= {bad.at_least})"
-    name = bad.metric.prometheus_name
-    within = grown(f"{name}_bucket", (("le", edge(bad.metric, bad.than)),), over)
-    return f"1 - {within} / ({grown(f'{name}_count', (), over)} >= {bad.at_least})"
+    within = grown(selected(bad.metric, (("le", edge(bad.metric, bad.than)),), "_bucket"), over)
+    return f"1 - {within} / ({grown(selected(bad.metric, end='_count'), over)} >= {bad.at_least})"
 
 
 def shown(signal: Signal, *, period_s: int, by: Sequence[str] = ()) -> str:
@@ -61,10 +66,10 @@ def shown(signal: Signal, *, period_s: int, by: Sequence[str] = ()) -> str:
     match signal:
         case Total():
             scale = f"{period_s} * " if period_s != 1 else ""
-            return f"{scale}{_sum(by)}(rate({selector(signal.metric.prometheus_name, signal.where)}[{RATE}]))"
+            return f"{scale}{_sum(by)}(rate({selected(signal.metric, signal.where)}[{RATE}]))"
         case Level():
             over = "max" if signal.over == "Maximum" else "sum"
-            return f"{over}{_by(by)}({selector(signal.metric.prometheus_name, signal.where)})"
+            return f"{over}{_by(by)}({selected(signal.metric, signal.where)})"
         case Percentile():
             return _quantile(signal, RATE, by)
         case Peak():
@@ -81,12 +86,12 @@ def _compared(alarm: Alarm) -> str:
     than = f"{OPERATORS[alarm.when]} {alarm.threshold:g}"
     match signal:
         case Total():
-            return f"{grown(signal.metric.prometheus_name, signal.where, over)} {than}"
+            return f"{grown(selected(signal.metric, signal.where), over)} {than}"
         case Level():
             level = shown(signal, period_s=1)
             return f"({level} or vector(0)) {than}" if alarm.missing == "alarming" else f"{level} {than}"
         case Percentile():
-            enough = f"{grown(f'{signal.metric.prometheus_name}_count', signal.where, over)} >= {signal.at_least}"
+            enough = f"{grown(selected(signal.metric, signal.where, '_count'), over)} >= {signal.at_least}"
             return f"{_quantile(signal, over)} {than} and {enough}"
         case Peak():
             return _peak(signal, alarm, over)
@@ -98,13 +103,14 @@ def _peak(signal: Peak, alarm: Alarm, over: str) -> str:
     """More observations than are at or below the threshold, and of whom."""
     if alarm.when != "above":
         raise ValueError("buckets tell what is above their edge")
-    name, by = signal.metric.prometheus_name, signal.metric.dimensions
-    below = (*signal.where, ("le", edge(signal.metric, alarm.threshold)))
-    return f"{grown(f'{name}_count', signal.where, over, by)} - {grown(f'{name}_bucket', below, over, by)} > 0"
+    metric, by = signal.metric, signal.metric.dimensions
+    below = (*signal.where, ("le", edge(metric, alarm.threshold)))
+    seen, within = selected(metric, signal.where, "_count"), selected(metric, below, "_bucket")
+    return f"{grown(seen, over, by)} - {grown(within, over, by)} > 0"
 
 
 def _quantile(signal: Percentile, over: str, by: Sequence[str] = ()) -> str:
-    buckets = selector(f"{signal.metric.prometheus_name}_bucket", signal.where)
+    buckets = selected(signal.metric, signal.where, "_bucket")
     return f"histogram_quantile({signal.percent / 100:g}, {_sum(('le', *by))}(rate({buckets}[{over}])))"
 
 

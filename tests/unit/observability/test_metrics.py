@@ -88,3 +88,29 @@ def test_a_tenant_that_is_forgotten_has_no_series_left() -> None:
     text = metrics.render().decode()
     assert 'tenant="a"' not in text
     assert text.count('tenant="b"') > 20
+
+
+def test_what_each_service_tells_of_its_own_requests_says_which_service() -> None:
+    for component in names.SERVICES:
+        metrics = PrometheusMetrics(component)
+        for metric in names.ALL:
+            dimensions = dict.fromkeys(metric.dimensions, "x")
+            if not metric.of_requests:
+                continue
+            if metric.kind == "counter":
+                metrics.count(metric, 2, **dimensions)
+            elif metric in names.MERGED:
+                metrics.merge(metric, distribution(0.2), **dimensions)
+            else:
+                metrics.observe(metric, 0.2, **dimensions)
+        families = text_string_to_metric_families(metrics.render().decode())
+        samples = [sample.labels for family in families for sample in family.samples]
+        told = {labels["component"] for labels in samples if "route" in labels}
+        assert told == {component}
+
+
+def test_what_several_services_tell_of_the_same_request_is_sent_to_cloudwatch_by_one() -> None:
+    assert {metric.cloudwatch.sent_by for metric in names.ALL if metric.of_requests and metric.cloudwatch} == {
+        ("router",)
+    }
+    assert all(metric.cloudwatch for metric in names.ALL if metric.of_requests)
