@@ -14,12 +14,10 @@ import orjson
 
 from observability.distribution import Distribution
 from observability.interval import Series
-from observability.names import NAMESPACE, Metric, Service, Unit
+from observability.names import NAMESPACE, NO_VALUE, Metric, Service, Unit
 
 MAX_METRICS, MAX_DIMENSIONS, MAX_VALUES, MAX_BYTES = 100, 30, 100, 256 * 1024
 MAX_DIMENSION_CHARS = 250
-NO_VALUE = "none"
-"""CloudWatch takes no empty dimension."""
 UNITS: dict[Unit, str] = {
     "seconds": "Seconds",
     "tokens": "Count",

@@ -14,6 +14,7 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from contracts.errors import FAULTS, AtriumError, BodyTooLargeError, ErrorBody, RequestTimeoutError
+from contracts.routes import BUILT_IN_ROUTES
 from observability import names
 from observability.error_shape import ErrorShape, attach_shape, told
 from observability.logging import REQUEST_LOGGER, log
@@ -29,6 +30,9 @@ BODY_WITHIN_S = 120.0
 """For the whole of a body, counted from the request: 2 MiB at 17 KiB/s."""
 
 _QUIET = frozenset({"/healthz", "/readyz", "/metrics"})
+_QUIET_WHILE_WELL = frozenset({"/v1/pools"})
+"""Each router asks twice a second: more records than all else together, which tell nothing while it is answered."""
+_BUILT_IN = frozenset(route.name for route in BUILT_IN_ROUTES)
 _logger = logging.getLogger(REQUEST_LOGGER)
 
 
@@ -144,7 +148,7 @@ class RequestMiddleware:
             await _answer(scope, observed_send, record, 500, AtriumError.code, "something went wrong on our side")
         finally:
             record.latency_ms = round((time.perf_counter() - started) * 1000, 3)
-            if record.path not in _QUIET:
+            if _told(record):
                 self._report(scope, record)
             if trace is not None:
                 trace.end()
@@ -179,8 +183,15 @@ class RequestMiddleware:
         log(_logger, logging.INFO, "request", **record.fields())
 
 
+def _told(record: RequestRecord) -> bool:
+    return record.path not in _QUIET and (record.path not in _QUIET_WHILE_WELL or record.status != 200)
+
+
 def _label(value: str, known: set[str], at_most: int) -> str:
-    """Whoever may name routes could otherwise fill the memory with label values."""
+    """Whoever may name routes could otherwise fill the memory with label values. Those that every tenant has keep
+    theirs, however many others came first."""
+    if value in _BUILT_IN:
+        return value
     if value in known or len(known) < at_most:
         known.add(value)
         return value

@@ -17,6 +17,8 @@ NAMESPACE = "MultiTenantChatbot"
 """Of the CloudWatch metrics."""
 OTHER = "other"
 """The dimension value of whatever has none of its own."""
+NO_VALUE = "none"
+"""In CloudWatch, which takes no empty dimension."""
 COMPONENT = "component"
 """In Prometheus the label that says which service tells what each tells of its own requests."""
 

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 from threading import Lock
 
-from observability.names import OTHER
+from observability.names import NO_VALUE, OTHER
 
 REVIEW_S = 300.0
 FADES_IN_S = 3_600.0
@@ -16,6 +16,7 @@ CLEARLY_MORE = 2.0
 AT_LEAST = 10.0
 SWAPS = 4
 """In one review, at most: a sudden crowd does not turn everything over."""
+_TAKEN = frozenset({OTHER, NO_VALUE})
 
 
 class TenantLabels:
@@ -35,9 +36,14 @@ class TenantLabels:
         self._reviewing = Lock()
 
     def of(self, tenant: str) -> str:
-        """The value for a tenant that exists, and one more for its traffic. An empty one, for no tenant, stays so."""
+        """The value for a tenant that exists, and one more for its traffic. An empty one, for no tenant, stays so.
+
+        A tenant whose id is what others' values mean has none of its own: nobody could tell them apart.
+        """
         if not tenant:
             return tenant
+        if tenant in _TAKEN:
+            return OTHER
         if self._clock() >= self._due:
             self._review()
         if tenant in self._shown:

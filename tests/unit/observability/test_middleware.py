@@ -12,6 +12,7 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse
 
 from contracts.errors import RequestTimeoutError
+from contracts.routes import GENERAL
 from observability.logging import REQUEST_LOGGER
 from observability.middleware import MAX_ROUTE_LABELS, RequestMiddleware
 from observability.prometheus import PrometheusMetrics
@@ -62,6 +63,32 @@ async def test_neither_many_tenants_nor_many_routes_can_fill_the_metrics() -> No
     assert len(lines) == MAX_ROUTE_LABELS + 1
     assert len({line.partition('tenant="')[2].partition('"')[0] for line in lines}) == 21
     assert any('route="other"' in line and line.endswith('tenant="other"} 50.0') for line in lines)
+
+
+async def test_routes_that_every_tenant_has_keep_their_label_however_many_came_before() -> None:
+    async def app(scope: Any, _receive: Any, send: Any) -> None:
+        record_of(scope).route = scope["path"]
+        await PlainTextResponse("x")(scope, _receive, send)
+
+    async def send(_message: MutableMapping[str, Any]) -> None:
+        return
+
+    metrics = ServiceMetrics()
+    middleware = RequestMiddleware(app, metrics=metrics, max_body_bytes=10)
+    for route in [*(f"ROUTE_{number}" for number in range(MAX_ROUTE_LABELS + 1)), GENERAL]:
+        await middleware({**SCOPE, "path": route}, no_body, send)
+    assert f'route="{GENERAL}"' in metrics.render().decode()
+
+
+@pytest.mark.parametrize(("status", "told"), [(200, False), (500, True)])
+async def test_the_routers_look_at_the_pools_is_told_only_where_it_fails(status: int, told: bool) -> None:
+    async def send(_message: MutableMapping[str, Any]) -> None:
+        return
+
+    metrics = ServiceMetrics()
+    middleware = RequestMiddleware(PlainTextResponse("x", status), metrics=metrics, max_body_bytes=10)
+    await middleware({**SCOPE, "path": "/v1/pools"}, no_body, send)
+    assert ("atrium_request_total{" in metrics.render().decode()) is told
 
 
 @pytest.mark.parametrize(

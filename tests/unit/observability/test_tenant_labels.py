@@ -79,3 +79,8 @@ def test_a_crowd_of_strangers_does_not_push_out_who_is_busy() -> None:
         world.labels.of(f"stranger-{number}")
     assert world.review("a") == "a"
     assert world.labels.of("b") == "b"
+
+
+def test_a_tenant_that_is_called_as_the_others_are_has_no_value_of_its_own() -> None:
+    world = World(9)
+    assert [world.labels.of(tenant) for tenant in ("other", "none", "a")] == [OTHER, OTHER, "a"]
