@@ -22,8 +22,9 @@ REQUEST_LOGGER = "atrium.request"
 """The logger of request records: one line a request, with the fields of `RequestRecord`."""
 _OPTIONS = orjson.OPT_NON_STR_KEYS | orjson.OPT_PASSTHROUGH_DATACLASS | orjson.OPT_PASSTHROUGH_SUBCLASS
 
-_BREAKS = re.compile("[\x80-\x9f\u2028\u2029]")
-"""What JSON leaves as it is, and some readers of logs take as the end of a line, or as a terminal's command."""
+_BREAKS = re.compile("[\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]")
+"""What JSON leaves as it is, and some readers of logs take as the end of a line, as a terminal's command, or as an order
+to show what follows from right to left, in front of what was said before it."""
 
 IDENTIFIERS = frozenset(
     {"request_id", "tenant_id", "chunk_ids", "citations", "document_id", "key_id", "event_id", "lease_id", "hash"}
@@ -72,7 +73,7 @@ class JsonFormatter(logging.Formatter):
             entry["exception"] = _redacted_text(told, self._redactor, MAX_EXCEPTION)
         try:
             line = orjson.dumps(entry, default=self._text, option=_OPTIONS).decode()
-            return line if line.isascii() else _BREAKS.sub(_escaped, line)
+            return line if line.isascii() and "\x7f" not in line else _BREAKS.sub(_escaped, line)
         except TypeError:  # half a surrogate pair somewhere: escaped, for a record must never be lost or raw
             return json.dumps(entry, default=self._text)
 
