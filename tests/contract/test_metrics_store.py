@@ -142,6 +142,7 @@ async def test_the_fleet_is_seen_by_tenant_and_day_without_the_words_of_rules(wo
             ((span[0].isoformat(),), 6)
         ]
         assert len(await world.metrics.fleet(*span, (TENANT,), limit=1)) == 1
+        assert [row[:3] for row in plain(await world.metrics.fleet(*span, (), limit=1))] == [((), 6, {"all": 3})]
     finally:
         await world.metrics.forget(hours_before=span[0], days_before=span[1])
 

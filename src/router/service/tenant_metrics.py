@@ -30,16 +30,19 @@ _Key = tuple[TenantId, datetime, Step, datetime, str]
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """Both ends in UTC; `end` is not among what is meant."""
+    """Both ends in UTC; `end` is not among what is meant. `whole`: the sums of all, where `rows` are not all."""
 
     step: Step
     first: datetime
     end: datetime
     group_by: tuple[MetricsGroup, ...]
     rows: Sequence[MetricsRow]
+    whole: Numbers | None = None
 
     @property
     def total(self) -> Numbers:
+        if self.whole is not None:
+            return self.whole
         total = Numbers()
         for row in self.rows:
             total.merge(row.numbers)
@@ -111,10 +114,12 @@ class TenantMetrics:
     async def fleet(
         self, first: datetime | None, end: datetime | None, group_by: tuple[MetricsGroup, ...], *, limit: int
     ) -> Seen:
-        """Of all tenants, by days: those with the most requests first. Raises InvalidRequestError."""
+        """Of all tenants, by days: those with the most requests first. The total is of all, also of those that `limit`
+        cuts off. Raises InvalidRequestError."""
         first, end = self._span(Step.DAY, first, end)
         rows = await self._store.fleet(first, end, group_by, limit=limit)
-        return Seen(Step.DAY, first, end, group_by, rows)
+        whole = await self._store.fleet(first, end, (), limit=1) if len(rows) >= limit else []
+        return Seen(Step.DAY, first, end, group_by, rows, whole[0].numbers if whole else None)
 
     def _span(self, step: Step, first: datetime | None, end: datetime | None) -> tuple[datetime, datetime]:
         end = end or step.of(self._now()) + step.length

@@ -105,3 +105,16 @@ async def test_a_span_that_is_too_long_or_none_is_refused() -> None:
     for first, end in ((BORN, NOW), (NOW, BORN)):
         with pytest.raises(InvalidRequestError):
             await made.seen(T1, Step.HOUR, first, end, ())
+
+
+@pytest.mark.parametrize("limit", [1, 2, 9])
+async def test_the_total_of_the_fleet_is_of_all_tenants_also_of_those_that_the_limit_cuts_off(limit: int) -> None:
+    made = TenantMetrics(MemoryMetrics(), NullMetrics(), now=lambda: NOW)
+    for record in (a_record(), a_record(), a_record(tenant_id="t2")):
+        made.note(record)
+    await made.write()
+
+    seen = await made.fleet(None, None, (MetricsGroup.TENANT,), limit=limit)
+
+    assert len(seen.rows) == min(limit, 2)
+    assert (seen.total.requests, seen.total.prompt_tokens, seen.total.latency.counts[-1]) == (3, 30, 3)
