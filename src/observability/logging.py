@@ -23,8 +23,8 @@ REQUEST_LOGGER = "atrium.request"
 _OPTIONS = orjson.OPT_NON_STR_KEYS | orjson.OPT_PASSTHROUGH_DATACLASS | orjson.OPT_PASSTHROUGH_SUBCLASS
 
 _BREAKS = re.compile("[\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]")
-"""What JSON leaves as it is, and some readers of logs take as the end of a line, as a terminal's command, or as an order to
-show what follows from right to left, in front of what was said before it."""
+"""What JSON leaves as it is, and some readers of logs take as the end of a line, as a terminal's command, or as an
+order to show what follows from right to left, in front of it."""
 
 IDENTIFIERS = frozenset(
     {"request_id", "tenant_id", "chunk_ids", "citations", "document_id", "key_id", "event_id", "lease_id", "hash"}

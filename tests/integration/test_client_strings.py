@@ -60,8 +60,8 @@ CHAT: dict[str, Any] = {
 }  # fmt: skip
 UNSAID = {
     "messages.0.name": UNSENT,
-    "messages.3.tool_calls.0.id": UNSENT,
-    "messages.4.tool_call_id": UNSENT,
+    "messages.3.tool_calls.0.id": REFUSED,  # the two are one, or the result is that of no call: both are tried below
+    "messages.4.tool_call_id": REFUSED,
     "user": UNSENT,
     "atrium.session_id": UNSENT,
     "atrium.locale": UNSENT,
@@ -160,6 +160,11 @@ def test_it_is_answered_where_no_word_of_it_is_refused(stack: Stack, tenant: str
 def test_a_string_of_a_completions_request_is_judged_refused_or_not_sent(stack: Stack, tenant: str, path: Path) -> None:
     found = fate(stack, tenant, "/v1/chat/completions", with_word(LARGEST, path))
     assert found == UNSAID.get(".".join(map(str, path)), JUDGED)
+
+
+def test_the_id_of_a_call_is_told_to_no_engine(stack: Stack, tenant: str) -> None:
+    called = with_word(LARGEST, ("messages", 3, "tool_calls", 0, "id"))
+    assert fate(stack, tenant, "/v1/chat/completions", with_word(called, ("messages", 4, "tool_call_id"))) == UNSENT
 
 
 @pytest.mark.parametrize("path", [*names(LARGEST)], ids=lambda path: ".".join(map(str, path)))

@@ -53,6 +53,7 @@ def _conversation(messages: Sequence[SaidMessage]) -> tuple[str, Conversation]:
     query = (messages[last].content or "").strip()
     if not query:
         _refuse(f"messages[{last}].content", "the last message of the role `user` is empty")
+    _check_results(messages)
     instruction = "\n\n".join(one.content for one in messages if one.role in _SYSTEM and one.content)
     ids = _CallIds()
     return query, Conversation(
@@ -84,6 +85,17 @@ def _check(path: str, message: SaidMessage) -> None:
     for at, call in enumerate(message.tool_calls or ()):
         if not _is_object(call.function.arguments):
             _refuse(f"{path}.tool_calls[{at}].function.arguments", "is not an object as JSON")
+
+
+def _check_results(messages: Sequence[SaidMessage]) -> None:
+    """Each result answers a call of the answer right before it, beside which only other results may stand: without its
+    call, chat formats leave it out, or show it as somebody's words."""
+    called: set[str] = set()
+    for at, message in enumerate(messages):
+        if message.role == "tool" and message.tool_call_id not in called:
+            _refuse(f"messages[{at}].tool_call_id", "answers no call of a message right before it")
+        if message.role not in {"tool", *_SYSTEM}:
+            called = {call.id for call in message.tool_calls or ()}
 
 
 def _is_object(arguments: str) -> bool:

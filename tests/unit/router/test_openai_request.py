@@ -157,6 +157,13 @@ NESTED: list[tuple[str, Any]] = [
     ("messages[0].content", [{"role": "user"}]),
     ("messages", [{"role": "system", "content": "hi"}]),
     ("messages[1].tool_call_id", [*HELLO, {"role": "tool", "content": "9"}]),
+    ("messages[1].tool_call_id", [*HELLO, {"role": "tool", "content": "9", "tool_call_id": "c1"}]),
+    ("messages[2].tool_call_id", [
+        *HELLO, {"role": "assistant", "tool_calls": [CALLED]}, {"role": "tool", "content": "9", "tool_call_id": "c2"}]),
+    ("messages[3].tool_call_id", [
+        *HELLO, {"role": "assistant", "tool_calls": [CALLED]}, *HELLO,
+        {"role": "tool", "content": "9", "tool_call_id": "c1"}]),
+    ("messages[0].tool_call_id", [{"role": "tool", "content": "9", "tool_call_id": "c1"}, *HELLO]),
     ("messages[0].tool_call_id", [{"role": "user", "content": "hi", "tool_call_id": "c1"}]),
     ("messages[0]", [{"role": "user", "content": "hi", "tool_calls": [CALLED]}]),
     ("messages.1.tool_calls.0", [*HELLO, {"role": "assistant", "tool_calls": [CALLED | {"type": "custom"}]}]),
