@@ -92,7 +92,10 @@ def spans(collector: Answering, *, trace_id: str, until: set[str]) -> dict[str, 
     return found
 
 
-NAMES = {"identity", "admission", "queue wait", "classify", "first token", "stream", "settle"}
+NODES = {"classify", "first token", "stream", "cite"}
+"""Of the orchestrator's graph; `generate` is the wait for its first token, and the stream. What has nothing to do is
+passed by: `memory`, `record`."""
+NAMES = {"identity", "admission", "queue wait", "settle"} | NODES
 SERVICES = {"atrium-router", "atrium-orchestrator", "atrium-rag"}
 
 
@@ -109,11 +112,21 @@ def test_a_request_is_one_trace_from_the_client_to_the_engine(
     assert (router["parent"], orchestrator["parent"]) == (SPAN, router["id"])
     assert found["atrium-rag"]["parent"] == orchestrator["id"]
     assert {found[name]["parent"] for name in ("identity", "admission", "queue wait", "settle")} == {router["id"]}
-    assert {found[name]["parent"] for name in ("classify", "first token", "stream")} == {orchestrator["id"]}
+    assert {found[name]["parent"] for name in NODES} == {orchestrator["id"]}
     assert {(one["tenant_id"], one["request_id"]) for one in found.values()} == {(tenant, "req-1")}
     assert all(0 <= one["s"] < 60 for one in found.values())
     assert stack.imitation.asked[-1].traceparent == f"00-{TRACE}-{orchestrator['id']}-01"
     assert "cheapest" not in str(collector.told)
+
+
+def test_what_is_remembered_and_summarised_is_in_the_trace(collected: tuple[Stack, Answering]) -> None:
+    stack, collector = collected
+    with stack.client(stack.new_tenant()) as client:
+        for number in range(14):  # more turns than go with a question: the older half is summarised
+            body = {"query": f"question {number} tokens:2", "session_id": "long", "user_id": "u1"}
+            client.post("/chat", json=body, headers=OFFERED).raise_for_status()
+    found = spans(collector, trace_id=TRACE, until={"memory", "record", "atrium-orchestrator"})
+    assert {"memory", "record"} <= found.keys()
 
 
 def test_what_a_client_says_of_sampling_decides_nothing(

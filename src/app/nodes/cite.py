@@ -9,17 +9,19 @@ from langgraph.runtime import Runtime
 from app.domain.citations import cite, sources
 from app.state import Turn, TurnState
 from contracts.chat import Citation, CitationsEvent, Source
+from observability.tracing import span
 
 
 async def cite_passages(state: TurnState, runtime: Runtime[Turn]) -> TurnState:
     turn, passages = runtime.context, state.get("passages", ())
-    citations = cite(
-        state["answer"],
-        passages,
-        state.get("flagged", frozenset()),
-        question=turn.request.query,
-        marked=state["marked"],
-    )
+    with span("cite"):
+        citations = cite(
+            state["answer"],
+            passages,
+            state.get("flagged", frozenset()),
+            question=turn.request.query,
+            marked=state["marked"],
+        )
     await tell_cited(turn, citations=citations, sources=sources(passages))
     return {}
 

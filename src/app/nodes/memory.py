@@ -8,6 +8,7 @@ from langgraph.runtime import Runtime
 
 from app.fitting import PromptBudget
 from app.state import Turn, TurnState
+from observability.tracing import span
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,5 +17,6 @@ class Memory:
 
     async def __call__(self, state: TurnState, runtime: Runtime[Turn]) -> TurnState:
         turn = runtime.context
-        conversation, _ = await self.budget.fitted(turn, state["route"], turn.request.conversation, ())
+        with span("memory"):
+            conversation, _ = await self.budget.fitted(turn, state["route"], turn.request.conversation, ())
         return {"conversation": conversation}

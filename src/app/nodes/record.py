@@ -19,6 +19,7 @@ from contracts.conversation import Options
 from contracts.errors import AtriumError
 from observability import names
 from observability.metrics import Metrics, NullMetrics
+from observability.tracing import span
 
 SUMMARY_TOKENS, LEAST_TOKENS = 160, 48
 """Of a summary: as long as it may be, and what is worth beginning."""
@@ -34,7 +35,8 @@ class Record:
     async def __call__(self, state: TurnState, runtime: Runtime[Turn]) -> TurnState:
         turn = runtime.context
         if turn.request.summarise is not None:
-            text = await self._summary(turn, state)
+            with span("record"):
+                text = await self._summary(turn, state)
             if text:
                 await turn.sink.put(SummaryEvent(text=text))
         await tell_end(turn, state)
