@@ -108,7 +108,7 @@ class Reembedder:
             try:
                 tenants = await self._store.tenants_behind(self._embedder.model, after=after, limit=TENANTS_AT_ONCE)
             except Exception as error:  # noqa: BLE001  the worker lives as long as the service
-                self._count_failure(error)
+                self._report(error)
                 return switched
             for tenant_id in tenants:
                 switched += await self._change_over(tenant_id)
@@ -121,11 +121,8 @@ class Reembedder:
             return await self.reembed(tenant_id)
         except NotFoundError:
             return False  # deleted meanwhile
-        except AtriumError as error:
-            self._count_failure(error)
         except Exception as error:  # noqa: BLE001  one tenant's chunks must not keep the others from their turn
-            self._count_failure(error)
-            log(_logger, logging.ERROR, "chunks could not be embedded again", tenant_id=str(tenant_id), exc_info=error)
+            self._report(error, tenant_id)
         return False
 
     async def reembed(self, tenant_id: TenantId) -> bool:
@@ -153,6 +150,11 @@ class Reembedder:
             except OverloadedError as error:  # uploads go first
                 await asyncio.sleep(error.retry_after_s or 1.0)
 
-    def _count_failure(self, error: Exception) -> None:
+    def _report(self, error: Exception, tenant_id: TenantId | None = None) -> None:
         reason = error.code if isinstance(error, AtriumError) else "unexpected"
         self._metrics.count(names.HOUSEKEEPING_FAILURE, job="reembedding", reason=reason)
+        said, fields = "chunks could not be embedded again", {"tenant_id": str(tenant_id or ""), "reason": reason}
+        if isinstance(error, AtriumError):
+            log(_logger, logging.WARNING, said, **fields)
+        else:
+            _logger.error(said, exc_info=error, extra={"fields": fields})

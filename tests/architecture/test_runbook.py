@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import logging
 import re
 from pathlib import Path
 
@@ -82,6 +83,27 @@ def test_a_field_that_is_looked_for_is_one_of_a_record(field: tuple[str, ...]) -
 @pytest.mark.parametrize("said", sorted(set(re.findall(r'\.(?:logger|message) ={1,2} "([^"*]+)"', TEXT))))
 def test_a_logger_and_a_message_that_are_looked_for_are_ones_of_the_code(said: str) -> None:
     assert f'"{said}"' in SRC
+
+
+OF_SERVICES = {
+    "router": ("router", "tenancy", "stores", "servicekit", "observability"),
+    "orchestrator": ("app", "stores", "servicekit", "observability"),
+    "rag": ("rag", "stores", "servicekit", "observability"),
+}
+
+
+@pytest.mark.parametrize("line", sorted({line for body in ENTRIES.values() for line in shown(body)}))
+def test_a_logger_is_looked_for_in_the_service_that_has_it(line: str) -> None:
+    if line.startswith("logs "):
+        packages = [ROOT / "src" / package for package in OF_SERVICES[line.split()[1]]]
+        code = "\n".join(path.read_text(encoding="utf-8") for top in packages for path in top.rglob("*.py"))
+        for logger in re.findall(r'\.logger == "([^"]+)"', line):
+            assert f'getLogger("{logger}")' in code
+
+
+@pytest.mark.parametrize("level", sorted(set(re.findall(r'\.level == "([^"]*)"', TEXT))))
+def test_a_level_that_is_looked_for_is_written_as_records_have_it(level: str) -> None:
+    assert level in {name.lower() for name in logging.getLevelNamesMapping()}
 
 
 def test_a_metric_that_is_looked_for_is_one_that_is_exported() -> None:

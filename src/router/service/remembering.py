@@ -8,6 +8,7 @@ second: then it is written behind it. A router that dies in between loses it.
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from collections.abc import Callable, Coroutine
 from contextlib import suppress
@@ -17,6 +18,7 @@ from typing import Any, Self
 from contracts.chat import SummaryEvent
 from contracts.errors import AtriumError, DependencyDownError, NotFoundError, OverloadedError
 from observability import names
+from observability.logging import log
 from observability.metrics import Metrics
 from router.domain.asked import Asked
 from router.domain.caller import Caller
@@ -28,6 +30,8 @@ from router.service.guarding import Guarding
 from router.service.turn_writer import TurnWriter
 from servicekit.tenant_slots import TenantSlots
 from tenancy.conversations import Conversations, EarlierTurn, Recalled, SessionKey, ToldTurn, TurnState
+
+_logger = logging.getLogger("atrium.memory")
 
 CACHE_S = 0.2
 STORE_S = 1.0
@@ -59,6 +63,7 @@ class Remembering:
         self._now = now
         self._slots = TenantSlots(AT_ONCE, waiting=WAITING)
         self._behind: set[asyncio.Task[None]] = set()
+        self._failing = False
 
     async def recall(self, caller: Caller, asked: Asked, session_id: str) -> Memory:
         """Takes at most 1.2 seconds. Raises NotFoundError where the tenant is gone."""
@@ -123,12 +128,23 @@ class Remembering:
                 )
         except NotFoundError:
             raise
-        except (DependencyDownError, OverloadedError, TimeoutError):
-            self._metrics.count(names.MEMORY_RECALL, source="unavailable")
+        except (DependencyDownError, OverloadedError, TimeoutError) as error:
+            self._unavailable(error)
             return None
         self._metrics.count(names.MEMORY_RECALL, source="store")
+        if self._failing:
+            self._failing = False
+            log(_logger, logging.INFO, "sessions are recalled again")
         self.start(self._copy(key, born, found))
         return found
+
+    def _unavailable(self, error: Exception) -> None:
+        """Counted each time, told once until the store answers again."""
+        self._metrics.count(names.MEMORY_RECALL, source="unavailable")
+        if not self._failing:
+            self._failing = True
+            reason = error.code if isinstance(error, AtriumError) else "late"
+            log(_logger, logging.WARNING, "sessions cannot be recalled in time", reason=reason)
 
     async def _copy(self, key: SessionKey, born: datetime, found: Recalled) -> None:
         with suppress(DependencyDownError):

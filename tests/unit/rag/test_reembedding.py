@@ -19,6 +19,7 @@ from rag.adapters.hash_embedder import HashEmbedder
 from rag.adapters.memory_reembedding import KeptTenant, MemoryReembeddingStore
 from rag.domain.vectors import HalfMatrix, Matrix, to_half
 from rag.reembedding import LEASE_S, Behind, BehindChunk, Reembedder
+from support.telling import told
 
 T1, T2 = TenantId("t1"), TenantId("t2")
 OLD, NEW = "old", HashEmbedder.model
@@ -160,7 +161,9 @@ async def test_a_tenant_deleted_and_made_again_meanwhile_gets_nothing_of_the_fir
     assert world.store.tenants[T1].chunks["c-milk"].vector == b"old"
 
 
-async def test_one_tenants_failure_is_counted_and_the_next_changes_over(world: World) -> None:
+async def test_one_tenants_failure_is_counted_and_told_and_the_next_changes_over(
+    world: World, caplog: pytest.LogCaptureFixture
+) -> None:
     world.add(T1, "bad")
     other = world.add(T2, "good")
 
@@ -173,15 +176,21 @@ async def test_one_tenants_failure_is_counted_and_the_next_changes_over(world: W
     world.embedder = Failing()
     assert await world.worker().look() == 1
     assert (models(other), world.metrics.failures) == ({NEW}, ["unexpected"])
+    (record,) = told(caplog, "atrium.reembedding")
+    assert (record.levelname, record.__dict__["fields"]["tenant_id"]) == ("ERROR", str(T1))
+    assert record.exc_info is not None
 
 
-async def test_a_store_out_of_reach_is_counted_and_tried_at_the_next_look(world: World) -> None:
+async def test_a_store_out_of_reach_is_counted_and_told_and_tried_at_the_next_look(
+    world: World, caplog: pytest.LogCaptureFixture
+) -> None:
     class Down(MemoryReembeddingStore):
         async def tenants_behind(self, model: str, *, after: str, limit: int) -> list[TenantId]:
             raise DependencyDownError("postgres is out of reach")
 
     assert await world.worker(store=Down(lambda: world.now)).look() == 0
     assert world.metrics.failures == ["dependency_unavailable"]
+    assert [record.levelname for record in told(caplog, "atrium.reembedding")] == ["WARNING"]
 
 
 async def test_uploads_go_first_where_the_queue_is_full(world: World) -> None:

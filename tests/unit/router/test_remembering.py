@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
@@ -31,6 +32,7 @@ from router.service.sessions import SessionService
 from router.service.turn_writer import GIVE_UP_S, TurnWriter
 from servicekit.cpu_pool import CpuPool
 from support.policies import a_caller, a_policy
+from support.telling import told_here
 from tenancy.conversations import EarlierTurn, Recalled, SessionKey, Summary, ToldTurn, TurnState
 from tenancy.memory_audit import MemoryAuditLog
 from tenancy.memory_conversations import MemoryConversations
@@ -81,6 +83,21 @@ async def test_with_the_cache_away_the_store_is_asked_and_with_both_the_question
         found = await service.recall(caller, asked, "s")
         assert (found.mode, found.empty) == (Mode.UNAVAILABLE, True)
         assert found.joined(asked) is asked
+
+
+async def test_that_nothing_can_be_recalled_is_told_once_and_its_end_too(caplog: pytest.LogCaptureFixture) -> None:
+    store, cache = a_store(), MemorySessions()
+    asked, recall = Asked(query="why?", user_id="u", session_id="s"), store.recall
+    with caplog.at_level(logging.INFO):
+        async with remembering(store, cache) as service:
+            for now in (away, away, recall, recall):
+                store.recall = now  # type: ignore[method-assign, assignment]
+                cache.get = away  # type: ignore[method-assign]
+                await service.recall(a_caller(POLICY), asked, "s")
+    assert [record.message for record in told_here(caplog, "atrium.memory")] == [
+        "sessions cannot be recalled in time",
+        "sessions are recalled again",
+    ]
 
 
 async def test_a_store_that_hangs_is_waited_for_a_second() -> None:
