@@ -52,6 +52,8 @@ LARGEST: dict[str, Any] = {
     "user": "u1",
     "atrium": {"retrieve": False, "session_id": "s1", "locale": "en-US"},
     "service_tier": "auto",
+    "prompt_cache_key": "cache-1",
+    "safety_identifier": "hash-of-a-user",
     "modalities": ["text"],
 }  # fmt: skip
 """With every field there is."""
@@ -63,6 +65,8 @@ UNSAID = {
     "messages.3.tool_calls.0.id": REFUSED,  # the two are one, or the result is that of no call: both are tried below
     "messages.4.tool_call_id": REFUSED,
     "user": UNSENT,
+    "prompt_cache_key": UNSENT,
+    "safety_identifier": UNSENT,
     "atrium.session_id": UNSENT,
     "atrium.locale": UNSENT,
     "model": REFUSED,

@@ -40,6 +40,8 @@ Refused = Annotated[None, BeforeValidator(_refused)]
 Unused = Annotated[None, BeforeValidator(_unused)]
 CallId = Annotated[str, StringConstraints(min_length=1, max_length=128, pattern=r"^[\x21-\x7e]+$")]
 Name = Annotated[str, StringConstraints(max_length=64)]
+Hint = Annotated[str, StringConstraints(max_length=256)]
+"""For OpenAI's own machinery: which cache, whose account. Ours knows both without being told."""
 Stop = Annotated[str, StringConstraints(min_length=1, max_length=MAX_STOP_CHARS), Storable]
 
 
@@ -152,6 +154,8 @@ class CompletionRequest(_Strict):
     metadata: Unused = None
     store: Unused = None
     service_tier: Literal["auto", "default"] | None = None
+    prompt_cache_key: Hint | None = None
+    safety_identifier: Hint | None = None
     modalities: list[Literal["text"]] | None = None
     functions: Refused = None
     function_call: Refused = None
