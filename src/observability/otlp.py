@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from time import perf_counter
 from typing import TYPE_CHECKING
 
+from contracts.errors import FAULTS
 from observability.finished import Finished, Noted
 from observability.outbox import Outbox
 from observability.record import RequestRecord
@@ -54,7 +55,9 @@ class OtlpTrace:
     def end(self) -> None:
         self._ended = True
         record = self._record
-        root = Noted(record.operation or record.path, self._began, perf_counter(), record.error_code)
+        # Of a server's span only what is the server's fault is an error, as OpenTelemetry's conventions have it.
+        fault = record.error_code if record.error_code in FAULTS else None
+        root = Noted(record.operation or record.path, self._began, perf_counter(), fault)
         self._tell(self._finished(tuple(self._spans), root))
 
     def _finished(self, spans: tuple[Noted, ...], root: Noted | None) -> Finished:
@@ -69,6 +72,7 @@ class OtlpTrace:
                 "route": record.route,
                 "http.request.method": record.method,
                 "http.response.status_code": record.status,
+                **({"error.type": record.error_code} if record.error_code else {}),
             },
             spans,
             root,

@@ -83,6 +83,7 @@ def spans(collector: Answering, *, trace_id: str, until: set[str]) -> dict[str, 
                         found[name] = {
                             "id": span.span_id.hex(),
                             "parent": span.parent_span_id.hex(),
+                            "failed": span.status.code == span.status.STATUS_CODE_ERROR,
                             "s": (span.end_time_unix_nano - span.start_time_unix_nano) / 1e9,
                             **attributes,
                         }
@@ -127,6 +128,19 @@ def test_what_is_remembered_and_summarised_is_in_the_trace(collected: tuple[Stac
             client.post("/chat", json=body, headers=OFFERED).raise_for_status()
     found = spans(collector, trace_id=TRACE, until={"memory", "record", "atrium-orchestrator"})
     assert {"memory", "record"} <= found.keys()
+
+
+@pytest.mark.parametrize(
+    ("query", "error", "failed"), [("fault:http500 hello", "upstream_error", True), ("", "invalid_request", False)]
+)
+def test_what_fails_through_our_fault_is_an_error_of_the_trace_and_a_clients_mistake_is_none(
+    collected: tuple[Stack, Answering], query: str, error: str, *, failed: bool
+) -> None:
+    stack, collector = collected
+    with stack.client(stack.new_tenant()) as client:
+        assert client.post("/chat", json={"query": query}, headers=OFFERED).is_error
+    router = spans(collector, trace_id=TRACE, until={"atrium-router"})["atrium-router"]
+    assert (router["error.type"], router["failed"]) == (error, failed)
 
 
 def test_what_a_client_says_of_sampling_decides_nothing(
