@@ -48,6 +48,9 @@ def test_a_tenant_sees_its_answers_refusals_and_what_was_over_a_limit_and_no_nei
 
     with stack.platform() as platform:
         fleet = platform.get("/analytics", params={"group_by": "tenant", "limit": 1_000}).json()
+        cut = platform.get("/analytics", params={"group_by": "tenant,route", "limit": 1}).json()
+    assert (fleet["more"], cut["more"], len(cut["rows"])) == (False, True, 1)
+    assert cut["total"]["requests"] >= fleet["total"]["requests"] >= 3
     (own,) = [row for row in fleet["rows"] if row["tenant"] == tenant]
     assert own["requests"] == 3
     assert own["refusals"] == {"all": 1}

@@ -61,9 +61,11 @@ class MetricsItem(MetricsSums):
 
 
 class MetricsAnswer(BaseModel):
-    """`from` is meant, `to` is not. `tenant_id` is missing where the fleet was asked for."""
+    """`from` is meant, `to` is not. `tenant_id` is missing where the fleet was asked for, `more` where it was not:
+    whether `limit` cut rows off."""
 
     tenant_id: TenantId | None = None
+    more: bool | None = None
     step: Step
     rows: list[MetricsItem]
     total: MetricsSums
@@ -93,7 +95,7 @@ async def fleet_metrics(
     own words, are not told apart."""
     groups = groups_of(group_by, tuple(MetricsGroup))
     seen = await found.tenant_metrics.fleet(_utc(first), _utc(to), groups, limit=limit)
-    return JSONResponse(_said(seen))
+    return JSONResponse({**_said(seen), "more": seen.whole is not None})
 
 
 def _said(seen: Seen) -> dict[str, object]:

@@ -117,9 +117,9 @@ class TenantMetrics:
         """Of all tenants, by days: those with the most requests first. The total is of all, also of those that `limit`
         cuts off. Raises InvalidRequestError."""
         first, end = self._span(Step.DAY, first, end)
-        rows = await self._store.fleet(first, end, group_by, limit=limit)
-        whole = await self._store.fleet(first, end, (), limit=1) if len(rows) >= limit else []
-        return Seen(Step.DAY, first, end, group_by, rows, whole[0].numbers if whole else None)
+        rows = await self._store.fleet(first, end, group_by, limit=limit + 1)
+        whole = await self._store.fleet(first, end, (), limit=1) if len(rows) > limit else []
+        return Seen(Step.DAY, first, end, group_by, rows[:limit], whole[0].numbers if whole else None)
 
     def _span(self, step: Step, first: datetime | None, end: datetime | None) -> tuple[datetime, datetime]:
         end = end or step.of(self._now()) + step.length
