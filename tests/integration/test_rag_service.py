@@ -387,7 +387,7 @@ def test_a_replica_with_an_empty_disk_begins_with_the_snapshot_that_another_wrot
         writer.upload(MILK, document_id="milk")
         writer.upload(SPACE, document_id="space")
         before = writer.search("How much is milk?")
-        until = time.monotonic() + 20
+        until = time.monotonic() + 60
         while len(list((tmp_path / "first" / tenant).glob("*"))) != 1 or not settled(tmp_path / "objects", tenant):
             assert time.monotonic() < until, "no snapshot was written"
             time.sleep(0.05)

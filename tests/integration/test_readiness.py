@@ -51,7 +51,7 @@ def test_without_valkey_a_router_goes_on_with_its_share(stack: Stack) -> None:
     tenant = stack.new_tenant(rate_limit_per_minute=3)
     with served(another_router(stack, "unix:///nonexistent/valkey.sock")) as url:
         asked = [
-            httpx.post(f"{url}/chat", json={"query": "hello"}, headers={"x-tenant-id": tenant}, timeout=5)
+            httpx.post(f"{url}/chat", json={"query": "hello"}, headers={"x-tenant-id": tenant}, timeout=30)
             for _ in range(4)
         ]
         counted = httpx.get(f"{url}/metrics").text
@@ -62,7 +62,7 @@ def test_without_valkey_a_router_goes_on_with_its_share(stack: Stack) -> None:
 def test_without_valkey_a_budget_that_is_not_known_is_closed(stack: Stack) -> None:
     tenant = stack.new_tenant(monthly_budget_usd=5)
     with served(another_router(stack, "unix:///nonexistent/valkey.sock")) as url:
-        answer = httpx.post(f"{url}/chat", json={"query": "hello"}, headers={"x-tenant-id": tenant}, timeout=5)
+        answer = httpx.post(f"{url}/chat", json={"query": "hello"}, headers={"x-tenant-id": tenant}, timeout=30)
     assert (answer.status_code, answer.json()["error"]["code"]) == (503, "dependency_unavailable")
     assert answer.json()["error"]["details"]["limit"] == "monthly_budget_usd"
 
@@ -72,7 +72,7 @@ def test_an_orchestrator_out_of_reach_is_a_502(stack: Stack, valkey_url: str) ->
     with served(another_router(stack, valkey_url, orchestrator_url=NOWHERE)) as url:
         for stream in (False, True):
             body = {"query": "hello", "stream": stream}
-            answer = httpx.post(f"{url}/chat", json=body, headers={"x-tenant-id": tenant}, timeout=5)
+            answer = httpx.post(f"{url}/chat", json=body, headers={"x-tenant-id": tenant}, timeout=30)
             assert (answer.status_code, answer.json()["error"]["code"]) == (502, "upstream_error")
 
 
