@@ -9,8 +9,8 @@ from typing import Any
 import re2
 
 MIN_LITERALS, MAX_LETTERS = 250, 20_000
-"""Fewer are quick to look for without it, and most of ten thousand tenants have fewer: it takes 1 to 2 kB a literal once
-it has read some texts. To make it takes 0.3 microseconds for each letter, in which no other thread runs."""
+"""Fewer are quick to look for without it, and most of ten thousand tenants have fewer: it takes 1 to 2 kB a literal
+once it has read some texts. To make it takes 0.3 microseconds for each letter, in which no other thread runs."""
 _MEMORY, _LETTER_MEMORY = 2 << 20, 64
 """Bytes that it may use for its program and what it remembers of texts: so many, and so many for each letter."""
 _ALWAYS = r"\A"
