@@ -12,6 +12,7 @@ import platform
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 from observability.logging import JsonFormatter
@@ -71,17 +72,15 @@ class CloudWatchLogs(logging.Handler):
         super().__init__()
         self.setFormatter(formatter)
         self._open_client = open_client
-        self._client: Any = None
         self._group = group
         self._stream = stream
-        self._watchtower: Any = None
         self._quieted: list[logging.Handler] = []
         self._losses = _Losses()
         self._outbox = Outbox[_Waiting, logging.LogRecord](
             "logs",
             self._send,
             read=_Waiting.read,
-            opening=self._open,
+            opening=lambda: self._client,
             capacity=MAX_WAITING,
             batch=BATCH,
             linger_s=linger_s,
@@ -125,29 +124,27 @@ class CloudWatchLogs(logging.Handler):
 
     def _send(self, records: list[logging.LogRecord]) -> None:
         """Raises what the client raises."""
-        if self._watchtower is None:
-            self._watchtower = self._opened()
         for record in records:
             self._watchtower.emit(record)
         self._watchtower.flush()
         self._losses.raise_again()
 
-    def _open(self) -> Any:
-        """The client, and its data of all that AWS can do."""
+    @cached_property
+    def _client(self) -> Any:
+        """And its data of all that AWS can do."""
         import watchtower  # noqa: F401, PLC0415  loads boto3, which nobody without this sink needs
 
-        if self._client is None:
-            self._client = self._open_client()
-        return self._client
+        return self._open_client()
 
-    def _opened(self) -> Any:
+    @cached_property
+    def _watchtower(self) -> Any:
         """Asks AWS for the log group."""
-        import watchtower  # noqa: PLC0415
+        import watchtower  # noqa: PLC0415  as above
 
         handler = watchtower.CloudWatchLogHandler(
             log_group_name=self._group,
             log_stream_name=self._stream,
-            boto3_client=_Telling(self._open(), self._losses),
+            boto3_client=_Telling(self._client, self._losses),
             send_interval=1,
         )
         handler.setFormatter(self.formatter)

@@ -11,6 +11,7 @@ import uuid
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import cached_property
 from typing import Any
 
 from guard.kinds import Kind
@@ -48,13 +49,12 @@ class LangSmithRuns:
         self._api_key = api_key
         self._endpoint = endpoint
         self._project = project
-        self._client: Any = None
         self._redactor = Redactor(Kind)
         self._outbox = Outbox[TurnRun, TurnRun](
             "langsmith",
             self._send,
             read=lambda found: TurnRun(**found),
-            opening=self._opened,
+            opening=lambda: self._client,
             capacity=MAX_WAITING,
             batch=BATCH,
             linger_s=LINGER_S,
@@ -76,19 +76,15 @@ class LangSmithRuns:
     def _send(self, runs: list[TurnRun]) -> None:
         """Raises what the client raises."""
         body = {"post": [self._run(run) for run in runs], "patch": []}
-        self._opened().request_with_retries(
+        self._client.request_with_retries(
             "POST",
             "/runs/batch",
             stop_after_attempt=1,  # the outbox tries again, and counts
             request_kwargs={"json": body},
         )
 
-    def _opened(self) -> Any:
-        if self._client is None:
-            self._client = self._made()
-        return self._client
-
-    def _made(self) -> Any:
+    @cached_property
+    def _client(self) -> Any:
         from langsmith import Client  # noqa: PLC0415  nobody without a key needs it
         from urllib3.util.retry import Retry  # noqa: PLC0415
 

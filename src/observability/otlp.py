@@ -6,6 +6,7 @@ import logging
 import random
 import time
 from collections.abc import Callable, Mapping
+from functools import cached_property
 from time import perf_counter
 from typing import TYPE_CHECKING
 
@@ -109,12 +110,11 @@ class OtlpTracer:
         self._endpoint = endpoint.rstrip("/")
         self._ratio = ratio
         self._edge = edge
-        self._collector: Collector | None = None
         self._outbox = Outbox[Finished, Finished](
             "traces",
             self._send,
             read=Finished.read,
-            opening=self._open,
+            opening=lambda: self._collector,
             capacity=MAX_WAITING,
             batch=BATCH,
             linger_s=LINGER_S,
@@ -144,12 +144,11 @@ class OtlpTracer:
 
     def _send(self, found: list[Finished]) -> None:
         """Raises OSError where the collector did not take them."""
-        self._open().tell(found)
+        self._collector.tell(found)
 
-    def _open(self) -> Collector:
+    @cached_property
+    def _collector(self) -> Collector:
         """Loads the SDK, which nobody without a collector needs."""
-        if self._collector is None:
-            from observability.otlp_spans import Collector  # noqa: PLC0415
+        from observability.otlp_spans import Collector  # noqa: PLC0415
 
-            self._collector = Collector(self._service, self._endpoint)
-        return self._collector
+        return Collector(self._service, self._endpoint)
