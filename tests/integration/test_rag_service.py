@@ -391,7 +391,7 @@ def test_a_replica_with_an_empty_disk_begins_with_the_snapshot_that_another_wrot
         writer.upload(SPACE, document_id="space")
         before = writer.search("How much is milk?")
         until = time.monotonic() + 60
-        while len(list((tmp_path / "first" / tenant).glob("*"))) != 1 or not settled(tmp_path / "objects", tenant):
+        while not settled(tmp_path / "objects", tenant):
             assert time.monotonic() < until, "no snapshot was written"
             time.sleep(0.05)
     with running_service(database_url, **shared, rag_cache_dir=tmp_path / "second") as base_url:
