@@ -64,6 +64,10 @@ security: $(VENV)/.installed $(TOOLS)/.installed ## known vulnerabilities of eve
 images-check: ## build images (IMAGES="router orchestrator rag"), start each read-only and without privileges, ask it /healthz
 	@.ci/images-check $(or $(IMAGES),router)
 
+.PHONY: known-vectors
+known-vectors: $(VENV)/.installed ## embed the known questions of the built-in routes anew (when they or the embedding model change)
+	@$(PY) .ci/known-vectors
+
 .PHONY: format
 format: $(VENV)/.installed ## rewrite the code in the one style
 	@$(VENV)/bin/ruff check --fix --quiet .

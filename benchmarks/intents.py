@@ -1,8 +1,9 @@
 """Which route a question takes: accuracy, abstention and latency on labelled questions. `make bench-intents`.
 
-Routes, examples and rule are the orchestrator's own; vectors are those of the service's model. *Abstention* is GENERAL:
-of questions that belong to a route it is a loss (`missed`), of the others it is right, and what is taken there `false`.
-What decides was chosen by `labelled_intents.py`, both its halves; `held_out_intents.py` is only measured.
+Routes, examples and rule are the orchestrator's own; vectors are those of the service's model, and of the known
+questions those kept with the code. *Abstention* is GENERAL: of questions that belong to a route it is a loss
+(`missed`), of the others it is right, and what is taken there `false`. What decides was chosen by
+`labelled_intents.py`, both its halves; `held_out_intents.py` is only measured.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
+from app.adapters.known_vectors import kept_vectors
 from app.domain.judgement import Judgement
 from app.domain.known_questions import KNOWN_QUESTIONS
 from app.domain.routing import choose_route, examples_of
@@ -52,9 +54,11 @@ class Router:
         compared = [route for route in BUILT_IN_ROUTES if examples_of(route)]
         texts = [text for route in compared for text in (*route.examples, *route.counter_examples)]
         vectors = dict(zip(queries, embedded(queries), strict=True))
-        known = embedded([text for of in KNOWN_QUESTIONS.values() for text in of])
+        kept = kept_vectors()
+        assert kept is not None, "make known-vectors"
         began = time.process_time()
-        judgement = Judgement.of(KNOWN_QUESTIONS, known, {route.name: route.examples for route in compared})
+        examples = {route.name: route.examples for route in compared}
+        judgement = Judgement.of(KNOWN_QUESTIONS, np.stack(kept.vectors), examples)
         self.made_s = time.process_time() - began
         self.judged = Likeness("", vectors, {}, {}, judgement, frozenset(route.name for route in compared))
         self.by_examples = Likeness.of(compared, "", vectors | dict(zip(texts, embedded(texts), strict=True)))

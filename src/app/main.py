@@ -14,6 +14,7 @@ from app.adapters.engine_http import EngineHttp, Sampling
 from app.adapters.engine_link import EngineLink, open_engine_session
 from app.adapters.engine_pools import EnginePools
 from app.adapters.external_engines import HttpExternalEngines, open_external_session
+from app.adapters.known_vectors import kept_vectors
 from app.adapters.rag_http import RagHttp
 from app.adapters.replicas import Replicas
 from app.adapters.token_estimates import TokenEstimates
@@ -110,8 +111,10 @@ async def _open(app: FastAPI, settings: Settings, metrics: Metrics, stack: Async
     stack.push_async_callback(_ended, asyncio.create_task(app.state.pools.run()))
     if settings.vllm_discovery is Discovery.KUBERNETES:
         stack.push_async_callback(_ended, asyncio.create_task(_discovery(settings, replicas, metrics).run()))
-    app.state.classify = Classify(rag, settings.route_threshold, settings.classify_timeout_s, metrics)
+    within_s = settings.classify_timeout_s
+    app.state.classify = Classify(rag, settings.route_threshold, within_s, metrics, kept=kept_vectors())
     stack.push_async_callback(app.state.classify.close)
+    await app.state.classify.warm()
     budget = PromptBudget(
         _token_counter(settings, engine_session, replicas, metrics),
         settings.engine_context_tokens,

@@ -227,11 +227,11 @@ def test_retrieval_is_as_the_request_says_else_as_the_tenant_does(
 
 def test_session_and_user_are_noted(stack: Stack) -> None:
     tenant = stack.new_tenant("door")
-    answer = create(stack, tenant, user="u-7", extra_body={"atrium": {"session_id": "s-7"}})
+    answer = create(stack, tenant, user="Ada L.", extra_body={"atrium": {"session_id": "s-7"}})
     assert atrium(answer)["session_id"] == "s-7"
     with stack.client(tenant) as client:
         rows = client.get(f"/tenant/{tenant}/usage", params={"group_by": "user,model,route"}).json()["rows"]
-    assert [(row["user"], row["model"], row["route"]) for row in rows] == [("u-7", "imitation", "GENERAL")]
+    assert [(row["user"], row["model"], row["route"]) for row in rows] == [("Ada%20L.", "imitation", "GENERAL")]
 
 
 def test_a_repetition_with_the_same_key_is_billed_once(stack: Stack) -> None:

@@ -1,4 +1,7 @@
-"""The judgement over the built-in routes, made once for each embedding model and shared by all tenants."""
+"""The judgement over the built-in routes, made once for each embedding model and shared by all tenants.
+
+Of the model whose vectors of the known questions are `kept` with the code it is made before anybody asks.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +12,7 @@ import numpy as np
 
 from app.domain.judgement import Judgement
 from app.domain.known_questions import KNOWN_QUESTIONS
-from app.ports import Caller, Embedder, Vector
+from app.ports import Caller, Embedded, Embedder, Vector
 from contracts.chat import Route
 from contracts.errors import AtriumError
 from contracts.routes import BUILT_IN_ROUTES, GENERAL
@@ -34,11 +37,18 @@ def is_judged(route: Route) -> bool:
 
 
 class Judgements:
-    def __init__(self, embedder: Embedder) -> None:
+    def __init__(self, embedder: Embedder, kept: Embedded | None = None) -> None:
         self._embedder = embedder
+        self._kept = kept
         self._made: tuple[str, Judgement] | None = None
         self._rows: tuple[str, list[Vector]] = ("", [])
         self._making: asyncio.Task[None] | None = None
+
+    async def warm(self) -> None:
+        """Make the judgement of the kept vectors."""
+        if self._kept is not None:
+            await self._judge(*self._kept)
+            self._kept = None
 
     async def of(self, caller: Caller, model: str) -> Judgement | None:
         """By the vectors of `model`. None where it could not be had in time: the next one to ask goes on with what is
@@ -68,5 +78,8 @@ class Judgements:
             told = "the known questions are not embedded yet"
             log(_logger, logging.WARNING, told, error_code=error.code, count=len(rows))
             return
-        self._made = (model, await asyncio.to_thread(Judgement.of, KNOWN_QUESTIONS, np.stack(rows), _EXAMPLES))
+        await self._judge(model, rows)
         self._rows = ("", [])
+
+    async def _judge(self, model: str, rows: list[Vector]) -> None:
+        self._made = (model, await asyncio.to_thread(Judgement.of, KNOWN_QUESTIONS, np.stack(rows), _EXAMPLES))

@@ -6,6 +6,7 @@ A field that OpenAI knows and that is not supported here may be null, as some cl
 from __future__ import annotations
 
 from typing import Annotated, Any, Literal
+from urllib.parse import quote
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints
 
@@ -19,6 +20,7 @@ MAX_TOOLS = 128
 MAX_CALLS = 64
 MAX_STOP_CHARS = 128
 MAX_DESCRIPTION_CHARS = 8_192
+_AS_THEY_ARE = "".join(chr(code) for code in range(0x21, 0x7F) if chr(code) != "%")
 
 
 def _refused(value: Any) -> None:
@@ -30,6 +32,12 @@ def _unused(value: Any) -> None:
     """Something that asks for nothing."""
     if value is not None and value is not False and value not in ({}, [], 0):
         raise ValueError("is not supported here")
+
+
+def _user_id(value: Any) -> Any:
+    """A user id has no space and only ASCII: what else stands in OpenAI's `user` is percent-encoded, and so no two are
+    the same. An empty one names nobody."""
+    return (quote(value, safe=_AS_THEY_ARE) or None) if isinstance(value, str) else value
 
 
 def _listed(value: Any) -> Any:
@@ -146,7 +154,7 @@ class CompletionRequest(_Strict):
     tool_choice: Literal["none", "auto", "required"] | NamedTool | None = None
     parallel_tool_calls: bool | None = None
     response_format: ResponseFormat | None = None
-    user: Identifier | None = None
+    user: Annotated[Identifier | None, BeforeValidator(_user_id)] = None
     atrium: AtriumWishes | None = None
     logprobs: Unused = None
     top_logprobs: Unused = None

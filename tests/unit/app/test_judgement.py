@@ -153,3 +153,14 @@ def test_a_tenants_own_route_is_chosen_beside_a_judgement() -> None:
     travel = a_route("TRAVEL", "book a flight")
     found = {"TRAVEL": 0.6, "PRICE_COMPARE": 0.5, "DIET_NUTRITION": -1.1}
     assert choose_route((travel, *BUILT_IN_ROUTES), found, threshold=0.28).route is travel
+
+
+async def test_kept_vectors_of_the_model_are_judged_by_before_anybody_asks_and_those_of_another_never() -> None:
+    embedder, caller = MemoryEmbedder(), a_runtime().context.caller
+    judgements = Judgements(embedder, Embedded("words", [word_vector(text) for text in TEXTS]))
+    await judgements.warm()
+    assert await judgements.of(caller, "words") is not None
+    assert not embedder.calls
+    embedder.model = "other"
+    assert await judgements.of(caller, "other") is not None
+    assert [text for _, texts in embedder.calls for text in texts] == TEXTS

@@ -113,6 +113,16 @@ def test_wishes_become_options() -> None:
     assert (options.retrieve, asked.session_id, asked.locale) == (True, "s1", "de-DE")
 
 
+@pytest.mark.parametrize(
+    ("named", "user_id"),
+    [("ada@example.com", "ada@example.com"), ("Ada L.", "Ada%20L."), ("Ada%20L.", "Ada%2520L."), ("é", "%C3%A9"),
+     ("a\0\nb", "a%00%0Ab"), ("", None), (None, None)],
+)  # fmt: skip
+def test_any_user_has_a_user_id_and_no_two_the_same(named: str | None, user_id: str | None) -> None:
+    body = CompletionRequest.model_validate({"model": "atrium", "messages": HELLO, "user": named})
+    assert body.user == user_id
+
+
 def test_retrieval_is_as_the_request_says_else_as_the_tenant_does() -> None:
     assert [read(retrieve=default).options.retrieve for default in (False, True)] == [False, True]
     assert read(retrieve=True, atrium={"retrieve": False}).options.retrieve is False
@@ -129,7 +139,7 @@ UNKNOWN: list[tuple[str, Any]] = [
     ("service_tier", "priority"), ("temperature", "0.5"), ("temperature", 2.1), ("top_p", 0), ("max_tokens", 0),
     ("max_tokens", 1.5), ("seed", 2**63), ("stop", ["a"] * 5), ("stop", ""), ("stop", "x" * 129), ("stop", 7),
     ("stream", "yes"), ("stream_options", {"include_usage": True}), ("model", ""), ("messages", []),
-    ("messages", "hello"), ("tool_choice", "required"), ("tool_choice", "any"), ("user", "with space"),
+    ("messages", "hello"), ("tool_choice", "required"), ("tool_choice", "any"), ("user", "x" * 129), ("user", "é" * 30),
     ("tool_choice", {"type": "function", "function": {"name": "other"}}),
     ("tool_choice", {"type": "allowed_tools", "allowed_tools": {}}),
     ("response_format", {"type": "structural_tag"}), ("response_format", {"type": "json_schema"}),
