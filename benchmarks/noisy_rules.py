@@ -24,9 +24,10 @@ from typing import Any, NamedTuple
 from contracts.chat import DoneEvent, TokenEvent, TurnEvent
 from guard.canonical import read_tables
 from router.domain.policy import Policy
-from router.main import JUDGING_THREADS, SWITCH_S
+from router.main import SWITCH_S
 from router.service.guarding import Guarding
 from router.service.judging import Judge
+from router.wiring.rules import JUDGING_THREADS
 from servicekit.collector import keep_what_is_there
 from servicekit.cpu_pool import CpuPool
 from support.policies import a_policy

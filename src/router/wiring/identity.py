@@ -1,4 +1,4 @@
-"""The verification of an issuer's tokens, as the settings name it."""
+"""Who is calling, by the credentials that the settings accept."""
 
 from __future__ import annotations
 
@@ -9,11 +9,32 @@ import aiohttp
 from observability.metrics import Metrics
 from router.adapters.jwks_http import HttpIssuerKeys, Patience
 from router.domain.claims import ClaimRules
+from router.service.identity import Identity
 from router.service.json_web_tokens import Expected, JsonWebTokens
-from router.settings import Settings
+from router.service.key_uses import KeyUses
+from router.settings import AuthMode, Settings
+from tenancy.live import LiveKeys
 
 
-def open_tokens(
+def open_identity(
+    settings: Settings,
+    keys: LiveKeys,
+    uses: KeyUses,
+    session: aiohttp.ClientSession,
+    metrics: Metrics,
+    stack: AsyncExitStack,
+) -> Identity:
+    return Identity(
+        keys,
+        uses,
+        modes=settings.auth_mode,
+        header_role=settings.header_role,
+        trust_header_from_anywhere=settings.trust_tenant_header,
+        tokens=_open_tokens(settings, session, metrics, stack) if AuthMode.JWT in settings.auth_mode else None,
+    )
+
+
+def _open_tokens(
     settings: Settings, session: aiohttp.ClientSession, metrics: Metrics, stack: AsyncExitStack
 ) -> JsonWebTokens:
     assert settings.jwks_url is not None  # noqa: S101  proved by the settings, as the next
