@@ -108,11 +108,19 @@ class Database:
         is in no tenant's scope: a scope is never set outside a transaction. Raises DependencyDownError, and psycopg's
         own errors for values that the function refuses.
         """
+        return await self._value(call, *values)
+
+    async def clock(self) -> datetime:
+        """What PostgreSQL's clock shows. Raises DependencyDownError."""
+        shown: datetime = await self._value("SELECT clock_timestamp()")
+        return shown
+
+    async def _value(self, statement: str, *values: object) -> Any:
         try:
             async with self._statements.connect() as connection:
                 driver: Any = (await connection.get_raw_connection()).driver_connection
                 try:
-                    return (await (await driver.execute(call, values)).fetchone())[0]
+                    return (await (await driver.execute(statement, values)).fetchone())[0]
                 except asyncio.CancelledError:
                     await connection.invalidate()  # left in the middle: nobody is to have it again
                     raise

@@ -1,8 +1,7 @@
-"""Conversations in PostgreSQL (migration 0007)."""
+"""Conversations in PostgreSQL (migrations 0007 and 0010)."""
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
@@ -14,6 +13,7 @@ from sqlalchemy import Row, text
 from contracts.tenant import TenantId
 from stores.patience import bounded
 from stores.postgres import CALL_S, Database
+from stores.postgres_clock import PostgresClock
 from tenancy.audit import Actor
 from tenancy.conversations import (
     ERASURE_HOURS,
@@ -70,10 +70,10 @@ _ROWS = text(
     " ORDER BY n.user_id, n.session_id, n.number LIMIT :limit"
 )
 _HOLD_TENANT = text("SELECT FROM tenants WHERE tenant_id = :tenant AND state <> 'deleting' FOR KEY SHARE")
-_HOLD_USER = text(
+HOLD_USER = text(
     "SELECT pg_advisory_xact_lock(hashtextextended('atrium conversations ' || :tenant || ' ' || :user, 0))"
 )
-_NOTE_ERASURE = text(
+NOTE_ERASURE = text(
     "INSERT INTO conversation_erasures (tenant_id, user_id, session_id, erased_at)"
     " VALUES (:tenant, :user, :session, clock_timestamp())"
     " ON CONFLICT (tenant_id, user_id, session_id) DO UPDATE SET erased_at = excluded.erased_at"
@@ -100,6 +100,7 @@ _EXPIRE_SESSIONS = text(
 class PostgresConversations:
     def __init__(self, database: Database) -> None:
         self._database = database
+        self._clock = PostgresClock(database.clock)
 
     @bounded(CALL_S, "postgres")
     async def recall(self, key: SessionKey, *, since: datetime, turns: int, max_bytes: int, born: datetime) -> Recalled:
@@ -118,7 +119,8 @@ class PostgresConversations:
     @bounded(CALL_S, "postgres")
     async def write(self, turns: Sequence[ToldTurn]) -> Mapping[str, Written]:
         try:
-            told = orjson.dumps([_written(place, turn) for place, turn in enumerate(turns)]).decode()
+            entries = [_written(place, turn, await self._clock.at(turn.asked)) for place, turn in enumerate(turns)]
+            told = orjson.dumps(entries).decode()
             found = await self._database.across_tenants(_WRITE, told)
         except (psycopg.DataError, psycopg.IntegrityError, orjson.JSONEncodeError) as error:
             raise ValueError("this turn cannot be kept") from error
@@ -159,8 +161,8 @@ class PostgresConversations:
         named = {"tenant": str(tenant_id), "user": user_id, "session": session_id or ""}
         async with self._database.tenant(tenant_id, born=born) as connection:
             await connection.execute(_HOLD_TENANT, {"tenant": str(tenant_id)})
-            await connection.execute(_HOLD_USER, {"tenant": str(tenant_id), "user": user_id})
-            await connection.execute(_NOTE_ERASURE, named)
+            await connection.execute(HOLD_USER, {"tenant": str(tenant_id), "user": user_id})
+            await connection.execute(NOTE_ERASURE, named)
             sessions = (await connection.execute(_ERASE, named)).rowcount
             if sessions:
                 await append_event(connection, tenant_id, erased(by, user_id, session_id, sessions))
@@ -202,7 +204,7 @@ def _named(key: SessionKey) -> dict[str, Any]:
     return {"tenant": str(key.tenant_id), "user": key.user_id, "session": key.session_id}
 
 
-def _written(place: int, turn: ToldTurn) -> dict[str, Any]:
+def _written(place: int, turn: ToldTurn, asked_at: datetime) -> dict[str, Any]:
     summary = turn.summary or Summary()
     return {
         "tenant_id": turn.key.tenant_id.value,
@@ -218,7 +220,7 @@ def _written(place: int, turn: ToldTurn) -> dict[str, Any]:
         "citations": turn.citations,
         "prompt_tokens": turn.prompt_tokens,
         "completion_tokens": turn.completion_tokens,
-        "age_s": max(0.0, time.monotonic() - turn.asked),
+        "asked_at": asked_at,
         "place": place,
         "summary": storable(summary.text),
         "summarised": summary.up_to,

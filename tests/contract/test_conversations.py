@@ -17,7 +17,7 @@ from contracts.tenant import TenantId
 from support.tenants import ALICE, TenantStores, memory_stores, opened, postgres_stores
 from tenancy.conversations import Conversations, Place, Recalled, SessionKey, Summary, ToldTurn, TurnState
 from tenancy.memory_conversations import MemoryConversations
-from tenancy.postgres_conversations import PostgresConversations
+from tenancy.postgres_conversations import HOLD_USER, NOTE_ERASURE, PostgresConversations
 
 LONG_AGO = datetime(2000, 1, 1, tzinfo=UTC)
 HOUR = 3_600.0
@@ -214,6 +214,25 @@ async def test_a_user_who_is_forgotten_has_no_session_left_and_gets_none_back(wo
     assert await world.store.write([under_way]) == {}
     listed = await world.store.sessions(world.tenant, None, behind=None, limit=9, born=world.born)
     assert [session.user_id for session in listed] == ["v"]
+
+
+async def test_what_was_asked_before_an_erasure_stays_erased_however_long_its_writing_waits_for_it(
+    database_url: str,
+) -> None:
+    async with opened(database_url) as database:
+        stores = postgres_stores(database)
+        world = await another(World(PostgresConversations(database), stores, TenantId("x"), LONG_AGO))
+        await world.say("one")
+        under_way = told(world, "asked before")
+        async with database.tenant(world.tenant, born=world.born) as erasing:
+            values = {"tenant": str(world.tenant), "user": "u", "session": ""}
+            await erasing.execute(HOLD_USER, values)
+            await erasing.execute(NOTE_ERASURE, values)
+            writing = asyncio.create_task(world.store.write([under_way]))
+            assert not (await asyncio.wait({writing}, timeout=0.3))[0]
+        assert await writing == {}
+        await world.say("asked afterwards")
+        assert await world.questions() == ["one", "asked afterwards"]
 
 
 async def test_an_erasure_is_in_the_audit_log_unless_there_was_nothing(world: World) -> None:
