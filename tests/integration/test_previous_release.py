@@ -31,6 +31,15 @@ STORES = (
     "tests/contract/test_deletion_store.py",
     "tests/contract/test_metrics_store.py",
 )
+ITS_OWN_FAULT = tuple(
+    f"--deselect=tests/contract/test_conversations.py::{name}[postgres]"
+    for name in (
+        "test_an_erased_session_stays_erased_for_whoever_was_asking_meanwhile",
+        "test_a_user_who_is_forgotten_has_no_session_left_and_gets_none_back",
+    )
+)
+"""Once in some hundred runs it keeps what was asked just before an erasure, on its own schema too: mended with 0010. No
+longer needed when PREVIOUS_RELEASE names what has that."""
 SERVICES = ("tests/isolation/test_row_level_security.py", "tests/integration/test_chat.py")
 _BREAKING = """
 from alembic import op
@@ -73,7 +82,7 @@ def add_migration(previous: Path, sql: str) -> None:
 
 def test_the_previous_releases_code_runs_on_the_new_schema(previous: Path) -> None:
     """A test of it that fails tells what an old pod would meet during the rollout."""
-    code, said = run(previous, *STORES, *SERVICES)
+    code, said = run(previous, *STORES, *SERVICES, *ITS_OWN_FAULT)
     assert code == 0, said
 
 
