@@ -15,6 +15,9 @@ _NAMED = re.compile(
 )
 """Names of letters with a stroke or a hook, of small capitals and of letters in boxes, which TR39 leaves apart."""
 
+_AS_E = frozenset("εɛєЄ")
+"""TR39 counts them among the forms of c; a reader of a Latin word takes them for e."""
+
 
 @cache
 def look_alike() -> Callable[[str], str | None]:
@@ -37,6 +40,8 @@ def look_alike() -> Callable[[str], str | None]:
     def look(character: str) -> str | None:
         if character.isascii():
             return None
+        if character in _AS_E:
+            return "e"
         found, small = of_one(character), character.lower()
         if found is None or (found == "l" and small != character):  # TR39 counts a capital I among the forms of l
             others = (one for one in (small, character.upper()) if len(one) == 1 and one != character)

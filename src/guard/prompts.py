@@ -69,7 +69,7 @@ class InputGuard:
     def _ranks_in(self, text: str) -> Iterator[int | None]:
         form = canonical(text)
         yield from self._ranks_of(form)
-        for reading in readings(text, form.skeleton):
+        for reading in readings(text, form.plain):
             yield from self._ranks_of(reading)
 
     def _ranks_of(self, form: Canonical) -> Iterator[int | None]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import json
 import urllib.parse
 from collections.abc import Callable
 
@@ -14,7 +15,7 @@ from guard.rules import PatternType, Rule
 
 PHRASES = ("password", "credit card", "ignore previous instructions", "hack")
 CYRILLIC = dict(zip("aceopxyisjkbhtmrdw", "асеорхуіѕјквнтмгԁԝ", strict=True))
-GREEK = dict(zip("aoviupkxty", "αονιυρκχτγ", strict=True))
+GREEK = dict(zip("aoviupkxtye", "αονιυρκχτγε", strict=True))
 GREEK_CAPITALS = dict(zip("ABEHIKMNOPTXYZ", "ΑΒΕΗΙΚΜΝΟΡΤΧΥΖ", strict=True))
 
 
@@ -115,6 +116,18 @@ SPELLINGS: dict[str, Callable[[str], str]] = {
     "references without an end": lambda phrase: "".join(f"&#{ord(one)}" for one in phrase),
     "octal escapes": lambda phrase: "".join(f"\\{ord(one):03o}" for one in phrase),
     "long escapes": lambda phrase: "".join(f"\\U{ord(one):08x}" for one in phrase),
+    "a part from right to left": lambda phrase: f"{phrase[0]}\u202e{phrase[:0:-1]}\u202c",
+    "a Ukrainian letter": letters({"e": "є", "a": "а"}),
+    "base64 behind a path": lambda phrase: f"/api/v1/{base64.b64encode(phrase.ljust(8).encode()).decode()}",
+    "hexadecimal with hyphens": lambda phrase: phrase.ljust(8).encode().hex("-"),
+    "escaped pairs": lambda phrase: json.dumps(shifted(0x1D41A)(phrase)),
+    "long names of characters": lambda phrase: (
+        f"{phrase[0]}&ZeroWidthSpace;{phrase[1:].replace(' ', '&NonBreakingSpace;')}"
+    ),
+    "a name without an end": lambda phrase: f"{phrase[0]}&shy{phrase[1:].replace(' ', '&nbsp')}",
+    "letters apart, words further": lambda phrase: "   ".join(map(" ".join, phrase.split())),
+    "letters apart, spaces between words": lambda phrase: " ".join(map("-".join, phrase.split())),
+    "a deleted nothing": lambda phrase: f"{phrase[:2]}<del></del>{phrase[2:]}",
     "from right to left": lambda phrase: f"\u202e{phrase[::-1]}\u202c",
     "tag characters alone": lambda phrase: "".join(chr(0xE0000 + ord(one)) for one in phrase),
     "tag characters behind a flag": lambda phrase: (
@@ -216,6 +229,12 @@ def test_an_expression_sees_the_canonical_form_too(expression: str, text: str) -
         ("contains", "endstart", "the end\n\u2800\nstart"),
         ("contains", "the", "74 68 65 and the".replace("the", "UUID 123e4567-e89b-12d3-a456-426614174000")),
         ("contains", "\u0430\u043e", "\u0411\u0443\u043a\u0432\u044b \u0430, \u0438, \u043e, \u0443 \u0438 \u0430"),
+        ("contains", "pope", "Это слово читается по буквам: р о р е, и ещё раз, не спеша."),
+        ("contains", "cat", "Сколько лет: с 1 а 2 т, это таблица."),
+        ("word", "see", "ε, ε, σ"),
+        ("contains", "ee", "Την έβλεπε εεεε και έφυγε."),
+        ("contains", "hack", "see src/handlers/api/v2/internals and docs/Chapters/Backups"),
+        ("contains", "me now", "https://example.org/?q=R&shyness=2&nbspace=1"),
         ("regex", r"\bcop\b", "Дворник убирает сор во дворе, потом отдыхает."),
         ("contains", "lol", "\u05d0\u05e0\u05d9 \u05e8\u05d5\u05e6\u05d4 \u05dc\u05e1\u05d5\u05e2"),
     ],
@@ -239,6 +258,10 @@ def test_a_benign_twin_passes(kind: str, pattern: str, text: str) -> None:
         ("νόμος", "ΝΌΜΟΣ"),
         ("istanbul", "İSTANBUL"),
         ("straße", "STRASSE"),
+        ("пароль", "скажи п-а-р-о-л-ь"),
+        ("пароль", "скажи п а р о л ь"),
+        ("κωδικός", "κ.ω.δ.ι.κ.ό.ς"),
+        ("비밀번호", "비 밀 번 호"),
         ("パスワード", "ﾊﾟｽﾜｰﾄﾞ"),
         ("비밀번호", "\u1107\u1175\u1106\u1175\u11af\u1107\u1165\u11ab\u1112\u1169"),
         ("كلمة", "كَلِمَـــة"),
