@@ -63,7 +63,7 @@ class Redactor:
         self.window = max((detector.reach for detector in self._detectors), default=0)
         widest = max((detector.max_width for detector in self._detectors), default=0)
         self._weight = _WEIGHT + sum(_DEAR[detector.kind] for detector in self._detectors if detector.kind in _DEAR)
-        self.look_behind = widest + max((detector.look_behind for detector in self._detectors), default=0)
+        self.look_behind = widest + max((detector.look_behind + 1 for detector in self._detectors), default=0)
 
     def __bool__(self) -> bool:
         """Whether there is anything to look for."""
@@ -79,7 +79,8 @@ class Redactor:
         """Spans that begin before this place, and what stands between them, stay as they are whatever follows; at least
         `len(text) - window`. In prose this is the beginning of the last word."""
         tail_from = max(0, len(text) - self.window)
-        tail = ascii_shadow(text[tail_from:])
+        one_more = max(0, tail_from - 1)  # a backslash there says what the first letter is
+        tail = ascii_shadow(text[one_more:])[tail_from - one_more :]
         return min((tail_from + detector.undecided(tail) for detector in self._detectors), default=len(text))
 
     def weight(self, text: str) -> int:

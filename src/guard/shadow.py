@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import unicodedata
 
 LETTER = "_"
@@ -38,9 +39,14 @@ def _shadow_of(character: str) -> str:
 
 
 _TABLE = _Shadow()
+_ESCAPED_SPACE = re.compile(r"\\[nrt]")
+"""As JSON and programs write a line break or a tab: its letter is part of no word behind it."""
+_NO_LETTER = r"\\" + OTHER
 
 
 def ascii_shadow(text: str) -> str:
     """As long as the text. Digits of any script become 0 to 9, full-width forms their ASCII twins, any dash `-`, any
-    space a space, any currency sign `$`. Takes any text, half a surrogate pair too."""
-    return text if text.isascii() else text.translate(_TABLE)
+    space a space, any currency sign `$`; the letter of an escaped line break or tab is none. Takes any text, half a
+    surrogate pair too."""
+    shadow = text if text.isascii() else text.translate(_TABLE)
+    return _ESCAPED_SPACE.sub(_NO_LETTER, shadow) if "\\" in shadow else shadow

@@ -31,6 +31,15 @@ FULL_WIDTH_CARD = "4111 1111 1111 1111".translate({ord(digit): ord(digit) + 0xFE
         ("alice@example.com\nbob@example.com", "[EMAIL]\n[EMAIL]"),
         ("card 4111 1111 1111 1111 12/27 123", "card [CARD] 12/27 123"),
         ("4111111111111111,123", "[CARD],123"),
+        (
+            r'{"a":"Hi,\nalice@example.com\n4111111111111111\tAKIAIOSFODNN7EXAMPLE"}',
+            r'{"a":"Hi,\n[EMAIL]\n[CARD]\t[AWS_KEY]"}',
+        ),
+        (
+            r"call\t+1 202 555 0123\r10.0.0.1\nDE89370400440532013000\nsk-proj-abcDEF0123456789_abc-DEF",
+            r"call\t[PHONE]\r[IP_ADDRESS]\n[IBAN]\n[API_KEY]",
+        ),
+        (r"postgresql://atrium:hun\nter2@db/atrium", "postgresql://atrium:[API_KEY]@db/atrium"),
         ("4111-1111-1111-1111", "[CARD]"),
         ("5500005555555559 378282246310005 3782 822463 10005", "[CARD] [CARD] [CARD]"),
         (FULL_WIDTH_CARD, "[CARD]"),

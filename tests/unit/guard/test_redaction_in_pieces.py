@@ -13,6 +13,7 @@ from guard.redaction import Redactor
 from guard.shadow import ascii_shadow
 
 PARTS = [
+    "\\", "\\n", "\\\\t", "n", "t",
     "alice@example.com", "a@b.co@", "@c.co", ".uk", "x" * 70, "-", ".", " ", "\n", "é", "请", "\uff0c", "'",
     "4111 1111 1111 1111", "4111", "1111", "411111", " 1", "0", "DE89 3704 0044 0532 0130 00", "DE8", "GB82WEST",
     "+49 30 1234567", "+", "(", ")", "202-555-0123", "call ", "Tel. 030/", "1 800 ", " EUR", "$", "ISBN ", "no. ",
