@@ -192,7 +192,8 @@ def test_who_may_not_write_documents_sees_no_more_of_them_than_an_answer_would_s
     tenant = stack.new_tenant("guarded", refusal_rules=[SECRET], redact={"output": ["email"]})
     with stack.client(tenant) as admin:
         text = "The copper oil can of project falcon.\n\n# Tin\n\nAsk alice@example.com for the tin can."
-        document = {"title": "Plans", "text": text, "document_id": "plans"}
+        metadata = {"source": "project falcon", "of": {"to": ["alice@example.com", 7]}}
+        document = {"title": "Plans", "text": text, "document_id": "plans", "metadata": metadata}
         assert admin.post(f"/tenant/{tenant}/documents", json=document).status_code == 201
         key = admin.post(f"/tenant/{tenant}/keys", json={"label": "user", "role": "tenant_user"}).json()["key"]
         told = {"admin": _shown(admin, tenant)}
@@ -209,4 +210,7 @@ def test_who_may_not_write_documents_sees_no_more_of_them_than_an_answer_would_s
 def _shown(client: Any, tenant: str) -> str:
     found = client.post(f"/tenant/{tenant}/search", json={"query": "copper oil can or tin", "k": 5}).raise_for_status()
     chunks = client.get(f"/tenant/{tenant}/documents/plans/chunks").raise_for_status()
-    return str(found.json()) + str(chunks.json())
+    documents = client.get(f"/tenant/{tenant}/documents").raise_for_status()
+    one = client.get(f"/tenant/{tenant}/documents/plans").raise_for_status()
+    assert documents.json()["items"] == [one.json()]
+    return str([answer.json() for answer in (found, chunks, one)])

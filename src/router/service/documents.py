@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from contextlib import suppress
 from datetime import timedelta
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from contracts.context import Role, TenantContext
 from contracts.errors import DependencyDownError
@@ -66,10 +66,12 @@ class DocumentService:
         return receipt
 
     async def list(self, caller: Caller, after: str, limit: int, state: DocumentState | None) -> DocumentPage:
-        return await self._documents.list(self._context(caller, self._timeout), after, limit, state)
+        page = await self._documents.list(self._context(caller, self._timeout), after, limit, state)
+        return page.model_copy(update={"items": [await self._described(caller, one) for one in page.items]})
 
     async def get(self, caller: Caller, document_id: str) -> DocumentInfo:
-        return await self._documents.get(self._context(caller, self._timeout), document_id)
+        found = await self._documents.get(self._context(caller, self._timeout), document_id)
+        return await self._described(caller, found)
 
     async def chunks(self, caller: Caller, document_id: str, after: int, limit: int) -> ChunkPage:
         page = await self._documents.chunks(self._context(caller, self._timeout), document_id, after, limit)
@@ -96,6 +98,23 @@ class DocumentService:
             if name in type(one).model_fields
         }
         return one.model_copy(update=told)
+
+    async def _described(self, caller: Caller, one: DocumentInfo) -> DocumentInfo:
+        if caller.principal.role in _WRITERS:
+            return one
+        told = {name: await self._guarding.quoted(caller.policy, getattr(one, name)) for name in ("title", "filename")}
+        return one.model_copy(update=told | {"metadata": await self._value(caller, one.metadata)})
+
+    async def _value(self, caller: Caller, value: Any) -> Any:
+        """Of metadata. Names stay: they are the tenant's own fields."""
+        match value:
+            case str():
+                return await self._guarding.quoted(caller.policy, value)
+            case dict():
+                return {name: await self._value(caller, item) for name, item in value.items()}
+            case list():
+                return [await self._value(caller, item) for item in value]
+        return value
 
     async def _note(self, caller: Caller, action: str, document_id: str, details: dict[str, int | str]) -> None:
         """Tried again, as what it tells of is committed. Where it fails for good the client gets the error, and the
