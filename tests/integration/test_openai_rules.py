@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from typing import Any
 
@@ -18,6 +19,7 @@ CALL = {
     "type": "function",
     "function": {"name": "look_up", "arguments": '{"said": "project\\u0020falcon"}'},
 }
+BOLD = "".join(chr(0x1D41A + ord(one) - 97) if one.isalpha() else one for one in "project falcon")
 HIDDEN = "pro\u200bject fal\u00adcon"
 
 
@@ -67,6 +69,16 @@ PLACES: dict[str, dict[str, Any]] = {
         "messages": [
             *asking("hi"),
             {"role": "assistant", "tool_calls": [CALL]},
+            {"role": "tool", "tool_call_id": "c1", "content": "9"},
+        ]
+    },
+    "an earlier call in letters of mathematics": {
+        "messages": [
+            *asking("hi"),
+            {
+                "role": "assistant",
+                "tool_calls": [CALL | {"function": {"name": "f", "arguments": json.dumps({"a": BOLD})}}],
+            },
             {"role": "tool", "tool_call_id": "c1", "content": "9"},
         ]
     },
@@ -166,6 +178,16 @@ def test_what_is_redacted_of_a_conversation_reaches_no_engine(stack: Stack) -> N
     messages = [{"role": "system", "content": "I am eve@rival.example."}, *asking("who is eve@rival.example?")]
     whole(stack, tenant, messages=[*asking("eve@rival.example"), *messages])
     assert "rival" not in str(stack.last_engine_body())
+
+
+def test_an_earlier_call_is_redacted_as_it_is_read_and_stays_json(stack: Stack) -> None:
+    tenant = stack.new_tenant("ruled", redact={"input": ["email", "phone"]}, locale="fr-FR")
+    said = {"text": "Bonjour,\nalice@rival.example", "tel": "+33\u00a06\u00a012\u00a034\u00a056\u00a078"}
+    call = CALL | {"function": {"name": "f", "arguments": json.dumps(said)}}
+    result = {"role": "tool", "tool_call_id": "c1", "content": "9"}
+    whole(stack, tenant, messages=[*asking("hi"), {"role": "assistant", "tool_calls": [call]}, result])
+    [told] = [one["tool_calls"] for one in stack.last_engine_body()["messages"] if one.get("tool_calls")]
+    assert json.loads(told[0]["function"]["arguments"]) == {"text": "Bonjour,\n[EMAIL]", "tel": "[PHONE]"}
 
 
 @pytest.mark.parametrize("name", ["mcp_finance", "MCP_Finance"])

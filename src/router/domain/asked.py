@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Self
 
 import orjson
@@ -57,8 +57,20 @@ class Asked(BaseModel):
         said = self.conversation
         return (self.query, said.instruction, said.summary, *_texts(said.before), *_texts(said.after))
 
+    def unescaped(self) -> tuple[str, ...]:
+        """The same texts, the calls' arguments with all characters written as they are: behind an escaped space no
+        detector knows a number."""
+        said = self.conversation
+        return (
+            self.query,
+            said.instruction,
+            said.summary,
+            *_texts(said.before, _plainly),
+            *_texts(said.after, _plainly),
+        )
+
     def with_texts(self, texts: Sequence[str]) -> Self:
-        """The same with other texts, in the order of `texts`."""
+        """The same with other texts, in the order of `texts`; arguments as `unescaped` has them stay as they were."""
         left = iter(texts)
         query, instruction, summary = next(left), next(left), next(left)
         said = Conversation(
@@ -97,12 +109,12 @@ class Asked(BaseModel):
         return hashlib.sha256(self.model_dump_json(exclude_defaults=True).encode()).hexdigest()
 
 
-def _texts(messages: Sequence[Message]) -> Iterator[str]:
+def _texts(messages: Sequence[Message], read: Callable[[str], str] = str) -> Iterator[str]:
     for message in messages:
         yield message.content
         for call in message.tool_calls:
             yield call.name
-            yield call.arguments
+            yield read(call.arguments)
 
 
 def _rewritten(message: Message, texts: Iterator[str]) -> Message:
@@ -116,7 +128,20 @@ def _rewritten(message: Message, texts: Iterator[str]) -> Message:
 
 def _still_json(before: str, after: str) -> str:
     """A placeholder in the place of a number is no JSON, and an engine takes nothing else for arguments."""
-    return after if before == after or _is_json(after) else orjson.dumps({"arguments": after}).decode()
+    if after in {before, _plainly(before)}:
+        return before
+    return after if _is_json(after) else orjson.dumps({"arguments": after}).decode()
+
+
+def _plainly(arguments: str) -> str:
+    """As they are where they are no JSON, or nested deeper than can be written."""
+    value = _read(arguments) if "\\u" in arguments else None
+    if value is None:
+        return arguments
+    try:
+        return orjson.dumps(value).decode()
+    except orjson.JSONEncodeError:
+        return arguments
 
 
 def _is_json(text: str) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 import orjson
@@ -10,6 +11,7 @@ import orjson
 from contracts.chat import Refusal
 from contracts.conversation import ToolCall
 from contracts.errors import UpstreamError
+from guard.decoded import unescaped
 from guard.rules import Rule
 from guard.stream import StreamGuard, weight
 from router.domain.blocked_tools import refuse_tools
@@ -28,7 +30,10 @@ class _RefusedError(Exception):
 def spoken(call: ToolCall) -> str:
     """What a call says, without escapes, for who reads it as a text."""
     arguments = _read(call.arguments)
-    return f"{call.name} {call.arguments if arguments is None else orjson.dumps(arguments).decode()}"
+    if arguments is not None:
+        with suppress(orjson.JSONEncodeError):  # nested deeper than can be written
+            return f"{call.name} {orjson.dumps(arguments).decode()}"
+    return f"{call.name} {unescaped(call.arguments)}"
 
 
 def guarded_calls(
@@ -37,8 +42,9 @@ def guarded_calls(
     """The calls with what is redacted replaced in their arguments, or the refusal of the first rule that matches. The
     rules that replaced something are added to `redacted`, by their rank.
 
-    The rules see each argument as the client will read it, and the whole as the model wrote it. Raises UpstreamError
-    for arguments that are nested deeper than can be meant.
+    The rules see each argument as the client will read it, and the whole as the model wrote it and without escapes: it
+    may be cut off, or say a name twice, of which a client reads one. Raises UpstreamError for arguments that are nested
+    deeper than can be meant.
     """
     refused = refuse_tools((call.name for call in calls), policy.config.blocked_tools, "output")
     if refused is not None:
@@ -63,17 +69,20 @@ def work_of(policy: Policy, calls: tuple[ToolCall, ...]) -> int:
     """About how many nanoseconds it takes at worst to guard them."""
     rules, redactor = policy.rules.guards.output, policy.output_redactor or None
     texts = [call.name + call.arguments for call in calls]
-    return sum(2 * len(text) * weight(rules, text, redactor) for text in texts)
+    return sum(3 * len(text) * weight(rules, text, redactor) for text in texts)
 
 
 def _guarded(call: ToolCall, checked: Callable[[str], str]) -> ToolCall:
     checked(call.name)
-    raw = checked(call.arguments)
+    raw, plain = checked(call.arguments), unescaped(call.arguments)
+    left = raw if plain == call.arguments else checked(plain)
     arguments = _read(call.arguments)
     if arguments is None:  # cut at the greatest length, or none at all: then it is a text
-        return call.model_copy(update={"arguments": raw})
+        return call.model_copy(update={"arguments": raw if left == plain else left})
     told = _values(arguments, checked, 0)
-    return call if told == arguments else call.model_copy(update={"arguments": orjson.dumps(told).decode()})
+    if told == arguments and raw == call.arguments and left == plain:
+        return call
+    return call.model_copy(update={"arguments": orjson.dumps(told).decode()})
 
 
 def _read(arguments: str) -> Any:

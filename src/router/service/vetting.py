@@ -65,7 +65,7 @@ class Vetting:
             return asked
         try:
             async with asyncio.timeout(self._timeout_s):
-                found = await self._judge.redacted(caller.policy, *asked.texts())
+                found = await self._judge.redacted(caller.policy, *asked.unescaped())
         except TimeoutError as error:
             raise UpstreamTimeoutError("the prompt was not redacted in time") from error
         self._note_redacted(caller, found.rules, "input")

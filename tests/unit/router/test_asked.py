@@ -25,6 +25,7 @@ _ASKED = st.builds(
 @given(_ASKED)
 def test_its_own_texts_put_back_change_nothing(asked: Asked) -> None:
     assert asked.with_texts(asked.texts()) == asked
+    assert asked.with_texts(asked.unescaped()) == asked
 
 
 @given(_ASKED)
@@ -40,6 +41,24 @@ def test_the_calls_of_tools_and_what_they_gave_are_texts() -> None:
     asked = Asked(query="what do olives cost?", conversation=Conversation(after=after))
 
     assert {"look_up", '{"what": "olives"}', "9 euros"} < set(asked.texts())
+
+
+def test_arguments_with_escapes_are_rewritten_as_they_are_read_and_else_stay_as_they_were() -> None:
+    written = '{"tel":  "+33\\u00a06 12\\n"}'
+    after = (Message(role="assistant", tool_calls=(ToolCall(id="c1", name="f", arguments=written),)),)
+    asked = Asked(query="why?", conversation=Conversation(after=after))
+
+    texts = asked.unescaped()
+    assert texts[-1] == '{"tel":"+33\u00a06 12\\n"}'
+    assert asked.with_texts(texts) == asked
+    assert asked.with_texts([*texts[:-1], "{}"]).texts()[-1] == "{}"
+
+
+def test_arguments_that_are_nested_too_deep_to_be_written_stay_as_they_are() -> None:
+    deep = '{"a": "\\u00e9", "b": ' + "[" * 300 + "]" * 300 + "}"
+    after = (Message(role="assistant", tool_calls=(ToolCall(id="c1", name="f", arguments=deep),)),)
+
+    assert Asked(query="why?", conversation=Conversation(after=after)).unescaped()[-1] == deep
 
 
 def test_what_describes_tools_and_the_form_of_the_answer_is_judged_too() -> None:

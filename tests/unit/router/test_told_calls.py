@@ -42,6 +42,9 @@ def arguments_of(policy: Policy, arguments: str) -> str:
         '{"project falcon": 1}',
         '{"said": "about project falcon',
         "project falcon",
+        '{"said": "about project\\nfalcon',
+        '{"said": "about \\ud835\\udc29roject falcon',
+        '{"said": "about project\\u0020falcon", "said": "x"}',
     ],
 )
 def test_what_a_rule_refuses_is_refused_however_it_is_escaped_or_cut(arguments: str) -> None:
@@ -68,6 +71,15 @@ def test_what_is_redacted_leaves_the_arguments_json() -> None:
     }  # fmt: skip
 
 
+def test_of_arguments_with_a_name_twice_nothing_is_told_that_is_redacted() -> None:
+    assert json.loads(arguments_of(REDACTING, '{"to": "eve@rival.example", "to": "x"}')) == {"to": "x"}
+    assert json.loads(arguments_of(REDACTING, '{"to": "eve\\u0040rival.example", "to": "x"}')) == {"to": "x"}
+
+
+def test_of_arguments_that_are_cut_off_nothing_is_told_that_is_redacted() -> None:
+    assert arguments_of(REDACTING, '{"to": "eve\\u0040rival.example or') == '{"to": "[EMAIL] or'
+
+
 def test_the_rules_that_replaced_something_are_known() -> None:
     redacted: dict[int, Rule] = {}
     guarded_calls(REDACTING, (ToolCall(id="c1", name="f", arguments='{"on": "falcon"}'),), redacted)
@@ -85,7 +97,9 @@ def test_arguments_nested_beyond_sense_are_the_engines_fault() -> None:
 
 def test_a_call_is_read_to_a_moderation_service_without_escapes() -> None:
     assert spoken(ToolCall(id="c", name="f", arguments='{"a": "\\u00e9"}')) == 'f {"a":"é"}'
-    assert spoken(ToolCall(id="c", name="f", arguments='{"a": "')) == 'f {"a": "'
+    assert spoken(ToolCall(id="c", name="f", arguments='{"a": "\\u00e9')) == 'f {"a": "é'
+    deep = "[" * 300 + "]" * 300
+    assert spoken(ToolCall(id="c", name="f", arguments=deep)) == f"f {deep}"
 
 
 _LEAF = st.none() | st.booleans() | st.integers() | st.floats() | st.text()
