@@ -8,12 +8,13 @@ import re
 import string
 from collections import Counter
 from collections.abc import Iterable, Iterator
+from functools import cache
 from urllib.parse import unquote
 
 import re2
 
 from guard.canonical import Canonical, canonical, canonical_parts
-from guard.marks import BLANK
+from guard.marks import BLANK, invisible_class
 
 MIN_ENCODED = 8
 
@@ -23,6 +24,7 @@ _RUNS = bytes(one if one in _ALPHABET else ord(" ") for one in _TO_STANDARD)
 """A text of base64's alphabet alone, as a table for `bytes.translate`: in either of its two ways of writing."""
 _LINES = re.compile(rb"(?<![A-Za-z0-9+/])[A-Za-z0-9+/]{16,}+(?:\r?\n[A-Za-z0-9+/]++)+")
 """base64 in lines, as mail and programs write it."""
+_CONTROLS = bytes((*range(9), *range(0xE, 0x1C), 0x7F))
 _SIGNS = re.compile(rb"[+/]")
 _PERCENT = re.compile(r"%[0-9A-Fa-f]{2}")
 _QUOTED = re.compile(r"=(?:([0-9A-F]{2})|\r?\n)")
@@ -33,11 +35,12 @@ _QUOTED_LETTER = re.compile(r"=([46][A-F]|[57]A)(?=[^\W\d_])|=([46][1-9]|[57]\d)
 _BLANK_INSIDE = re.compile(rf"(?<=[^\W_]){BLANK}+(?=[^\W_])")
 _INLINE = re.compile(
     r"<!--.{0,200}?-->|</?(?:a|abbr|b|bdi|bdo|big|cite|code|del|dfn|em|font|i|ins|kbd|label|mark|q|s|samp|small|span|strike"
-    r"|strong|sub|sup|tt|u|var|wbr)"
-    r"(?:\s[^<>]{0,200})?/?>",
+    r"|strong|sub|sup|tt|u|var|wbr)(?:\s[^<>]{0,200})?/?>",
     re.IGNORECASE | re.DOTALL,
 )
 """Tags that a reader of the page does not see: the letters on both sides are one word to them."""
+_BREAK = re.compile(r"</?(?:br|dd|div|dt|h[1-6]|hr|li|ol|p|pre|t[dhr]|ul)(?:\s[^<>]{0,200})?/?>", re.IGNORECASE)
+"""Tags behind which another line begins, or another cell."""
 _EMPHASIS = re.compile(r"(?<=[^\W\d_])(?:\*{1,3}|`{1,3}|~~|__)(?=[^\W\d_])")
 _HYPHENATED = re.compile(r"(?<=[^\W\d_])-[ \t]{0,8}\r?\n[ \t]{0,8}(?=[^\W\d_])")
 _REFERENCE = re.compile(r"&(?:#\d{1,9}|#[xX][0-9A-Fa-f]{1,8}|[A-Za-z]{2,31};|nbsp|shy)")
@@ -63,41 +66,6 @@ _DOTS_AND_DASHES = "\u00b7\u2022\u2027\u2219\u2013\u2014"
 _BETWEEN = rf"[ .,;:/*~+_|()\[\]\r\n\t{_DOTS_AND_DASHES}-]{{1,2}}"
 _APART = re.compile(rf"(?<![^\W_])(?:[^\W_]{_BETWEEN}){{3,}}[^\W_](?![^\W_])")
 _MAY_BE_APART = re2.compile(rf"(?:^|[^\pL\pN])(?:[\pL\pN]{_BETWEEN}){{3}}[\pL\pN](?:[^\pL\pN]|$)".encode())
-_LETTER = re.compile(r"=([46][A-F]|[57]A)(?=[^\W\d_])|=([46][1-9]|[57]\d)(?=[^\W\d_]{3})")
-"""One alone, in a word. `age=64` and `72px` behind a `=` are numbers."""
-_BLANK_INSIDE = re.compile(rf"(?<=[^\W_]){BLANK}+(?=[^\W_])")
-_INLINE = re.compile(
-    r"<!--.{0,200}?-->|</?(?:a|abbr|b|bdi|bdo|big|cite|code|del|dfn|em|font|i|ins|kbd|label|mark|q|s|samp|small|span|strike"
-    r"|strong|sub|sup|tt|u|var|wbr)"
-    r"(?:\s[^<>]{0,200})?/?>",
-    re.IGNORECASE | re.DOTALL,
-)
-"""Tags that a reader of the page does not see: the letters on both sides are one word to them."""
-_EMPHASIS = re.compile(r"(?<=[^\W\d_])(?:\*{1,3}|`{1,3}|~~|__)(?=[^\W\d_])")
-_HYPHENATED = re.compile(r"(?<=[^\W\d_])-[ \t]{0,8}\r?\n[ \t]{0,8}(?=[^\W\d_])")
-_REFERENCE = re.compile(r"&(?:#\d{1,9}|#[xX][0-9A-Fa-f]{1,8}|[A-Za-z]{2,31};|nbsp|shy)")
-_ESCAPE = re.compile(
-    r"\\(?:u([0-9A-Fa-f]{4})|x([0-9A-Fa-f]{2})|(?:u\{|U00)([0-9A-Fa-f]{1,6})\}?|([0-7]{3})|([nrt\"/\\]))"
-)
-_PAIR = re.compile(r"\\u([Dd][89ABab][0-9A-Fa-f]{2})\\u([Dd][C-Fc-f][0-9A-Fa-f]{2})")
-"""A character beyond the first plane, as JSON escapes it."""
-_WRITTEN = {"n": "\n", "r": "\n", "t": "\t"}
-_MAY_HAVE_RUN = re2.compile(rb"[a-z][A-Z]|[A-Z]{2}|[0-9][A-Za-z]|[A-Za-z][0-9]|[A-Za-z0-9][+/][A-Za-z0-9]")
-_HEX = re2.compile(rb"(?:(?:0x|\\x)?[0-9A-Fa-f]{2}[ :,-]{0,2}){8,}")
-"""RE2, as Python's `re` takes 2 ms of the longest prompt, in which no other thread runs."""
-_HEX_MARKS = re.compile(rb"0x|\\x|[ :,-]")
-_MAY_BE_TAGGED = (b"\xf3\xa0\x80", b"\xf3\xa0\x81")
-"""How tag characters begin in UTF-8: quicker to ask for than each of them, and their first byte quicker still."""
-_TAGGED = re.compile(
-    "(?:(?<![\U0001f3f4\U000e0020-\U000e007e])|(?=[\U000e0020-\U000e007e]{7}))[\U000e0020-\U000e007e]{3,}"
-)
-"""Letters of tag characters: nobody sees them, and models read them. The six at most behind a black flag are a flag."""
-_FROM_TAGS = {0xE0000 + one: one for one in range(0x20, 0x7F)}
-_REVERSED = re.compile("\u202e([^\u202c\r\n]{1,400})")
-_DOTS_AND_DASHES = "\u00b7\u2022\u2027\u2219\u2013\u2014"
-_BETWEEN = rf"[ .,;:/*~+_|()\[\]\r\n\t{_DOTS_AND_DASHES}-]{{1,2}}"
-_APART = re.compile(rf"(?<![^\W_])(?:[^\W_]{_BETWEEN}){{3,}}[^\W_](?![^\W_])")
-_MAY_BE_APART = re2.compile(rf"[\pL\pN]{_BETWEEN}[\pL\pN]{_BETWEEN}[\pL\pN]{_BETWEEN}[\pL\pN]".encode())
 _LETTER = re.compile(r"[^\W_]")
 _WORD = re.compile(rb"[A-Z]?[a-z]+(?:[+/][A-Za-z]?[a-z]*)*|\d+|[+/]+")
 """Runs of base64's alphabet that people write: words, also joined by hyphens (which stand for its `+`), and numbers."""
@@ -121,17 +89,23 @@ def unescaped(text: str) -> str:
 
 
 def _parts(text: str) -> Iterator[str]:
-    encoded = text.encode("ascii", errors="replace")  # asked of RE2 first: most prompts end here
+    seen = text if text.isascii() else _unseen().sub("", text)
+    encoded = seen.encode("ascii", errors="replace").translate(None, _CONTROLS)  # asked of RE2 first: most end here
     if _MAY_HAVE_RUN.search(encoded):
         is_word = _WORD.fullmatch
         runs = encoded.translate(_RUNS).split()
         long = [run for run in runs if len(run) >= MIN_ENCODED]
         yield from _from_base64([run for run in long if not run.islower() and not is_word(run)])
-        if "\n" in text:
+        if b"\n" in encoded:
             standard = encoded.translate(_TO_STANDARD)
             yield from _from_base64([b"".join(lines.split()) for lines in _LINES.findall(standard)])
     for run in _HEX.finditer(encoded):
         yield from _from_hex(run[0])
+
+
+@cache
+def _unseen() -> re.Pattern[str]:
+    return re.compile(invisible_class())
 
 
 def _unmarked(text: str) -> Iterator[str]:
@@ -139,10 +113,7 @@ def _unmarked(text: str) -> Iterator[str]:
     if not text.isascii() and _has_tags(text):
         yield text.translate(_FROM_TAGS)
     if "%" in text and _PERCENT.search(text):
-        once = unquote(text, errors="replace")
-        yield once
-        if "%25" in text:
-            yield unquote(once, errors="replace")
+        yield from _unquoted(text)
     if "&" in text and _REFERENCE.search(text):
         yield html.unescape(text)
     if "\\" in text and _ESCAPE.search(text):
@@ -155,12 +126,21 @@ def _unmarked(text: str) -> Iterator[str]:
         yield _REVERSED.sub(lambda match: match[1][::-1], text)
     if BLANK in text and _BLANK_INSIDE.search(text):
         yield _BLANK_INSIDE.sub("", text)
-    if "<" in text and _INLINE.search(text):
-        yield _INLINE.sub("", text)
+    if "<" in text and (_INLINE.search(text) or _BREAK.search(text)):
+        yield _INLINE.sub("", _BREAK.sub(" ", text))
     if any(mark in text for mark in "*`~_") and _EMPHASIS.search(text):
         yield _EMPHASIS.sub("", text)
     if "-" in text and _HYPHENATED.search(text):
         yield _HYPHENATED.sub("", text)
+
+
+def _unquoted(text: str) -> Iterator[str]:
+    once = unquote(text, errors="replace")
+    yield once
+    if "+" in text:  # as a form sends a space
+        yield unquote(text.replace("+", " "), errors="replace")
+    if "%25" in text:
+        yield unquote(once, errors="replace")
 
 
 def _together(text: str) -> Iterator[str]:

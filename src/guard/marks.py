@@ -57,6 +57,11 @@ def _dropped_marks() -> frozenset[str]:
     return frozenset(_characters(_DROPPED_MARKS))
 
 
+def invisible_class() -> str:
+    """What cannot be seen, of the first plane: a class of a regular expression that reaches beyond it is slow."""
+    return f"[{''.join(_ranges(sorted(at for at in map(ord, _characters(_INVISIBLE)) if at < 0x10000)))}]"
+
+
 def _characters(ranges: Iterable[tuple[int, int]]) -> Iterator[str]:
     return map(chr, chain(*(range(first, last + 1) for first, last in ranges)))
 

@@ -120,6 +120,14 @@ SPELLINGS: dict[str, Callable[[str], str]] = {
     "a Ukrainian letter": letters({"e": "є", "a": "а"}),
     "base64 behind a path": lambda phrase: f"/api/v1/{base64.b64encode(phrase.ljust(8).encode()).decode()}",
     "hexadecimal with hyphens": lambda phrase: phrase.ljust(8).encode().hex("-"),
+    "base64 with what cannot be seen": lambda phrase: "\u200b".join(
+        base64.b64encode(phrase.ljust(8).encode()).decode()
+    ),
+    "base64 with control characters": lambda phrase: "\x01".join(base64.b64encode(phrase.ljust(8).encode()).decode()),
+    "hexadecimal with what cannot be seen": lambda phrase: "\u2060".join(phrase.ljust(8).encode().hex()),
+    "as a form sends it": lambda phrase: f"%{ord(phrase[0]):02x}{phrase[1:].replace(' ', '+')}",
+    "lines of a page": lambda phrase: phrase.replace(" ", "<br/>\n") + "<wbr>",
+    "cells of a page": lambda phrase: phrase.replace(" ", "</td><td class='x'>"),
     "escaped pairs": lambda phrase: json.dumps(shifted(0x1D41A)(phrase)),
     "long names of characters": lambda phrase: (
         f"{phrase[0]}&ZeroWidthSpace;{phrase[1:].replace(' ', '&NonBreakingSpace;')}"
@@ -216,6 +224,8 @@ def test_an_expression_sees_the_canonical_form_too(expression: str, text: str) -
         ("contains", "abc", "a*b, c and a*b + c*d"),
         ("contains", "password", "<li>pass</li><li>word</li>, boarding pass<br>word of mouth"),
         ("contains", "password", "the boarding pass\nword of mouth"),
+        ("contains", "dog", "<ul><li>do</li><li>go</li></ul> <p>do</p>g"),
+        ("contains", "c plus", "100% of C+plus+, a+b"),
         ("contains", "resign", "please re - sign it"),
         ("contains", "card", "2023-01-02 12:34:56:78:90:12:34:56 00:1A:2B:3C:4D:5E"),
         ("contains", "hack", "x=ha&y=ck a=20&b=30, see C:\\hazel\\new\\cellar"),
