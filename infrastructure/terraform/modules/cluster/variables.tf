@@ -42,6 +42,16 @@ variable "vpc_cidr" {
   }
 }
 
+variable "service_cidr" {
+  description = "Addresses of Services, outside the VPC and whatever it is peered with. infrastructure/kubernetes names the first one in its policies: another network, other policies."
+  type        = string
+  default     = "172.20.0.0/16"
+  validation {
+    condition     = can(cidrnetmask(var.service_cidr))
+    error_message = "service_cidr: an IPv4 network."
+  }
+}
+
 variable "control_plane_subnet_ids" {
   description = "Where the control plane puts its interfaces: at least two zones."
   type        = list(string)

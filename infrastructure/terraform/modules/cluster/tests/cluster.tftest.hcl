@@ -31,6 +31,15 @@ run "the_api_server_is_private" {
   }
 }
 
+run "the_api_server_has_the_address_that_policies_name" {
+  command = plan
+
+  assert {
+    condition     = cidrhost(aws_eks_cluster.this.kubernetes_network_config[0].service_ipv4_cidr, 1) == "172.20.0.1"
+    error_message = "infrastructure/kubernetes/components/engine-discovery and adot let pods reach 172.20.0.1"
+  }
+}
+
 run "or_public_for_named_networks_alone" {
   command = plan
 
