@@ -26,7 +26,7 @@ module "platform" {
   kubernetes_version = "1.34"
 
   nodes = {
-    instance_types = ["m7i.large", "m6i.large"]
+    instance_types = ["m7i.xlarge", "m6i.xlarge"] # all of the overlay at once, and one pod more of each in a rollout
     min_size       = 2
     desired_size   = 2
     max_size       = 4
