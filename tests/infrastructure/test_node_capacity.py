@@ -1,4 +1,4 @@
-"""The CPU nodes that Terraform makes hold the overlay that the account gets, while it is rolled out as well."""
+"""The nodes fit what runs on them: enough CPU for the overlay and its rollout, a driver for the engine's CUDA."""
 
 from __future__ import annotations
 
@@ -45,3 +45,12 @@ def test_the_nodes_hold_all_pods_and_a_rollout(environment: str) -> None:
         for container in one.pod["containers"]
     )
     assert asked + SYSTEM <= nodes * (MILLICORES[kind] - SYSTEM_A_NODE)
+
+
+def test_the_gpu_nodes_driver_is_new_enough_for_the_engines_cuda() -> None:
+    """CUDA 13 wants NVIDIA's driver 580: awslabs/amazon-eks-ami has it for every version since November 2025."""
+    (node_class,) = of_kind(overlay("production"), "EC2NodeClass")
+    (term,) = node_class["spec"]["amiSelectorTerms"]
+    family, _, release = term["alias"].partition("@v")
+    assert family == "al2023"
+    assert int(release) >= 20251115

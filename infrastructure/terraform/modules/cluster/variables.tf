@@ -14,7 +14,7 @@ variable "tags" {
 }
 
 variable "kubernetes_version" {
-  description = "Kubernetes' minor version, e.g. 1.34."
+  description = "Kubernetes' minor version, e.g. 1.35: one in EKS' standard support, or there is no cluster (upgrade_policy)."
   type        = string
   validation {
     condition     = can(regex("^1\\.(3[0-9]|[4-9][0-9])$", var.kubernetes_version))

@@ -9,7 +9,7 @@ mock_provider "aws" {
 
 variables {
   name                     = "atrium-test"
-  kubernetes_version       = "1.34"
+  kubernetes_version       = "1.35"
   vpc_id                   = "vpc-1"
   vpc_cidr                 = "10.0.0.0/16"
   control_plane_subnet_ids = ["subnet-1", "subnet-2", "subnet-3"]
