@@ -21,6 +21,8 @@ CLOSING_S = {"router": 13, "orchestrator": 5, "rag": 10}
 """The router writes its ledger for at most 10 s and its rule hits for 3 (docs/operations.md)."""
 OUT_OF_SERVICE_S = 15
 """What the load balancer's controller and the nodes get to take a pod out."""
+REGISTERED_S = 10
+"""What the load balancer's controller gets to name a new pod to it."""
 
 pytestmark = pytest.mark.parametrize("name", OVERLAYS)
 
@@ -48,6 +50,14 @@ def test_an_engine_has_time_for_its_longest_answer(name: str) -> None:
     drain = float(_argument(pod, "--shutdown-timeout"))
     assert drain >= longest(name)[0]
     assert pod["terminationGracePeriodSeconds"] >= _pre_stop(pod) + drain + 30
+
+
+def test_no_router_goes_before_the_load_balancer_sends_to_its_successor(name: str) -> None:
+    for ingress in of_kind(overlay(name), "Ingress"):
+        annotations = ingress["metadata"]["annotations"]
+        interval = float(annotations["alb.ingress.kubernetes.io/healthcheck-interval-seconds"])
+        checks = float(annotations["alb.ingress.kubernetes.io/healthy-threshold-count"])
+        assert workload(overlay(name), "router").source["spec"]["minReadySeconds"] >= REGISTERED_S + interval * checks
 
 
 def test_the_load_balancer_waits_as_long_and_gives_up_no_quiet_request(name: str) -> None:

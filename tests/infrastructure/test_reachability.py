@@ -15,9 +15,13 @@ VALKEY = Peer("valkey", address="10.0.17.20")
 AWS = Peer("aws endpoint", address="10.0.33.9")
 S3 = Peer("s3", address="52.216.10.10")
 API_SERVER = Peer("api server", address="10.0.49.3")
+API_SERVICE = Peer("api server as a service", address="172.20.0.1")
+OTHER_SERVICE = Peer("another service's address", address="172.20.0.2")
 METADATA = Peer("instance metadata", address="169.254.169.254")
 OFFICE = Peer("somebody's machine", address="203.0.113.9")
-OUTSIDE = (LOAD_BALANCER, POSTGRES, VALKEY, AWS, S3, API_SERVER, METADATA, OFFICE)
+# The VPC CNI sees the Service's address, other plugins the one behind it (components/engine-discovery).
+API_SERVER_NAMES = (API_SERVER.name, API_SERVICE.name)
+OUTSIDE = (LOAD_BALANCER, POSTGRES, VALKEY, AWS, S3, API_SERVER, API_SERVICE, OTHER_SERVICE, METADATA, OFFICE)
 STRANGERS = (
     Peer("pod of another team", "default", {"app": "shop"}),
     Peer(
@@ -96,16 +100,15 @@ def test_no_stranger_reaches_anything_and_nothing_of_ours_reaches_the_nodes_iden
     strangers = {one.name for one in STRANGERS}
     assert not {arrow for arrow in allowed if arrow[0] in strangers or arrow[1] in strangers}
     assert not {arrow for arrow in allowed if "instance metadata" in arrow}
-    assert not {arrow for arrow in allowed if arrow[1] == "api server"} - {
-        ("orchestrator", "api server", 443),
-        ("adot", "api server", 443),
-    }
+    who_asks = {(name, target, 443) for name in ("orchestrator", "adot") for target in API_SERVER_NAMES}
+    assert not {arrow for arrow in allowed if arrow[1] in API_SERVER_NAMES} - who_asks
+    assert not {arrow for arrow in allowed if arrow[1] == OTHER_SERVICE.name}
 
 
 @pytest.mark.parametrize(
     ("component", "more"),
     [
-        ("engine-discovery", {("orchestrator", "api server", 443)}),
+        ("engine-discovery", {("orchestrator", target, 443) for target in API_SERVER_NAMES}),
         ("external-engines", {("orchestrator", "s3", 443), ("orchestrator", "somebody's machine", 443)}),
         (
             "siloed-tenant",
@@ -115,7 +118,8 @@ def test_no_stranger_reaches_anything_and_nothing_of_ours_reaches_the_nodes_iden
         (
             "adot",
             {("adot", "router", 8080), ("adot", "orchestrator", 8081), ("adot", "rag", 8082), ("adot", "vllm", 8100)}
-            | {("adot", "dns", 53), ("adot", "aws endpoint", 443), ("adot", "api server", 443)},
+            | {("adot", "dns", 53), ("adot", "aws endpoint", 443)}
+            | {("adot", target, 443) for target in API_SERVER_NAMES},
         ),
     ],
 )

@@ -17,7 +17,8 @@ from typing import Any
 import pytest
 import yaml
 
-from support.rendered import ROOT
+from support.rendered import ROOT, workload
+from support.rendered import overlay as objects_of
 
 DIGEST = f"sha256:{'5' * 64}"
 ACCOUNT = "111122223333.dkr.example"
@@ -204,6 +205,9 @@ def test_going_back_is_to_the_revision_that_ran_and_for_what_changed_alone(desk:
     assert "rag had no revision" in done.stderr
     resumed = next(n for n, call in enumerate(desk.calls()) if "rollout resume deployment/router" in call)
     assert resumed < desk.calls().index(undone[0]), "a paused Deployment refuses to go back"
+    patched = {call.split()[3]: call for call in desk.calls() if "minReadySeconds" in call}
+    of_overlay = workload(objects_of("production"), "router").source["spec"]["minReadySeconds"]
+    assert f'"minReadySeconds": {of_overlay}' in patched["router"], "on the way back as well"
 
 
 @pytest.mark.parametrize(("says", "code"), [("", 0), ("None", 0), ("atrium-production-errors", 1)])

@@ -56,7 +56,7 @@ def test_every_object_is_one_of_kubernetes_1_34_and_has_no_field_that_it_does_no
     every = {json.dumps(found, sort_keys=True): found for name in OVERLAYS for found in overlay(name)}
     every |= {json.dumps(found, sort_keys=True): found for found in variant("base+siloed-tenant")}
     core = [found for found in every.values() if found["apiVersion"].partition("/")[0] not in OURS]
-    done = said_by("kubernetes-validate", "-k", "1.34", "--strict", written(core, tmp_path / "core.yaml"))
+    done = said_by("kubernetes-validate", "-k", "1.35", "--strict", written(core, tmp_path / "core.yaml"))
     assert done.returncode == 0, done.stdout + done.stderr
     assert (done.stdout + done.stderr).count(" passed for resource ") == len(core)
 
@@ -64,7 +64,7 @@ def test_every_object_is_one_of_kubernetes_1_34_and_has_no_field_that_it_does_no
 def test_a_field_that_kubernetes_does_not_know_is_found(tmp_path: Path) -> None:
     (service, *_) = of_kind(overlay("dev"), "Service")
     wrong = {**service, "spec": {**service["spec"], "sessionAfinity": "None"}}
-    assert said_by("kubernetes-validate", "-k", "1.34", "--strict", written([wrong], tmp_path / "x.yaml")).returncode
+    assert said_by("kubernetes-validate", "-k", "1.35", "--strict", written([wrong], tmp_path / "x.yaml")).returncode
 
 
 def test_checkov_finds_nothing_in_what_production_gets(tmp_path: Path) -> None:

@@ -114,3 +114,17 @@ def test_no_account_is_written_anywhere() -> None:
         if path.is_file() and ".terraform" not in path.parts:
             found = set(re.findall(r"(?<![\w-])\d{12}(?![\w-])", path.read_text(encoding="utf-8")))
             assert found <= made_up, path
+
+
+def test_what_the_documents_address_in_the_state_is_there() -> None:
+    """An environment is a call of the platform, so that everything lies below `module.platform`."""
+    documents = "\n".join(path.read_text(encoding="utf-8") for path in TERRAFORM.glob("*.md"))
+    addresses = set(re.findall(r"\b((?:module\.\w+\.)+)(aws_\w+)\.(\w+)", documents))
+    assert addresses
+    for path, kind, name in addresses:
+        root = "environments/production"
+        for module in path.removesuffix(".").split(".")[1::2]:
+            source = re.search(r'^  source += "([^"]+)"', blocks(root, "module")[module], re.MULTILINE)
+            assert source, path
+            root = str((TERRAFORM / root / source[1]).resolve().relative_to(TERRAFORM.resolve()))
+        assert re.search(rf'^resource "{kind}" "{name}"', texts(root), re.MULTILINE), f"{path}{kind}.{name}"

@@ -10,6 +10,7 @@ import psycopg
 import pytest
 
 from cli.local.postgres import ROOT, SERVICE_ROLE, migrate
+from stores.service_role import ServiceRoleError, set_password
 from support.postgres import Addresses
 from support.tenants import opened, postgres_stores
 from tenancy.keys import new_key
@@ -56,3 +57,19 @@ async def test_the_owner_that_rds_master_user_makes_brings_the_schema_up_to_date
     assert owners == [(row[0],)]
     async with opened(made.url) as database:
         assert await postgres_stores(database).keys.add_first_platform_key(new_key(), "first")
+
+
+def test_the_job_that_migrates_ends_well_though_that_owner_may_give_no_role_a_password(made: Addresses) -> None:
+    owner = made.owner_url.partition("//")[2].partition("@")[0]
+    service = owner.removesuffix("_owner") + "_app"
+    url = made.url.replace(f"{SERVICE_ROLE}@", f"{service}:b@")
+    assert set_password(made.owner_url, url) == service
+
+
+def test_the_job_that_migrates_says_so_where_the_role_then_cannot_log_in(made: Addresses, postgres: Addresses) -> None:
+    owner = made.owner_url.partition("//")[2].partition("@")[0]
+    service = owner.removesuffix("_owner") + "_app"
+    with psycopg.connect(postgres.owner_url, autocommit=True) as root:
+        root.execute(f"ALTER ROLE {service} NOLOGIN".encode())
+    with pytest.raises(ServiceRoleError, match="may not give it a password"):
+        set_password(made.owner_url, made.url.replace(f"{SERVICE_ROLE}@", f"{service}:b@"))

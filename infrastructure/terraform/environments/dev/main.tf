@@ -23,10 +23,10 @@ module "platform" {
   nat_per_az         = false
   api_private        = false
   api_access_cidrs   = var.api_access_cidrs
-  kubernetes_version = "1.34"
+  kubernetes_version = "1.35"
 
   nodes = {
-    instance_types = ["m7i.large", "m6i.large"]
+    instance_types = ["m7i.xlarge", "m6i.xlarge"] # all of the overlay at once, and one pod more of each in a rollout
     min_size       = 2
     desired_size   = 2
     max_size       = 4

@@ -23,7 +23,7 @@ module "platform" {
   nat_per_az         = true
   api_private        = true
   api_access_cidrs   = var.api_access_cidrs
-  kubernetes_version = "1.34"
+  kubernetes_version = "1.35"
 
   nodes = {
     instance_types = ["m7i.xlarge", "m6i.xlarge"]

@@ -67,6 +67,11 @@ resource "aws_eks_cluster" "this" {
     bootstrap_cluster_creator_admin_permissions = false
   }
 
+  # Said, because policies in infrastructure/kubernetes name its first address, which is the API server's: EKS would choose.
+  kubernetes_network_config {
+    service_ipv4_cidr = var.service_cidr
+  }
+
   encryption_config {
     resources = ["secrets"]
     provider {

@@ -14,7 +14,7 @@ variable "tags" {
 }
 
 variable "kubernetes_version" {
-  description = "Kubernetes' minor version, e.g. 1.34."
+  description = "Kubernetes' minor version, e.g. 1.35: one in EKS' standard support, or there is no cluster (upgrade_policy)."
   type        = string
   validation {
     condition     = can(regex("^1\\.(3[0-9]|[4-9][0-9])$", var.kubernetes_version))
@@ -39,6 +39,16 @@ variable "vpc_cidr" {
   validation {
     condition     = can(cidrnetmask(var.vpc_cidr))
     error_message = "vpc_cidr: an IPv4 network."
+  }
+}
+
+variable "service_cidr" {
+  description = "Addresses of Services, outside the VPC and whatever it is peered with. infrastructure/kubernetes names the first one in its policies: another network, other policies."
+  type        = string
+  default     = "172.20.0.0/16"
+  validation {
+    condition     = can(cidrnetmask(var.service_cidr))
+    error_message = "service_cidr: an IPv4 network."
   }
 }
 

@@ -3,7 +3,8 @@ locals {
   account = data.aws_caller_identity.current.account_id
 
   # Pods may reach port 443 of any public address, because S3 has nothing else: so S3 is bound here. Data goes to the
-  # account's own buckets and to no other; image layers (ECR's, registry.k8s.io's) and the nodes' packages are read.
+  # account's own buckets and to no other; image layers (ECR's, registry.k8s.io's, in us-east-1 quay.io's) and the nodes'
+  # packages are read.
   s3_policy = {
     Version = "2012-10-17"
     Statement = [
@@ -23,6 +24,7 @@ locals {
         Resource = [
           "arn:aws:s3:::prod-${var.region}-starport-layer-bucket/*",
           "arn:aws:s3:::prod-registry-k8s-io-${var.region}/*",
+          "arn:aws:s3:::quayio-production-s3/*",
           "arn:aws:s3:::al2023-repos-${var.region}-*/*",
         ]
       },

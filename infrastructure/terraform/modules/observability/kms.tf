@@ -31,10 +31,10 @@ resource "aws_kms_key" "this" {
         }
       },
       {
-        # Without it an alarm's message to an encrypted topic is lost, and nobody hears that it was.
+        # Without it an alarm's or a backup's message to an encrypted topic is lost, and nobody hears that it was.
         Sid       = "AlarmsPublish"
         Effect    = "Allow"
-        Principal = { Service = "cloudwatch.amazonaws.com" }
+        Principal = { Service = ["cloudwatch.amazonaws.com", "backup.amazonaws.com"] }
         Action    = ["kms:Decrypt", "kms:GenerateDataKey*"]
         Resource  = "*"
       },

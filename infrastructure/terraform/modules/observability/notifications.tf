@@ -25,6 +25,15 @@ resource "aws_sns_topic_policy" "alarms" {
           ArnLike = { "aws:SourceArn" = "arn:${local.partition}:cloudwatch:${local.region}:${local.account}:alarm:${var.name}-*" }
         }
       },
+      {
+        # modules/backup: what could not be backed up, copied or restored.
+        Sid       = "BackupsOfThisAccount"
+        Effect    = "Allow"
+        Principal = { Service = "backup.amazonaws.com" }
+        Action    = "sns:Publish"
+        Resource  = each.value.arn
+        Condition = { StringEquals = { "aws:SourceAccount" = local.account } }
+      },
     ]
   })
 }

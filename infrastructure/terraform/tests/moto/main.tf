@@ -60,7 +60,7 @@ module "cluster" {
   source = "../../modules/cluster"
 
   name                     = local.name
-  kubernetes_version       = "1.34"
+  kubernetes_version       = "1.35"
   vpc_id                   = module.network.vpc_id
   vpc_cidr                 = module.network.vpc_cidr
   control_plane_subnet_ids = module.network.control_plane_subnet_ids

@@ -9,7 +9,7 @@ mock_provider "aws" {
 
 variables {
   name                     = "atrium-test"
-  kubernetes_version       = "1.34"
+  kubernetes_version       = "1.35"
   vpc_id                   = "vpc-1"
   vpc_cidr                 = "10.0.0.0/16"
   control_plane_subnet_ids = ["subnet-1", "subnet-2", "subnet-3"]
@@ -28,6 +28,15 @@ run "the_api_server_is_private" {
   assert {
     condition     = keys(aws_vpc_security_group_ingress_rule.api_from_networks) == ["10.100.0.0/16"]
     error_message = "the operators' network reaches it"
+  }
+}
+
+run "the_api_server_has_the_address_that_policies_name" {
+  command = plan
+
+  assert {
+    condition     = cidrhost(aws_eks_cluster.this.kubernetes_network_config[0].service_ipv4_cidr, 1) == "172.20.0.1"
+    error_message = "infrastructure/kubernetes/components/engine-discovery and adot let pods reach 172.20.0.1"
   }
 }
 

@@ -31,8 +31,15 @@ run "everything" {
     error_message = "Notifications are encrypted."
   }
   assert {
-    condition     = contains([for one in jsondecode(aws_kms_key.this[0].policy).Statement : one.Principal.Service if can(one.Principal.Service)], "cloudwatch.amazonaws.com")
-    error_message = "Alarms may use the key of their topic."
+    condition = alltrue([
+      for service in ["cloudwatch.amazonaws.com", "backup.amazonaws.com"] :
+      contains(flatten([for one in jsondecode(aws_kms_key.this[0].policy).Statement : one.Principal.Service if can(one.Principal.Service)]), service)
+    ])
+    error_message = "Alarms and backups may use the key of their topic."
+  }
+  assert {
+    condition     = alltrue([for policy in aws_sns_topic_policy.alarms : contains([for one in jsondecode(policy.policy).Statement : one.Principal.Service], "backup.amazonaws.com")])
+    error_message = "modules/backup tells the topic what it could not do."
   }
   assert {
     condition     = alltrue([for policy in aws_sns_topic_policy.alarms : jsondecode(policy.policy).Statement[0].Condition.ArnLike["aws:SourceArn"] == "arn:aws:cloudwatch:eu-west-1:111122223333:alarm:atrium-test-*"])

@@ -29,7 +29,7 @@ variables {
   model                = "some-model"
   nat_per_az           = true
   api_private          = true
-  kubernetes_version   = "1.34"
+  kubernetes_version   = "1.35"
   nodes                = { instance_types = ["m7i.xlarge"], min_size = 3, desired_size = 3, max_size = 9 }
   postgres             = { version = "17", instance_class = "db.m7g.large", storage_gb = 100, multi_az = true, backup_retention_days = 14 }
   valkey               = { node_type = "cache.m7g.large", replicas = 1 }
