@@ -9,6 +9,7 @@ import string
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from functools import cache
+from typing import Any
 from urllib.parse import unquote
 
 import re2
@@ -75,12 +76,18 @@ _SHARE_OF_TEXT = 0.9
 def readings(text: str, plain: str) -> Iterator[Canonical]:
     """Of a text, and of its plain form: what else a reader may make of it. About a dozen, none longer than the text. In
     linear time."""
-    yield from map(canonical, _unmarked(text))
-    if parts := list(_parts(text)):
+    written = text.encode(errors="replace")  # what RE2 is asked of: most texts end with that
+    yield from map(canonical, _unmarked(text, written))
+    if parts := list(_parts(text, written)):
         yield canonical_parts(parts)
-    for form in dict.fromkeys((text.lower(), plain)):  # the one has all its spaces, the other no marks
-        if _MAY_BE_APART.search(form.encode(errors="replace")):
-            yield from map(canonical, _together(form))
+    forms = []
+    if _MAY_BE_APART.search(written):
+        forms.append(text.lower())  # it has all its spaces, the plain form no marks
+    is_same = text.isascii() and plain == text.lower()
+    if not is_same and _MAY_BE_APART.search(plain.encode(errors="replace")):
+        forms.append(plain)
+    for form in dict.fromkeys(forms):
+        yield from map(canonical, _together(form))
 
 
 def unescaped(text: str) -> str:
@@ -88,9 +95,14 @@ def unescaped(text: str) -> str:
     return _ESCAPE.sub(_escaped, _PAIR.sub(_paired, text))
 
 
-def _parts(text: str) -> Iterator[str]:
-    seen = text if text.isascii() else _unseen().sub("", text)
-    encoded = seen.encode("ascii", errors="replace").translate(None, _CONTROLS)  # asked of RE2 first: most end here
+def _parts(text: str, written: bytes) -> Iterator[str]:
+    if not text.isascii():
+        closed = text.encode("ascii", errors="ignore").translate(None, _CONTROLS)  # what may be hidden is in it whole
+        if not (_MAY_HAVE_RUN.search(closed) or _HEX.search(closed)):
+            return
+        if _has_unseen().search(written):
+            text = _unseen().sub("", text)
+    encoded = text.encode("ascii", errors="replace").translate(None, _CONTROLS)
     if _MAY_HAVE_RUN.search(encoded):
         is_word = _WORD.fullmatch
         runs = encoded.translate(_RUNS).split()
@@ -108,9 +120,14 @@ def _unseen() -> re.Pattern[str]:
     return re.compile(invisible_class())
 
 
-def _unmarked(text: str) -> Iterator[str]:
+@cache
+def _has_unseen() -> Any:
+    return re2.compile(invisible_class().encode())
+
+
+def _unmarked(text: str, written: bytes) -> Iterator[str]:
     """Readings of the whole text, each without what one format puts into it."""
-    if not text.isascii() and _has_tags(text):
+    if _has_tags(text, written):
         yield text.translate(_FROM_TAGS)
     if "%" in text and _PERCENT.search(text):
         yield from _unquoted(text)
@@ -161,8 +178,7 @@ def _words(run: re.Match[str]) -> str:
     return "".join(letter + mark for letter, mark in zip(_LETTER.findall(run[0]), kept, strict=True))
 
 
-def _has_tags(text: str) -> bool:
-    written = text.encode(errors="replace")
+def _has_tags(text: str, written: bytes) -> bool:
     return b"\xf3" in written and any(begin in written for begin in _MAY_BE_TAGGED) and bool(_TAGGED.search(text))
 
 
