@@ -68,6 +68,11 @@ _RESPONSES = {
     422: "malformed; nothing was stored",
 }
 
+_ENCODED = "send the body as it is: none with a Content-Encoding is taken"
+_VAGUE = "There was an error parsing the body"
+"""FastAPI's words for whatever it could not read."""
+_UNREADABLE = "the body could not be read: send JSON in UTF-8, not too deep and without numbers of thousands of digits"
+
 MAX_FAULTS, MAX_PATH_CHARS = 20, 200
 """An answer must not be larger than the request that it refuses."""
 
@@ -116,6 +121,8 @@ async def _expected(request: Request, error: Exception) -> JSONResponse:
 
 async def _malformed(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, RequestValidationError)  # noqa: S101  registered for this class alone
+    if _is_encoded(request):
+        return error_response(request, errors.InvalidRequestError(_ENCODED))
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if not kind.endswith("json") and any(
         item["loc"] == ("body",) and item["type"] != "missing" for item in error.errors()
@@ -138,7 +145,13 @@ def _fault(item: Mapping[str, Any]) -> dict[str, str]:
     where = item["loc"]
     place = where[1:] if where[:1] and where[0] in {"body", "query", "path", "header"} else where
     path = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in place).removeprefix(".")
-    return {"path": path[:MAX_PATH_CHARS], "reason": str(item["msg"]).removeprefix("Value error, ")[:500]}
+    unknown = item["type"] == "extra_forbidden"
+    reason = "is not known here: leave it out" if unknown else str(item["msg"]).removeprefix("Value error, ")
+    return {"path": path[:MAX_PATH_CHARS], "reason": reason[:500]}
+
+
+def _is_encoded(request: Request) -> bool:
+    return request.headers.get("content-encoding", "identity").strip().lower() not in {"", "identity"}
 
 
 async def _framework(request: Request, error: Exception) -> JSONResponse:
@@ -146,7 +159,8 @@ async def _framework(request: Request, error: Exception) -> JSONResponse:
     if isinstance(error.__cause__, AtriumError):  # raised while the framework read the body
         return error_response(request, error.__cause__)
     if error.status_code == 400:  # a body that is not JSON in UTF-8
-        return _envelope(request, 422, errors.InvalidRequestError.code, str(error.detail), {})
+        reason = _ENCODED if _is_encoded(request) else _UNREADABLE if error.detail == _VAGUE else str(error.detail)
+        return _envelope(request, 422, errors.InvalidRequestError.code, reason, {})
     code = _FRAMEWORK_CODES.get(error.status_code, errors.InvalidRequestError.code)
     headers = {"allow": _methods(request)} if error.status_code == 405 else error.headers
     return _envelope(request, error.status_code, code, str(error.detail), {}, headers)

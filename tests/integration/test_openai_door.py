@@ -9,8 +9,9 @@ from typing import Any
 
 import httpx
 import pytest
-from openai import AsyncOpenAI, NotFoundError, OpenAI
+from openai import AsyncOpenAI, NotFoundError, OpenAI, pydantic_function_tool
 from openai.types.chat import ChatCompletion, ChatCompletionChunk
+from pydantic import BaseModel
 
 from support.openai_clients import a_tool, asking, key_of, openai_client
 from support.stack import Stack
@@ -184,6 +185,38 @@ def test_a_tool_call_comes_back_whole_and_is_counted(stack: Stack) -> None:
     assert answer.usage is not None
     assert answer.usage.completion_tokens == stack.imitation.asked[-1].tokens_sent
     assert totals(stack, tenant)["completion_tokens"] == 2 * answer.usage.completion_tokens
+
+
+class Price(BaseModel):
+    said: str
+
+
+@pytest.mark.parametrize("how", ["parse", "stream", "dumped", "by-hand"])
+def test_an_answer_that_the_client_has_read_may_be_sent_back_as_it_is(stack: Stack, how: str) -> None:
+    """The loop over tools as the client's manual has it: the client's message, and then the result."""
+    asked: Any = {"model": "atrium", "tools": [pydantic_function_tool(Price, name="price")]}
+    messages: list[Any] = asking("call:price olives")
+    with openai_client(stack, stack.new_tenant("door")) as client:
+        completions = client.chat.completions
+        if how == "by-hand":
+            told = completions.create(**asked, messages=messages, stream=True)
+            calls = [one for chunk in told for one in chunk.choices[0].delta.tool_calls or ()]
+            messages += [{"role": "assistant", "tool_calls": calls}]
+        elif how == "stream":
+            with completions.stream(**asked, messages=messages) as stream:
+                messages.append(stream.get_final_completion().choices[0].message)
+        else:
+            said = completions.parse(**asked, messages=messages).choices[0].message
+            messages.append(said.model_dump() if how == "dumped" else said)
+        messages.append({"role": "tool", "tool_call_id": "call_1", "content": "9"})
+        completions.create(**asked, messages=messages)
+    sent = stack.last_engine_body()["messages"]
+    (call,) = sent[-2]["tool_calls"]
+    assert call == {
+        "id": sent[-1]["tool_call_id"],
+        "type": "function",
+        "function": {"name": "price", "arguments": '{"said": "olives"}'},
+    }
 
 
 def test_a_tool_that_must_be_called_is_called(stack: Stack) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import time
 from typing import Any
 
@@ -250,3 +251,24 @@ def test_no_body_breaks_the_router(stack: Stack, body: dict[str, Any]) -> None:
     with stack.client(tenant) as client:
         answer = client.post("/v1/chat/completions", json=asked)
     assert answer.status_code in {200, 400}, answer.text
+
+
+@pytest.mark.parametrize(
+    ("content", "headers", "says"),
+    [
+        (gzip.compress(b"{}"), {"content-encoding": "gzip"}, "Content-Encoding"),
+        (b"\xff", {}, "send JSON in UTF-8"),
+        (b"[" * 200_000, {}, "send JSON in UTF-8"),
+        (b'{"top_k": 40}', {}, "leave it out"),
+        (b'{"reasoning_effort": "low"}', {}, "leave it out"),
+    ],
+)
+def test_a_body_that_is_refused_is_told_what_to_change(
+    stack: Stack, content: bytes, headers: dict[str, str], says: str
+) -> None:
+    with stack.client(stack.new_tenant("wrong"), headers={"content-type": "application/json"} | headers) as client:
+        answer = client.post("/v1/chat/completions", content=content)
+        error = answer.json()["error"]
+    assert answer.status_code == 400
+    faults = error["atrium"]["details"].get("faults", [{"reason": error["message"]}])
+    assert any(says in fault["reason"] for fault in faults)

@@ -83,7 +83,7 @@ def _check(path: str, message: SaidMessage) -> None:
     if message.role != "assistant" and message.content is None:
         _refuse(f"{path}.content", "is missing")
     for at, call in enumerate(message.tool_calls or ()):
-        if not _is_object(call.function.arguments):
+        if not _is_object(_arguments(call)):
             _refuse(f"{path}.tool_calls[{at}].function.arguments", "is not an object as JSON")
 
 
@@ -96,6 +96,11 @@ def _check_results(messages: Sequence[SaidMessage]) -> None:
             _refuse(f"messages[{at}].tool_call_id", "answers no call of a message right before it")
         if message.role not in {"tool", *_SYSTEM}:
             called = {call.id for call in message.tool_calls or ()}
+
+
+def _arguments(call: CalledTool) -> str:
+    """Some servers tell a call without arguments as an empty text, which their clients send back."""
+    return call.function.arguments or "{}"
 
 
 def _is_object(arguments: str) -> bool:
@@ -118,7 +123,7 @@ def _said(message: SaidMessage, ids: _CallIds) -> Message:
 
 
 def _called(call: CalledTool, ids: _CallIds) -> ToolCall:
-    return ToolCall(id=ids[call.id], name=call.function.name, arguments=call.function.arguments)
+    return ToolCall(id=ids[call.id], name=call.function.name, arguments=_arguments(call))
 
 
 def _options(body: CompletionRequest, model: str | None, retrieve: bool) -> Options:

@@ -25,13 +25,13 @@ _AS_THEY_ARE = "".join(chr(code) for code in range(0x21, 0x7F) if chr(code) != "
 
 def _refused(value: Any) -> None:
     if value is not None:
-        raise ValueError("is not supported here")
+        raise ValueError("is not supported here: leave it out")
 
 
 def _unused(value: Any) -> None:
     """Something that asks for nothing."""
     if value is not None and value is not False and value not in ({}, [], 0):
-        raise ValueError("is not supported here")
+        raise ValueError("is not supported here: leave it out")
 
 
 def _user_id(value: Any) -> Any:
@@ -46,6 +46,8 @@ def _listed(value: Any) -> Any:
 
 Refused = Annotated[None, BeforeValidator(_refused)]
 Unused = Annotated[None, BeforeValidator(_unused)]
+Dropped = Any
+"""What clients add to an answer when they read it, and send back with it: neither judged nor told to anybody."""
 CallId = Annotated[str, StringConstraints(min_length=1, max_length=128, pattern=r"^[\x21-\x7e]+$")]
 Name = Annotated[str, StringConstraints(max_length=64)]
 Hint = Annotated[str, StringConstraints(max_length=256)]
@@ -58,18 +60,23 @@ class _Strict(BaseModel):
 
 
 class CalledFunction(_Strict):
+    """`parsed_arguments`: what the `parse` and `stream` of OpenAI's client made of the arguments."""
+
     name: ToolName
     arguments: Text
+    parsed_arguments: Dropped = None
 
 
 class CalledTool(_Strict):
     id: CallId
     type: Literal["function"] = "function"
     function: CalledFunction
+    index: Dropped = None
 
 
 class SaidMessage(_Strict):
-    """A message of any role. `name` is taken and told to nobody: no chat format here has a place for it."""
+    """A message of any role. `name` is taken and told to nobody: no chat format here has a place for it; nor are the
+    thoughts before an answer, which chat formats leave out of later turns."""
 
     role: Literal["system", "developer", "user", "assistant", "tool"]
     content: Content = None
@@ -80,6 +87,8 @@ class SaidMessage(_Strict):
     function_call: Refused = None
     audio: Refused = None
     annotations: Unused = None
+    parsed: Dropped = None
+    reasoning_content: Dropped = None
 
 
 class FunctionDefinition(_Strict):
@@ -163,6 +172,7 @@ class CompletionRequest(_Strict):
     store: Unused = None
     service_tier: Literal["auto", "default"] | None = None
     prompt_cache_key: Hint | None = None
+    prompt_cache_retention: Hint | None = None
     safety_identifier: Hint | None = None
     modalities: list[Literal["text"]] | None = None
     functions: Refused = None

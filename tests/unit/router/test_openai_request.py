@@ -22,7 +22,11 @@ LOOK_UP = {
     "type": "function",
     "function": {"name": "look_up", "description": "Prices.", "parameters": {"type": "object"}},
 }
-CALLED = {"id": "c1", "type": "function", "function": {"name": "look_up", "arguments": '{"what": "olives"}'}}
+CALLED: dict[str, Any] = {
+    "id": "c1",
+    "type": "function",
+    "function": {"name": "look_up", "arguments": '{"what": "olives"}'},
+}
 
 
 def read(retrieve: bool = False, **body: Any) -> Asked:
@@ -88,6 +92,25 @@ def test_what_clients_send_of_an_answer_they_got_is_taken_back() -> None:
     asked = read(messages=[*HELLO, said | more, {"role": "user", "content": "and?"}])
 
     assert asked.conversation.before[-1] == Message(role="assistant", content="hello")
+
+
+def test_what_clients_add_to_an_answer_when_they_read_it_is_told_to_nobody() -> None:
+    """As the `parse` and `stream` of the official client, and the chunks of a stream put together by hand, have it."""
+    function = CALLED["function"] | {"parsed_arguments": {"what": "secret"}}
+    said = {"role": "assistant", "content": "hello", "parsed": {"a": "secret"}, "reasoning_content": "secret"}
+    called = said | {"tool_calls": [CALLED | {"index": 0, "function": function}]}
+    result = {"role": "tool", "tool_call_id": "c1", "content": "9"}
+    asked = read(messages=[*HELLO, called, result, *HELLO])
+
+    assert asked.conversation.before[1].tool_calls[0].arguments == CALLED["function"]["arguments"]
+    assert "secret" not in repr(asked)
+
+
+def test_a_call_without_arguments_may_be_told_as_an_empty_text() -> None:
+    called = {"role": "assistant", "tool_calls": [CALLED | {"function": {"name": "f", "arguments": ""}}]}
+    asked = read(messages=[*HELLO, called, {"role": "tool", "tool_call_id": "c1", "content": "9"}])
+
+    assert asked.conversation.after[0].tool_calls[0].arguments == "{}"
 
 
 def test_wishes_become_options() -> None:
@@ -177,7 +200,7 @@ NESTED: list[tuple[str, Any]] = [
     ("messages[0].tool_call_id", [{"role": "user", "content": "hi", "tool_call_id": "c1"}]),
     ("messages[0]", [{"role": "user", "content": "hi", "tool_calls": [CALLED]}]),
     ("messages.1.tool_calls.0", [*HELLO, {"role": "assistant", "tool_calls": [CALLED | {"type": "custom"}]}]),
-    ("messages.1.tool_calls.0", [*HELLO, {"role": "assistant", "tool_calls": [CALLED | {"index": 0}]}]),
+    ("messages.1.tool_calls.0", [*HELLO, {"role": "assistant", "tool_calls": [CALLED | {"result": "9"}]}]),
     ("messages[1].tool_calls[0].function.arguments",
      [*HELLO, {"role": "assistant", "tool_calls": [CALLED | {"function": {"name": "f", "arguments": "{"}}]}]),
     ("messages.1.function_call", [*HELLO, {"role": "assistant", "function_call": {"name": "f", "arguments": ""}}]),
