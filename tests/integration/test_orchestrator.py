@@ -457,7 +457,9 @@ def test_a_reader_that_does_not_read_is_cut_off_and_its_generation_stopped(recor
 # ---- failures in the middle of an answer are events
 
 
-@pytest.mark.parametrize("fault", ["die", "cut", "garbage", "nonsense", "error-event", "big-event", "endless-line"])
+@pytest.mark.parametrize(
+    "fault", ["die", "cut", "garbage", "nonsense", "wrong-usage", "error-event", "big-event", "endless-line"]
+)
 def test_an_engine_that_breaks_leaves_what_was_used_and_an_error(orchestrator: Orchestrator, fault: str) -> None:
     events = orchestrator.events(f"fault:{fault} one two three")
     assert names(events) == ["meta", "token", "token", "token", "usage", "error"]

@@ -12,6 +12,8 @@ from contracts.errors import AtriumError, InvalidRequestError, UpstreamError
 
 CHARS_PER_TOKEN = 4
 """For an engine that does not count: what a token of English text is on average."""
+MAX_TOKENS = 2**24
+"""Of a prompt, and of an answer: more than any context takes. What is counted is billed."""
 
 
 class ChunkReader:
@@ -42,12 +44,21 @@ class ChunkReader:
         if piece:
             self._pieces += 1
         if usage is not None:
-            self.counted_by_engine = True
             details = usage.get("prompt_tokens_details")
-            cached = int(details.get("cached_tokens") or 0) if details else 0
-            self._tokens = TokenCount(int(usage["prompt_tokens"]), int(usage["completion_tokens"]), cached)
+            prompt, completion = _counted(usage["prompt_tokens"]), _counted(usage["completion_tokens"])
+            cached = _counted(details.get("cached_tokens") or 0) if details else 0
+            self._tokens = TokenCount(prompt, completion, min(cached, prompt))
+            self.counted_by_engine = True
         elif self._pieces > self._tokens.completion:
             self._tokens = self._tokens._replace(completion=self._pieces)
+
+
+def _counted(said: float) -> int:
+    """Raises ValueError or TypeError where it is no count of tokens: the ledger takes none below zero, and nobody pays
+    for what no model can have read or said."""
+    if not 0 <= said <= MAX_TOKENS:
+        raise ValueError("no count of tokens")
+    return int(said)
 
 
 def _said(error: Any) -> AtriumError:

@@ -34,6 +34,18 @@ def test_what_came_from_the_cache_is_known_where_the_engine_says_it(details: obj
     assert last == Delta("", TokenCount(9, 3, cached))
 
 
+@pytest.mark.parametrize("wrong", [-1, 10**15, 1e30, "7", None, []])
+@pytest.mark.parametrize("name", ["prompt_tokens", "completion_tokens"])
+def test_a_count_that_no_model_can_have_reached_is_no_completion(name: str, wrong: object) -> None:
+    with pytest.raises(UpstreamError):
+        ChunkReader(0).read(chunk("a", **{"prompt_tokens": 9, "completion_tokens": 2} | {name: wrong}))
+
+
+def test_no_more_comes_from_the_cache_than_there_is() -> None:
+    said = chunk(prompt_tokens=9, completion_tokens=3, prompt_tokens_details={"cached_tokens": 600})
+    assert ChunkReader(0).read(said).tokens == TokenCount(9, 3, 9)
+
+
 def test_details_that_are_no_details_are_no_completion() -> None:
     with pytest.raises(UpstreamError):
         ChunkReader(0).read(chunk(prompt_tokens=9, completion_tokens=3, prompt_tokens_details=7))
