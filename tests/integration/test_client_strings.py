@@ -24,12 +24,13 @@ RULE = {"id": "r-in", "type": "contains", "pattern": WORD, "reason": "not for he
 JUDGED, REFUSED, UNSENT = "judged", "refused", "told to no engine"
 
 SCHEMA = {"type": "object", "properties": {"a": {"enum": ["b"], "description": None}}}
-CALL = {"id": "c1", "type": "function", "function": {"name": "look_up", "arguments": '{"said": "olives"}'}}
+FUNCTION = {"name": "look_up", "arguments": '{"said": "olives"}', "parsed_arguments": {"said": "olives"}}
+CALL = {"id": "c1", "type": "function", "function": FUNCTION, "index": 0}
 LARGEST: dict[str, Any] = {
     "model": "atrium",
     "messages": [
         {"role": "system", "content": "Be brief.", "name": "clerk"},
-        {"role": "assistant", "content": None, "refusal": "no"},
+        {"role": "assistant", "content": None, "refusal": "no", "parsed": {"a": "k"}, "reasoning_content": "l"},
         {"role": "user", "content": [{"type": "text", "text": "tokens:2 what do olives cost?"}]},
         {"role": "assistant", "tool_calls": [CALL]},
         {"role": "tool", "tool_call_id": "c1", "content": "9 euros"},
@@ -53,6 +54,7 @@ LARGEST: dict[str, Any] = {
     "atrium": {"retrieve": False, "session_id": "s1", "locale": "en-US"},
     "service_tier": "auto",
     "prompt_cache_key": "cache-1",
+    "prompt_cache_retention": "24h",
     "safety_identifier": "hash-of-a-user",
     "modalities": ["text"],
 }  # fmt: skip
@@ -65,7 +67,11 @@ UNSAID = {
     "messages.3.tool_calls.0.id": REFUSED,  # the two are one, or the result is that of no call: both are tried below
     "messages.4.tool_call_id": REFUSED,
     "user": UNSENT,
+    "messages.1.parsed.a": UNSENT,
+    "messages.1.reasoning_content": UNSENT,
+    "messages.3.tool_calls.0.function.parsed_arguments.said": UNSENT,
     "prompt_cache_key": UNSENT,
+    "prompt_cache_retention": UNSENT,
     "safety_identifier": UNSENT,
     "atrium.session_id": UNSENT,
     "atrium.locale": UNSENT,
