@@ -11,9 +11,18 @@ import pytest
 from support.s3 import running_s3
 from support.terraform import Outcome, Terraform
 
+REPEATED = "AlreadyExists"
+"""What moto says where the provider repeats a call whose answer it did not get: seen once, on a busy machine. Modules
+that ask for a thing twice are told so each time."""
+
 
 def apply(terraform: Terraform, folder: Path) -> tuple[Outcome, dict[str, Any]]:
     """How it went, and what was left."""
+    done, left_over = _applied(terraform, folder)
+    return _applied(terraform, folder) if REPEATED in done.said and not done.passed else (done, left_over)
+
+
+def _applied(terraform: Terraform, folder: Path) -> tuple[Outcome, dict[str, Any]]:
     root = terraform.tree / "tests" / "moto"
     settings = {"MOTO_IAM_LOAD_MANAGED_POLICIES": "true", "MOTO_ACM_VALIDATION_WAIT": "1"}
     with running_s3(folder / "moto.log", **settings) as endpoint, terraform.attached() as attached:
