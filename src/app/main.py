@@ -111,10 +111,10 @@ async def _open(app: FastAPI, settings: Settings, metrics: Metrics, stack: Async
     stack.push_async_callback(_ended, asyncio.create_task(app.state.pools.run()))
     if settings.vllm_discovery is Discovery.KUBERNETES:
         stack.push_async_callback(_ended, asyncio.create_task(_discovery(settings, replicas, metrics).run()))
-    within_s = settings.classify_timeout_s
-    app.state.classify = Classify(rag, settings.route_threshold, within_s, metrics, kept=kept_vectors())
+    app.state.classify = Classify(rag, settings.route_threshold, settings.classify_timeout_s, metrics)
     stack.push_async_callback(app.state.classify.close)
-    await app.state.classify.warm()
+    if (kept := kept_vectors()) is not None:
+        await app.state.classify.warm(kept)
     budget = PromptBudget(
         _token_counter(settings, engine_session, replicas, metrics),
         settings.engine_context_tokens,

@@ -45,7 +45,8 @@ from rag.views import ViewCache
 from servicekit.edge import dress
 from servicekit.server import serve
 from servicekit.tokens import TokenVerifier, utc_now
-from stores.objects import Objects, open_objects
+from stores.objects import Objects
+from stores.objects_choice import open_object_store
 from stores.postgres import Database
 
 MAX_BODY_BYTES = 12 * 1024 * 1024
@@ -95,7 +96,7 @@ async def _open(app: FastAPI, settings: Settings, metrics: Metrics, stack: Async
     embedder = await stack.enter_async_context(open_embedder(settings))
     store = PostgresChunkStore(database)
     model, dimension = embedder.model, embedder.dimension
-    objects = _objects(settings, stack)
+    objects = open_object_store(settings, stack)
     folder = settings.rag_cache_dir or Path(stack.enter_context(TemporaryDirectory(prefix="atrium-rag-")))
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     sizes = Sizes(settings.index_exact_chunks, settings.index_flat_chunks)
@@ -144,19 +145,6 @@ async def _open(app: FastAPI, settings: Settings, metrics: Metrics, stack: Async
         uploads=uploads,
         wake=runner.wake,
     )
-
-
-def _objects(settings: Settings, stack: AsyncExitStack) -> Objects | None:
-    if settings.object_store_url is None:
-        return None
-    objects = open_objects(
-        settings.object_store_url,
-        region=settings.aws_region,
-        endpoint_url=settings.aws_endpoint_url,
-        role_arn=settings.object_store_role_arn,
-    )
-    stack.push_async_callback(objects.close)
-    return objects
 
 
 def _snapshots(

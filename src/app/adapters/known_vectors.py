@@ -7,23 +7,21 @@ count for the model of this name only, which has a fingerprint of the weights in
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
-from app.domain.known_questions import KNOWN_QUESTIONS
+from app.domain.known_questions import KNOWN_TEXTS
 from app.ports import Embedded, Vector
 
 PATH = Path(__file__).with_suffix(".npz")
-_TEXTS = tuple(text for texts in KNOWN_QUESTIONS.values() for text in texts)
 _LARGEST = 127
 
 
 def kept_vectors(path: Path = PATH) -> Embedded | None:
     """One L2-normalised row a known question, in their order. None where the file is of other questions."""
     with np.load(path, allow_pickle=False) as found:
-        if str(found["texts"]) != _digest(_TEXTS):
+        if str(found["texts"]) != _digest():
             return None
         rows = found["rows"].astype(np.float32)
         return Embedded(str(found["model"]), list(rows / np.linalg.norm(rows, axis=1, keepdims=True)))
@@ -32,8 +30,8 @@ def kept_vectors(path: Path = PATH) -> Embedded | None:
 def keep_vectors(model: str, rows: Vector, path: Path = PATH) -> None:
     """`rows`: float32 of shape (questions, dimension), in the questions' order."""
     scaled = np.round(rows / np.abs(rows).max(axis=1, keepdims=True) * _LARGEST).astype(np.int8)
-    np.savez_compressed(path, model=np.array(model), texts=np.array(_digest(_TEXTS)), rows=scaled)
+    np.savez_compressed(path, model=np.array(model), texts=np.array(_digest()), rows=scaled)
 
 
-def _digest(texts: Sequence[str]) -> str:
-    return hashlib.sha256("\n".join(texts).encode()).hexdigest()
+def _digest() -> str:
+    return hashlib.sha256("\n".join(KNOWN_TEXTS).encode()).hexdigest()

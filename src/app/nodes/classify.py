@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Container, Iterable, Sequence
-from dataclasses import InitVar, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from itertools import chain
 
 from langgraph.runtime import Runtime
@@ -39,25 +39,23 @@ class Classified:
 
 @dataclass(slots=True)
 class Classify:
-    """`within_s` bounds the step in a turn; a quarter of the time that is left is always its most. `kept` are the known
-    questions' vectors, where they are there already; `warm` makes use of them."""
+    """`within_s` bounds the step in a turn; a quarter of the time that is left is always its most."""
 
     embedder: Embedder
     threshold: float
     within_s: float = 5.0
     metrics: Metrics = field(default_factory=NullMetrics)
     example_vectors: ExampleVectors = field(default_factory=ExampleVectors)
-    kept: InitVar[Embedded | None] = None
     _judgements: Judgements = field(init=False)
     _model: str = ""
     """The embedding model that was served last."""
 
-    def __post_init__(self, kept: Embedded | None) -> None:
-        self._judgements = Judgements(self.embedder, kept)
+    def __post_init__(self) -> None:
+        self._judgements = Judgements(self.embedder)
 
-    async def warm(self) -> None:
-        """What need not wait for the first question."""
-        await self._judgements.warm()
+    async def warm(self, kept: Embedded) -> None:
+        """With the known questions' vectors, for which the first question need not wait then."""
+        await self._judgements.warm(kept)
 
     async def __call__(self, state: TurnState, runtime: Runtime[Turn]) -> TurnState:
         turn = runtime.context

@@ -1,7 +1,4 @@
-"""The judgement over the built-in routes, made once for each embedding model and shared by all tenants.
-
-Of the model whose vectors of the known questions are `kept` with the code it is made before anybody asks.
-"""
+"""The judgement over the built-in routes, made once for each embedding model and shared by all tenants."""
 
 from __future__ import annotations
 
@@ -11,7 +8,7 @@ import logging
 import numpy as np
 
 from app.domain.judgement import Judgement
-from app.domain.known_questions import KNOWN_QUESTIONS
+from app.domain.known_questions import KNOWN_QUESTIONS, KNOWN_TEXTS
 from app.ports import Caller, Embedded, Embedder, Vector
 from contracts.chat import Route
 from contracts.errors import AtriumError
@@ -24,7 +21,6 @@ PORTION = 256
 PATIENCE = 0.5
 """Of the time that a step has left, how much it may wait for the judgement: it can do without."""
 
-_TEXTS = tuple(text for texts in KNOWN_QUESTIONS.values() for text in texts)
 _BUILT_IN = {route.name: route for route in BUILT_IN_ROUTES if route.name != GENERAL}
 _EXAMPLES = {name: route.examples for name, route in _BUILT_IN.items()}
 _logger = logging.getLogger("atrium.routing")
@@ -37,18 +33,15 @@ def is_judged(route: Route) -> bool:
 
 
 class Judgements:
-    def __init__(self, embedder: Embedder, kept: Embedded | None = None) -> None:
+    def __init__(self, embedder: Embedder) -> None:
         self._embedder = embedder
-        self._kept = kept
         self._made: tuple[str, Judgement] | None = None
         self._rows: tuple[str, list[Vector]] = ("", [])
         self._making: asyncio.Task[None] | None = None
 
-    async def warm(self) -> None:
-        """Make the judgement of the kept vectors."""
-        if self._kept is not None:
-            await self._judge(*self._kept)
-            self._kept = None
+    async def warm(self, kept: Embedded) -> None:
+        """Make the judgement of the known questions' vectors, where they are there already."""
+        await self._judge(*kept)
 
     async def of(self, caller: Caller, model: str) -> Judgement | None:
         """By the vectors of `model`. None where it could not be had in time: the next one to ask goes on with what is
@@ -69,8 +62,8 @@ class Judgements:
             self._rows = (model, [])
         rows = self._rows[1]
         try:
-            while len(rows) < len(_TEXTS):
-                found = await self._embedder.embed(caller, _TEXTS[len(rows) : len(rows) + PORTION])
+            while len(rows) < len(KNOWN_TEXTS):
+                found = await self._embedder.embed(caller, KNOWN_TEXTS[len(rows) : len(rows) + PORTION])
                 if found.model != model:
                     return
                 rows.extend(found.vectors)

@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict
 
 from contracts.chat import ChatRequest, Identifier, Locale, Query
 from contracts.conversation import Conversation, Message, Options, ToolCall
+from router.domain.arguments import plainly, read
 
 
 class Asked(BaseModel):
@@ -90,7 +91,7 @@ class Asked(BaseModel):
         """The strings in all that is told as JSON, as they are, where JSON writes them otherwise: a rule that looks for
         two words would not know a line break between them by its escape."""
         said = (*self.conversation.before, *self.conversation.after)
-        arguments = (_read(call.arguments) for message in said for call in message.tool_calls)
+        arguments = (read(call.arguments) for message in said for call in message.tool_calls)
         return tuple(
             text for value in (*self._described(), *arguments) for text in _strings(value) if _is_escaped(text)
         )
@@ -109,12 +110,12 @@ class Asked(BaseModel):
         return hashlib.sha256(self.model_dump_json(exclude_defaults=True).encode()).hexdigest()
 
 
-def _texts(messages: Sequence[Message], read: Callable[[str], str] = str) -> Iterator[str]:
+def _texts(messages: Sequence[Message], written: Callable[[str], str] = str) -> Iterator[str]:
     for message in messages:
         yield message.content
         for call in message.tool_calls:
             yield call.name
-            yield read(call.arguments)
+            yield written(call.arguments)
 
 
 def _rewritten(message: Message, texts: Iterator[str]) -> Message:
@@ -134,26 +135,12 @@ def _still_json(before: str, after: str) -> str:
 
 
 def _plainly(arguments: str) -> str:
-    """As they are where they are no JSON, or nested deeper than can be written."""
-    value = _read(arguments) if "\\u" in arguments else None
-    if value is None:
-        return arguments
-    try:
-        return orjson.dumps(value).decode()
-    except orjson.JSONEncodeError:
-        return arguments
+    """As they are where they have no such escapes, too."""
+    return (plainly(arguments) if "\\u" in arguments else None) or arguments
 
 
 def _is_json(text: str) -> bool:
-    return _read(text) is not None
-
-
-def _read(text: str) -> object:
-    """None also for what is no JSON."""
-    try:
-        return orjson.loads(text)
-    except orjson.JSONDecodeError:
-        return None
+    return read(text) is not None
 
 
 def _strings(value: object) -> Iterator[str]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextlib import suppress
 from typing import Any
 
 import orjson
@@ -14,6 +13,7 @@ from contracts.errors import UpstreamError
 from guard.decoded import unescaped
 from guard.rules import Rule
 from guard.stream import StreamGuard, weight
+from router.domain.arguments import plainly, read
 from router.domain.blocked_tools import refuse_tools
 from router.domain.policy import Policy
 from router.domain.refusal import refusal
@@ -29,11 +29,7 @@ class _RefusedError(Exception):
 
 def spoken(call: ToolCall) -> str:
     """What a call says, without escapes, for who reads it as a text."""
-    arguments = _read(call.arguments)
-    if arguments is not None:
-        with suppress(orjson.JSONEncodeError):  # nested deeper than can be written
-            return f"{call.name} {orjson.dumps(arguments).decode()}"
-    return f"{call.name} {unescaped(call.arguments)}"
+    return f"{call.name} {plainly(call.arguments) or unescaped(call.arguments)}"
 
 
 def guarded_calls(
@@ -76,20 +72,13 @@ def _guarded(call: ToolCall, checked: Callable[[str], str]) -> ToolCall:
     checked(call.name)
     raw, plain = checked(call.arguments), unescaped(call.arguments)
     left = raw if plain == call.arguments else checked(plain)
-    arguments = _read(call.arguments)
+    arguments = read(call.arguments)
     if arguments is None:  # cut at the greatest length, or none at all: then it is a text
         return call.model_copy(update={"arguments": raw if left == plain else left})
     told = _values(arguments, checked, 0)
     if told == arguments and raw == call.arguments and left == plain:
         return call
     return call.model_copy(update={"arguments": orjson.dumps(told).decode()})
-
-
-def _read(arguments: str) -> Any:
-    try:
-        return orjson.loads(arguments)
-    except orjson.JSONDecodeError:
-        return None
 
 
 def _values(value: Any, checked: Callable[[str], str], depth: int) -> Any:

@@ -10,7 +10,8 @@ from contracts.errors import AtriumError
 from observability.logging import log
 from observability.metrics import Metrics
 from router.settings import Settings
-from stores.objects import Objects, open_objects
+from stores.objects import Objects
+from stores.objects_choice import open_object_store
 from stores.postgres import Database
 from stores.valkey import Valkey
 from tenancy.announcements import ValkeyAnnouncements
@@ -59,7 +60,7 @@ async def open_stores(settings: Settings, metrics: Metrics, stack: AsyncExitStac
         keys,
         PostgresAuditLog(database),
         PostgresLedger(database),
-        _objects(settings, stack),
+        open_object_store(settings, stack),
     )
 
 
@@ -70,16 +71,3 @@ async def _bootstrap(settings: Settings, keys: PostgresKeyStore) -> None:
     key = keyed(settings.atrium_bootstrap_key.get_secret_value())
     if await keys.add_first_platform_key(key, "bootstrap"):
         log(_logger, logging.INFO, "platform key created", key_id=key.key_id)
-
-
-def _objects(settings: Settings, stack: AsyncExitStack) -> Objects | None:
-    if settings.object_store_url is None:
-        return None
-    objects = open_objects(
-        settings.object_store_url,
-        region=settings.aws_region,
-        endpoint_url=settings.aws_endpoint_url,
-        role_arn=settings.object_store_role_arn,
-    )
-    stack.push_async_callback(objects.close)
-    return objects

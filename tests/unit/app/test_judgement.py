@@ -157,8 +157,8 @@ def test_a_tenants_own_route_is_chosen_beside_a_judgement() -> None:
 
 async def test_kept_vectors_of_the_model_are_judged_by_before_anybody_asks_and_those_of_another_never() -> None:
     embedder, caller = MemoryEmbedder(), a_runtime().context.caller
-    judgements = Judgements(embedder, Embedded("words", [word_vector(text) for text in TEXTS]))
-    await judgements.warm()
+    judgements = Judgements(embedder)
+    await judgements.warm(Embedded("words", [word_vector(text) for text in TEXTS]))
     assert await judgements.of(caller, "words") is not None
     assert not embedder.calls
     embedder.model = "other"

@@ -21,3 +21,5 @@ KNOWN_QUESTIONS: Mapping[str, tuple[str, ...]] = {
     GENERAL: _read(general.QUESTIONS),
 }
 """By route, each question once."""
+KNOWN_TEXTS = tuple(text for texts in KNOWN_QUESTIONS.values() for text in texts)
+"""All of them, in their order."""
